@@ -1,0 +1,121 @@
+/** One request and its response passing through: what filters see and change, whatever the protocol below. */
+import type { TlsInfo } from '../wire/wire.ts';
+import { parseCookies } from './cookies.ts';
+import type { Fields } from './fields.ts';
+import { parseQuery } from './query.ts';
+import type { ClientStream } from './streams.ts';
+
+/** An answer that the gateway gives itself. */
+export interface Reply {
+  readonly status: number;
+  /** For log and metrics, a fixed word such as `no_route` or `rate_limited`. */
+  readonly reason: string;
+  /** For a problem document (RFC 9457): one sentence that tells nothing of the inside. Ignored where `body` is given. */
+  readonly detail?: string;
+  readonly fields?: readonly (readonly [name: string, value: string])[];
+  readonly contentType?: string;
+  readonly body?: string;
+}
+
+/** The request's head as an engine has read and judged it. */
+export interface RequestHead {
+  readonly method: string;
+  /** Normalised path (RFC 3986 section 6.2.2), without the query. `*` for OPTIONS *. */
+  readonly path: string;
+  /** Query with its `?`; empty when there is none. */
+  readonly query: string;
+  readonly scheme: 'http' | 'https';
+  /** Host as the client wrote it, port included; of an absolute-form target, its own. */
+  readonly authority: string;
+  /** Lower-case host without port and trailing dot. */
+  readonly host: string;
+  /** `HTTP/1.1`, `HTTP/1.0`. */
+  readonly protocol: string;
+  /** Hop-by-hop fields, those that Connection names, and names with underscores are gone already; Host is kept. */
+  readonly fields: Fields;
+  /** Size of the head in bytes. */
+  readonly headBytes: number;
+}
+
+export class Exchange {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  /** That of the connection, or from a trusted peer what X-Forwarded-Proto says. */
+  scheme: 'http' | 'https';
+  readonly authority: string;
+  readonly host: string;
+  readonly protocol: string;
+  readonly requestFields: Fields;
+  readonly headBytes: number;
+  readonly stream: ClientStream;
+  readonly peerAddress: string;
+  readonly peerPort: number;
+  readonly localPort: number;
+  readonly tls: TlsInfo | undefined;
+  /** `performance.now()` at the head's first byte. */
+  readonly startedAt: number;
+
+  /** The peer's address, or from a trusted peer the rightmost untrusted one of X-Forwarded-For. */
+  clientAddress: string;
+  requestId = '';
+  /** Path sent to the backend; filters rewrite it. */
+  upstreamPath: string;
+  /** Host sent to the backend; filters rewrite it. */
+  upstreamHost: string;
+
+  /** Set by a filter that answers by itself, and by the proxy for its own errors. */
+  reply: Reply | undefined = undefined;
+  /**
+   * For a filter that returned `Verdict.Waiting`: goes on with the next filter, or answers with `reply` when that is set.
+   * Set by the proxy.
+   */
+  resume: () => void = ignore;
+  /** For a filter that waits: called when the client goes away or the time is up meanwhile, to give back what it holds. */
+  onAbandoned: (() => void) | undefined = undefined;
+  /** What filters of this exchange keep from request to response, by the filter's index in its chain; made on first use. */
+  filterState: unknown[] | undefined = undefined;
+
+  #cookies: ReadonlyMap<string, string> | undefined = undefined;
+  #queryParams: ReadonlyMap<string, string> | undefined = undefined;
+
+  constructor(head: RequestHead, stream: ClientStream, peer: { readonly remoteAddress: string; readonly remotePort: number; readonly localPort: number; readonly tls: TlsInfo | undefined }, startedAt: number) {
+    this.method = head.method;
+    this.path = head.path;
+    this.query = head.query;
+    this.scheme = head.scheme;
+    this.authority = head.authority;
+    this.host = head.host;
+    this.protocol = head.protocol;
+    this.requestFields = head.fields;
+    this.headBytes = head.headBytes;
+    this.stream = stream;
+    this.peerAddress = peer.remoteAddress;
+    this.peerPort = peer.remotePort;
+    this.localPort = peer.localPort;
+    this.tls = peer.tls;
+    this.startedAt = startedAt;
+    this.clientAddress = peer.remoteAddress;
+    this.upstreamPath = head.path;
+    this.upstreamHost = head.authority;
+  }
+
+  /** The first value of a request cookie. */
+  cookie(name: string): string | undefined {
+    this.#cookies ??= parseCookies(this.requestFields.getAll('cookie'));
+    return this.#cookies.get(name);
+  }
+
+  /** The first value of a query parameter, percent-decoded, `+` read as a space. */
+  queryParam(name: string): string | undefined {
+    this.#queryParams ??= parseQuery(this.query);
+    return this.#queryParams.get(name);
+  }
+
+  /** All values of a request header. @param name lower-case */
+  headerValues(name: string): readonly string[] {
+    return this.requestFields.getAll(name);
+  }
+}
+
+function ignore(): void {}

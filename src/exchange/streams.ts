@@ -1,0 +1,125 @@
+/**
+ * The two sides of an exchange, as the proxy sees them, whatever the protocol: the client's side (`ClientStream`) and one
+ * try at an endpoint (`UpstreamStream`). HTTP/1.1 implements both in http1/; other engines follow. No method here calls
+ * back into its handler before it returns.
+ */
+import type { Exchange } from './exchange.ts';
+import type { Fields } from './fields.ts';
+
+/** How long a message's body is: bytes, or one of the constants below. */
+export type BodyLength = number;
+/** There is a body, and only its end tells how long it is (chunked, or until close). */
+export const UNKNOWN_LENGTH = -1;
+/** There is no body and no framing for one: HEAD answers, 204, 304, requests without content. */
+export const NO_BODY = -2;
+
+/** What the proxy hears from the client's side. One per exchange. */
+export interface ClientHandler {
+  /** Request body bytes; valid only during the call unless `stable`. */
+  onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void;
+  /** The request is complete. `trailers` are those allowed to pass; usually undefined. */
+  onRequestEnd(trailers: Fields | undefined): void;
+  /** The request body broke a rule (bad chunk, too long, cut): the engine answers and closes by itself; stop the upstream side. */
+  onRequestError(status: number, reason: string): void;
+  /** The client went away; the exchange is over. */
+  onClientGone(): void;
+  /** After a respond/writeBody that returned false. */
+  onClientWritable(): void;
+}
+
+/** The client's side of one exchange. */
+export interface ClientStream {
+  /** Length of the request's body. */
+  readonly requestBody: BodyLength;
+  /** The request has been read to its end. */
+  readonly requestEnded: boolean;
+  /** An answer's head went out. */
+  readonly responded: boolean;
+  /** Starts (or goes on) reading the request's body, which is held back until then. Sends 100 Continue where the client waits for it. */
+  resumeRequestBody(): void;
+  pauseRequestBody(): void;
+  /** Body bytes beyond this are refused with 413. Set before resumeRequestBody. */
+  setBodyLimit(bytes: number): void;
+  /**
+   * Sends the answer's head, once. The engine adds framing, Connection and Date fields by itself; `fields` must hold no
+   * hop-by-hop field. `first[start..end)` are body bytes to go out in the same write; `last`: they are the whole body.
+   * Returns false when the client takes no more for now.
+   */
+  respond(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): boolean;
+  /** A whole small answer whose body is text in Latin-1 characters (bytes 0 to 255). */
+  respondText(status: number, fields: Fields, body: string): void;
+  writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean;
+  endBody(trailers: Fields | undefined): void;
+  /** 103 and such; ignored where the client can't take it. */
+  inform(status: number, fields: Fields): void;
+  /** The answer can't be completed: cuts the connection (or resets the stream) so that the client sees a truncation. */
+  abort(): void;
+  /** This answer will be the last on its connection. */
+  closeAfter(): void;
+}
+
+/** How a try failed. */
+export type UpstreamFailure =
+  /** No connection: refused, unreachable, timed out while connecting. */
+  | 'connect-failure'
+  /** The connection died or was closed before the whole answer. */
+  | 'reset'
+  /** The answer broke the protocol. */
+  | 'malformed'
+  /** A time-out of the proxy's own cancelled it. */
+  | 'timeout';
+
+export interface UpstreamHandler {
+  /** 103 only; 100 is swallowed, others are dropped. */
+  onInformational(status: number, fields: Fields): void;
+  /**
+   * The answer's head. `fields` has hop-by-hop fields removed already. Body bytes that arrived with it are given along:
+   * `first[start..end)`, valid as in onResponseData; `last`: the answer is complete, and no further callback follows.
+   */
+  onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): void;
+  onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void;
+  onResponseEnd(trailers: Fields | undefined): void;
+  onUpstreamWritable(): void;
+  /** No answer, or no complete one; no further callback follows. `requestBytesSent`: whether any byte of the request left. */
+  onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void;
+}
+
+/** One try at one endpoint: a request on its way, on a connection of the pool. */
+export interface UpstreamStream {
+  /** Whether the connection had carried a request before. */
+  readonly reused: boolean;
+  writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean;
+  endBody(trailers: Fields | undefined): void;
+  pauseResponse(): void;
+  resumeResponse(): void;
+  /** Ends the try; the connection is destroyed unless the exchange on it was complete. No callback follows. */
+  cancel(): void;
+}
+
+/** What goes to the backend. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Path and query, as sent on. */
+  readonly target: string;
+  /** Complete but for framing and Connection, which the engine adds; Host is in it. */
+  readonly fields: Fields;
+  readonly body: BodyLength;
+}
+
+/** Takes exchanges from an engine's connection. Implemented by the proxy. */
+export interface ExchangeSink {
+  /** A request head was read and found good. The request body is held back until `resumeRequestBody`. */
+  onExchange(exchange: Exchange): ClientHandler;
+  /** A request was refused by the engine itself, before there was an exchange (400, 408, 431, 501 ...), for log and metrics. */
+  onRefused(refusal: Refusal): void;
+}
+
+export interface Refusal {
+  readonly status: number;
+  readonly reason: string;
+  readonly clientAddress: string;
+  readonly method: string;
+  readonly target: string;
+  readonly protocol: string;
+  readonly startedAt: number;
+}

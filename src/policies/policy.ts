@@ -1,0 +1,48 @@
+/**
+ * A policy is one file (or folder) with its schema, its compile function and its filter side by side, and one line in
+ * index.ts, whose order is the order of execution.
+ */
+import type { z } from 'zod';
+import type { Exchange } from '../exchange/exchange.ts';
+import type { Fields } from '../exchange/fields.ts';
+import type { RouteFilters } from '../snapshot/snapshot.ts';
+import type { RateLimiter } from './rate-limit/limiter.ts';
+
+/** What a filter's request step came to. */
+export const Verdict = {
+  /** On to the next filter. */
+  Continue: 0,
+  /** `exchange.reply` is set; nothing later runs, and the backend is not called. */
+  Answered: 1,
+  /** The filter calls `exchange.resume()` later. */
+  Waiting: 2,
+} as const;
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+/** A policy compiled for one route. It is shared by all exchanges of that route, so it keeps no state of any of them. */
+export interface Filter {
+  /** Name of its policy, for explain and logs. */
+  readonly policy: string;
+  /** One line for `explain`: what it will do. */
+  describe(): string;
+  onRequest?(exchange: Exchange): Verdict;
+  /**
+   * On the head of every answer of the route, the gateway's own too. Runs in reverse order of the registry.
+   * @param fields the answer's fields, to be changed in place
+   */
+  onResponse?(exchange: Exchange, status: number, fields: Fields): void;
+}
+
+/** What compile functions may use; one per worker. */
+export interface PolicyContext {
+  readonly rateLimiter: RateLimiter;
+  /** Counts `tidegate_rate_limit_decisions_total`. */
+  countLimitDecision(policy: string, limit: string, decision: 'allowed' | 'refused' | 'shadow_refused'): void;
+}
+
+export interface Policy<Name extends keyof RouteFilters = keyof RouteFilters> {
+  readonly name: Name;
+  /** What users write; its output is what the snapshot holds. */
+  readonly schema: z.ZodType;
+  compile(spec: NonNullable<RouteFilters[Name]>, context: PolicyContext): Filter;
+}

@@ -1,0 +1,225 @@
+/**
+ * The snapshot: all that the data plane needs, as plain data that is never changed after it was made. It crosses
+ * threads by structured clone, so it holds no functions and no class instances, but for `Sensitive` values, which
+ * the publisher carries over by name (see workers/). Durations are milliseconds, sizes are bytes.
+ */
+import type { Sensitive } from './sensitive.ts';
+
+/** `namespace/service/port`, the port being the Service port's number. */
+export type UpstreamKey = string;
+
+export type HostPattern =
+  | { readonly type: 'Exact'; readonly value: string }
+  /** `*.value`: any number of labels (one or more) before `.value`, as Gateway API has it. */
+  | { readonly type: 'Suffix'; readonly value: string }
+  /** `*.value` of an Ingress: exactly one label before `.value`. */
+  | { readonly type: 'OneLabel'; readonly value: string }
+  | { readonly type: 'Any' };
+
+export interface PathMatch {
+  readonly type: 'Exact' | 'PathPrefix' | 'RegularExpression';
+  /** Normalised as requests are. A PathPrefix has no trailing slash, but for `/` itself. */
+  readonly value: string;
+}
+
+export interface FieldMatch {
+  /** Lower-case for headers; as written for query parameters and cookies. */
+  readonly name: string;
+  readonly type: 'Exact' | 'RegularExpression' | 'Present';
+  /** Empty for Present. */
+  readonly value: string;
+}
+
+/** All parts must hold. */
+export interface Match {
+  readonly path: PathMatch;
+  /** Upper-case; absent: any. */
+  readonly methods?: readonly string[];
+  readonly headers: readonly FieldMatch[];
+  readonly queryParams: readonly FieldMatch[];
+  readonly cookies: readonly FieldMatch[];
+  /** Absent: any. */
+  readonly clientCIDRs?: readonly string[];
+  readonly scheme?: 'http' | 'https';
+}
+
+export interface HeaderValue {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface HeaderModifier {
+  readonly set: readonly HeaderValue[];
+  readonly add: readonly HeaderValue[];
+  readonly remove: readonly string[];
+}
+
+export type PathRewrite =
+  | { readonly type: 'ReplacePrefixMatch'; readonly value: string }
+  | { readonly type: 'ReplaceFullPath'; readonly value: string }
+  | { readonly type: 'ReplaceRegex'; readonly pattern: string; readonly substitution: string };
+
+export interface UrlRewrite {
+  readonly hostname?: string;
+  readonly path?: PathRewrite;
+}
+
+export interface RequestRedirect {
+  readonly scheme?: 'http' | 'https';
+  readonly hostname?: string;
+  readonly port?: number;
+  readonly path?: PathRewrite;
+  readonly statusCode: 301 | 302 | 303 | 307 | 308;
+}
+
+export interface DirectResponse {
+  readonly statusCode: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers: readonly HeaderValue[];
+}
+
+export interface BodyLimits {
+  readonly maxRequestBodyBytes?: number;
+  readonly maxRequestHeaderBytes?: number;
+}
+
+export interface IpAccess {
+  /** CIDRs; empty: everybody. */
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
+export interface LimitKeyPart {
+  readonly type: 'ClientIP' | 'Header' | 'Cookie' | 'QueryParam' | 'Method' | 'Path';
+  /** Header names are lower-case. Absent for the types without one. */
+  readonly name?: string;
+}
+
+export interface Limit {
+  /** As shown in headers, already made unique within each route. */
+  readonly name: string;
+  /**
+   * Identity of the limit's buckets: equal ids share buckets. It covers the policy's namespace and name, the attachment
+   * (route or rule), the limit's place or name, algorithm, period and key; not requests or burst, so that new values of
+   * those keep what was used.
+   */
+  readonly id: string;
+  readonly policy: string;
+  readonly algorithm: 'TokenBucket' | 'LeakyBucket' | 'FixedWindow' | 'SlidingWindow';
+  readonly requests: number;
+  /** Milliseconds; 0 when `calendar` is set. */
+  readonly period: number;
+  readonly calendar?: 'Day' | 'Month';
+  /** TokenBucket: capacity. LeakyBucket: queue length. Others: 0. */
+  readonly burst: number;
+  readonly key: readonly LimitKeyPart[];
+  readonly mode: 'Enforce' | 'Shadow';
+}
+
+/** Filter specifications by policy name; the order of execution is the registry's (policies/index.ts). */
+export interface RouteFilters {
+  readonly ipAccess?: IpAccess;
+  readonly limits?: BodyLimits;
+  readonly rateLimit?: readonly Limit[];
+  readonly requestHeaderModifier?: HeaderModifier;
+  readonly responseHeaderModifier?: HeaderModifier;
+  readonly urlRewrite?: UrlRewrite;
+  readonly requestRedirect?: RequestRedirect;
+  readonly directResponse?: DirectResponse;
+}
+
+export interface Backend {
+  /** Absent when the reference can't be resolved: then its share is answered with `unresolvedStatus`. */
+  readonly upstream?: UpstreamKey;
+  readonly unresolvedStatus?: 500 | 503;
+  readonly weight: number;
+  readonly backup: boolean;
+  readonly requestHeaderModifier?: HeaderModifier;
+  readonly responseHeaderModifier?: HeaderModifier;
+}
+
+export interface Timeouts {
+  /** From the head's first byte to the answer's last. */
+  readonly request: number;
+  /** One try, until its response head. */
+  readonly backendRequest: number;
+  /** Without a byte in either direction. */
+  readonly idle: number;
+}
+
+/** One rule of one object. */
+export interface Route {
+  /** `Kind/namespace/name/rule`: the metric label, unique. */
+  readonly id: string;
+  readonly kind: 'ApiRoute' | 'Ingress';
+  readonly namespace: string;
+  readonly name: string;
+  /** The rule's name, else its index. */
+  readonly rule: string;
+  readonly hosts: readonly HostPattern[];
+  /** Any of these; at least one. */
+  readonly matches: readonly Match[];
+  /** Total order that decides between matches that are otherwise equal: smaller wins. Unique. */
+  readonly rank: number;
+  /** An Ingress's defaultBackend: considered only after every route that is none, on any host. */
+  readonly isDefaultBackend: boolean;
+  /** Answer plain HTTP with 308 to HTTPS. */
+  readonly httpsRedirect: boolean;
+  readonly filters: RouteFilters;
+  readonly timeouts: Timeouts;
+  readonly backends: readonly Backend[];
+}
+
+export interface LoadBalancer {
+  readonly type: 'RoundRobin' | 'LeastRequest' | 'Random' | 'PeakEWMA' | 'SourceIP' | 'ConsistentHash';
+  readonly consistentHash?: { readonly type: 'SourceIP' | 'Header' | 'Cookie' | 'QueryParam' | 'Path'; readonly name?: string };
+}
+
+export interface Upstream {
+  readonly key: UpstreamKey;
+  readonly namespace: string;
+  readonly service: string;
+  readonly port: number;
+  readonly loadBalancer: LoadBalancer;
+  readonly connectTimeout: number;
+  /** How long an idle pooled connection is kept. */
+  readonly idleTimeout: number;
+  /** Requests on one connection; 0: no limit. */
+  readonly maxRequestsPerConnection: number;
+}
+
+/** One address of one Service port. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  /** Terminating endpoints still serve, and are picked only when no ready one is left. */
+  readonly state: 'Ready' | 'Terminating';
+  readonly zone?: string;
+  readonly forZones?: readonly string[];
+}
+
+export interface Certificate {
+  /** `namespace/name` of its Secret. */
+  readonly id: string;
+  /** PEM chain, leaf first. */
+  readonly chain: string;
+  readonly key: Sensitive;
+}
+
+export interface ServerName {
+  readonly host: HostPattern;
+  /** Certificate ids, in order of preference; several where an RSA and an ECDSA one serve the same name. */
+  readonly certificates: readonly string[];
+}
+
+export interface Snapshot {
+  readonly routes: readonly Route[];
+  readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
+  /** Kept apart from `upstreams`, because it changes often and travels as deltas. Sorted by address, then port. */
+  readonly endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>;
+  readonly certificates: ReadonlyMap<string, Certificate>;
+  readonly serverNames: readonly ServerName[];
+  /** Id of the certificate for unknown names; absent: a self-signed one. */
+  readonly defaultCertificate?: string;
+}

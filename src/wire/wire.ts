@@ -1,0 +1,121 @@
+/**
+ * Sockets behind one small interface, with two implementations: `stream` on public `net.Socket` and `tls.TLSSocket`,
+ * and `handle` on the socket's own handle. Nothing outside this folder knows which one runs.
+ */
+import type { SecureContext } from 'node:tls';
+
+/** What a connection reports. Every callback runs on the event loop, never from within a call of the connection's own methods. */
+export interface ConnectionHandler {
+  /** Outgoing connections only: the connection (and its TLS handshake) is up. */
+  onConnect?(): void;
+  /**
+   * Bytes were read. `bytes[start..end)` is valid only during this call unless the connection is in bulk mode
+   * (see `setBulk`); what is needed later must be copied.
+   */
+  onData(bytes: Buffer, start: number, end: number): void;
+  /** The peer has half-closed; nothing more will be read. Writing is still possible. */
+  onEnd(): void;
+  /** After a write returned false: everything written so far has been handed to the kernel. */
+  onDrain(): void;
+  /** The connection is gone; always the last callback, exactly once. `error` is absent after an orderly close. */
+  onClose(error: Error | undefined): void;
+}
+
+export interface TlsInfo {
+  /** `TLSv1.2` or `TLSv1.3`. */
+  readonly version: string;
+  /** Server name that the client asked for; empty when none. */
+  readonly serverName: string;
+  readonly resumed: boolean;
+  readonly alpn: string;
+}
+
+export interface Connection {
+  /** Set by whoever owns the connection; may be replaced at any time. Must be set before the accept callback returns. */
+  handler: ConnectionHandler;
+  /** Without an IPv4-mapped prefix. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  readonly tls: TlsInfo | undefined;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+
+  /**
+   * Writes text whose characters are bytes (0 to 255). Returns true when the kernel took everything, false when some is
+   * held: then stop, and wait for `onDrain`. Writes after the connection is gone are ignored and return true.
+   */
+  writeLatin1(text: string): boolean;
+  /**
+   * Writes `bytes[start..end)`. The bytes are copied, or gone to the kernel, before this returns, unless `stable` is
+   * true: then the caller leaves them unchanged until `onDrain` (or until true was returned). Returns as writeLatin1.
+   */
+  write(bytes: Buffer, start: number, end: number, stable: boolean): boolean;
+  /** A head and the first bytes of its body in one write to the kernel. Returns as `write`. */
+  writeHeadAndBytes(head: string, bytes: Buffer, start: number, end: number, stable: boolean): boolean;
+
+  pauseReading(): void;
+  resumeReading(): void;
+  /**
+   * Bulk mode: `onData` gets a buffer of this connection's own, whose bytes stay unchanged while reading is paused.
+   * For long bodies: write with `stable`, pause reading when that returned false. Off: the buffer is given back.
+   */
+  setBulk(on: boolean): void;
+  /** Half-closes after everything that was written; `onClose` comes when the peer has closed too, or on `destroy`. */
+  end(): void;
+  /** Closes at once; what was not yet sent is dropped. `onClose` follows. */
+  destroy(): void;
+  /** Closes with a TCP RST where the platform allows it, so that the peer can't take a truncated message for a whole one. */
+  reset(): void;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Several threads listen on the same port. */
+  readonly reusePort: boolean;
+  readonly backlog?: number;
+  /** Connections above this are closed at once and counted. */
+  readonly maxConnections: number;
+  readonly tls?: ServerTls;
+}
+
+export interface ServerTls {
+  /** The context for a server name ('' when the client sent none); never throws. */
+  secureContext(serverName: string): SecureContext;
+  /** 48 bytes, shared by all workers; replaced through `WireListener.setTicketKeys`. */
+  readonly ticketKeys: Buffer;
+  /** Milliseconds. */
+  readonly handshakeTimeout: number;
+  readonly alpnProtocols: readonly string[];
+}
+
+export interface WireListener {
+  readonly port: number;
+  /** Open connections. */
+  readonly connections: number;
+  /** Connections that were closed at once because of `maxConnections`. */
+  readonly refusedConnections: number;
+  /** TLS handshakes that failed or timed out. */
+  readonly failedHandshakes: number;
+  setTicketKeys(keys: Buffer): void;
+  /** Stops accepting; connections that are open stay. */
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly handler: ConnectionHandler;
+}
+
+export interface Wire {
+  readonly name: 'stream' | 'handle';
+  /**
+   * @param accept called for each new connection (after its TLS handshake); must set `connection.handler`
+   * @throws (rejects) with the system's error, such as EADDRINUSE
+   */
+  listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<WireListener>;
+  /** Returns at once; `handler.onConnect` or `handler.onClose(error)` follows. TCP_NODELAY is set. */
+  connect(options: ConnectOptions): Connection;
+}
