@@ -1,0 +1,72 @@
+# Tidegate: `make build` leaves a runnable bin/tidegate, `make run` shows it at work. `make help` lists the rest.
+# Everything here runs on the Node.js that the npm package `node` brings, whatever the machine's own is.
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build run test test-unit test-gateway lint format types bench fuzz golden crds clean
+
+# npm writes this file last, so that a broken installation is done again.
+INSTALLED := node_modules/.package-lock.json
+BUILT := dist/.built
+SOURCES := $(shell find src cmd -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
+
+# Options of the bench: make bench CASES=plain,tls ROUNDS=5 SECONDS=4
+CASES ?=
+ROUNDS ?=
+SECONDS ?=
+# Options of the fuzzer: make fuzz MINUTES=10
+MINUTES ?= 10
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+$(INSTALLED): package-lock.json
+	@sh scripts/install.sh
+	@touch $@
+
+$(BUILT): $(INSTALLED) $(SOURCES) tsconfig.json tsconfig.build.json
+	@echo "Compiling to dist/"
+	@tsc -p tsconfig.build.json
+	@touch $@
+
+build: $(BUILT) ## install dependencies, compile, leave a runnable bin/tidegate
+	@bin/tidegate --version >/dev/null
+	@echo "Built: bin/tidegate"
+
+run: $(BUILT) ## start three sample backends and the gateway on manifests/example/, print requests to try
+	@exec node scripts/run-example.ts
+
+test: $(INSTALLED) ## lint, type check, build and every test; the last line is the sum
+	@exec node scripts/test.ts
+
+test-unit: $(INSTALLED) ## the tests that lie beside the code
+	@exec node scripts/test.ts 'src/**/*.test.ts' 'cmd/**/*.test.ts'
+
+test-gateway: $(BUILT) ## the built program against real sockets
+	@exec node scripts/test.ts 'test/**/*.test.ts'
+
+lint: $(INSTALLED) ## formatting, lint rules and import directions
+	@biome check --error-on-warnings .
+
+format: $(INSTALLED) ## write what `make lint` can mend by itself
+	@biome check --write .
+
+types: $(INSTALLED) ## type check of everything, tests and scripts too
+	@tsc -p tsconfig.json
+
+bench: $(BUILT) ## nginx, HAProxy and Tidegate in one run; writes docs/performance.md (CASES=, ROUNDS=, SECONDS=)
+	@sh bench/prerequisites.sh
+	@exec node bench/bench.ts $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
+	@exec node scripts/fuzz.ts --minutes $(MINUTES)
+
+golden: $(INSTALLED) ## record the expected outputs of the golden cases anew
+	@UPDATE_GOLDEN=1 node --test 'src/translate/**/golden.test.ts'
+
+crds: $(INSTALLED) ## generate crds/ from the schemas
+	@node scripts/crds.ts
+
+clean: ## remove what was built and installed
+	rm -rf dist node_modules
