@@ -1,0 +1,26 @@
+/** Cookies of a request. */
+
+/**
+ * Reads Cookie fields as servers do (RFC 6265 section 5.4): pairs parted by semicolons, values as they stand, quotes and
+ * escapes included. A piece without `=` names no cookie and is skipped.
+ *
+ * @param values the values of all Cookie fields, in order
+ * @returns by name, case kept; of a repeated name the first counts, being the one with the most specific path
+ */
+export function parseCookies(values: readonly string[]): ReadonlyMap<string, string> {
+  const cookies = new Map<string, string>();
+  for (const value of values) {
+    let start = 0;
+    while (start < value.length) {
+      let end = value.indexOf(';', start);
+      if (end < 0) end = value.length;
+      const equals = value.indexOf('=', start);
+      if (equals >= 0 && equals < end) {
+        const name = value.slice(start, equals).trim();
+        if (name !== '' && !cookies.has(name)) cookies.set(name, value.slice(equals + 1, end).trim());
+      }
+      start = end + 1;
+    }
+  }
+  return cookies;
+}
