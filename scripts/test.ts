@@ -1,0 +1,164 @@
+/**
+ * Runs tests and sums up: `node scripts/test.ts [--no-checks] [GLOB...]`. Without globs: lint, type check and build
+ * first, each counted as one test, then every test file. One line a file, details of what failed, and as the very last
+ * line `N passed, N failed`. Exits 1 when anything failed.
+ */
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, relative } from 'node:path';
+import { run } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Everything that `make test` runs. */
+const everything = ['src/**/*.test.ts', 'cmd/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'];
+
+/** A file that has not ended by then hangs. Milliseconds. */
+const fileTimeout = 10 * 60_000;
+
+interface Sum {
+  passed: number;
+  failed: number;
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+/** Runs a command, and shows its output only when it fails. */
+async function check(name: string, command: string, args: readonly string[], sum: Sum): Promise<void> {
+  const started = performance.now();
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const output: Buffer[] = [];
+  child.stdout.on('data', (bytes: Buffer) => output.push(bytes));
+  child.stderr.on('data', (bytes: Buffer) => output.push(bytes));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  });
+  const took = seconds(performance.now() - started);
+  if (code === 0) {
+    sum.passed++;
+    console.log(`ok      ${name} (${took})`);
+  } else {
+    sum.failed++;
+    console.log(`FAILED  ${name} (${took})`);
+    process.stdout.write(Buffer.concat(output));
+  }
+}
+
+interface FileResult {
+  passed: number;
+  failed: number;
+  skipped: number;
+  readonly started: number;
+  readonly failures: string[];
+  readonly output: string[];
+}
+
+function describeFailure(name: string, error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  return `  ${name}\n${text.replace(/^/gm, '    ')}`;
+}
+
+/** @param files absolute paths */
+async function runTests(files: readonly string[], sum: Sum): Promise<void> {
+  const results = new Map<string, FileResult>();
+  const of = (file: string | undefined): FileResult => {
+    const key = file ?? '';
+    let result = results.get(key);
+    if (result === undefined) {
+      result = { passed: 0, failed: 0, skipped: 0, started: performance.now(), failures: [], output: [] };
+      results.set(key, result);
+    }
+    return result;
+  };
+  // Names of the suites that the test is in, by file: a failure is shown with its whole path.
+  const path = new Map<string, string[]>();
+  const names = (file: string | undefined, nesting: number, name: string): string => {
+    const stack = path.get(file ?? '') ?? [];
+    stack.length = nesting;
+    stack[nesting] = name;
+    path.set(file ?? '', stack);
+    return stack.slice(0, nesting + 1).join(' > ');
+  };
+
+  const stream = run({ files: [...files], cwd: root, concurrency: availableParallelism(), timeout: fileTimeout });
+  for await (const event of stream) {
+    switch (event.type) {
+      case 'test:start':
+        names(event.data.file, event.data.nesting, event.data.name);
+        break;
+      case 'test:pass': {
+        const result = of(event.data.file);
+        if (event.data.skip !== undefined || event.data.todo !== undefined) result.skipped++;
+        else if (event.data.details.type === 'test') result.passed++;
+        break;
+      }
+      case 'test:fail': {
+        // A suite fails because of a test in it, which is counted and shown by itself.
+        const error = event.data.details.error;
+        if (error.failureType === 'subtestsFailed') break;
+        const result = of(event.data.file);
+        result.failed++;
+        result.failures.push(describeFailure(names(event.data.file, event.data.nesting, event.data.name), error));
+        break;
+      }
+      case 'test:stderr':
+        of(event.data.file).output.push(event.data.message);
+        break;
+      case 'test:diagnostic':
+        if (event.data.level !== 'info') of(event.data.file).output.push(`${event.data.message}\n`);
+        break;
+      case 'test:summary': {
+        const file = event.data.file;
+        if (file === undefined) break;
+        const result = of(file);
+        report(relative(root, file), result, event.data.duration_ms);
+        sum.passed += result.passed;
+        sum.failed += result.failed;
+        results.delete(file);
+        break;
+      }
+    }
+  }
+  // What no summary came for: a file that could not even be loaded, say.
+  for (const [file, result] of results) {
+    if (result.failed === 0) continue;
+    report(file === '' ? '(no file)' : relative(root, file), result, performance.now() - result.started);
+    sum.failed += result.failed;
+  }
+}
+
+function report(name: string, result: FileResult, took: number): void {
+  const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : '';
+  if (result.failed === 0) {
+    console.log(`ok      ${name} (${result.passed} tests${skipped}, ${seconds(took)})`);
+    return;
+  }
+  console.log(`FAILED  ${name} (${result.passed} passed, ${result.failed} failed${skipped}, ${seconds(took)})`);
+  for (const failure of result.failures) console.log(failure);
+  const output = result.output.join('').trim();
+  if (output !== '') console.log(`  it wrote:\n${output.replace(/^/gm, '    ')}`);
+}
+
+const patterns = process.argv.slice(2);
+const sum: Sum = { passed: 0, failed: 0 };
+if (patterns.length === 0) {
+  await check('lint', 'make', ['--no-print-directory', 'lint'], sum);
+  await check('type check', 'make', ['--no-print-directory', 'types'], sum);
+  await check('build', 'make', ['--no-print-directory', 'build'], sum);
+}
+const files = globSync(patterns.length === 0 ? everything : patterns, { cwd: root, exclude: ['**/node_modules/**'] })
+  .sort()
+  .map((file) => `${root}/${file}`);
+if (files.length > 0) await runTests(files, sum);
+if (sum.passed + sum.failed === 0) {
+  console.log(`no test file fits ${patterns.join(' ')}`);
+  sum.failed++;
+}
+console.log(`${sum.passed} passed, ${sum.failed} failed`);
+process.exitCode = sum.failed === 0 ? 0 : 1;
