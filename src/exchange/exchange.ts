@@ -1,5 +1,6 @@
 /** One request and its response passing through: what filters see and change, whatever the protocol below. */
 import type { TlsInfo } from '../wire/wire.ts';
+import type { PathMatch } from '../snapshot/snapshot.ts';
 import { parseCookies } from './cookies.ts';
 import type { Fields } from './fields.ts';
 import { parseQuery } from './query.ts';
@@ -59,10 +60,15 @@ export class Exchange {
   /** The peer's address, or from a trusted peer the rightmost untrusted one of X-Forwarded-For. */
   clientAddress: string;
   requestId = '';
+  /** 32 hex digits of the W3C trace context. */
+  traceId = '';
   /** Path sent to the backend; filters rewrite it. */
   upstreamPath: string;
   /** Host sent to the backend; filters rewrite it. */
   upstreamHost: string;
+
+  /** The path part of the match that won; set by the proxy before the filters run. */
+  matchedPath: PathMatch | undefined = undefined;
 
   /** Set by a filter that answers by itself, and by the proxy for its own errors. */
   reply: Reply | undefined = undefined;

@@ -79,6 +79,7 @@ export interface UpstreamHandler {
   onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): void;
   onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void;
   onResponseEnd(trailers: Fields | undefined): void;
+  /** After a writeBody that returned false; and, for a request with a body, once the connection is up. */
   onUpstreamWritable(): void;
   /** No answer, or no complete one; no further callback follows. `requestBytesSent`: whether any byte of the request left. */
   onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void;
@@ -86,6 +87,8 @@ export interface UpstreamHandler {
 
 /** One try at one endpoint: a request on its way, on a connection of the pool. */
 export interface UpstreamStream {
+  /** The connection is up; until it is, `onUpstreamWritable` tells when it comes up. */
+  readonly connected: boolean;
   /** Whether the connection had carried a request before. */
   readonly reused: boolean;
   writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean;
@@ -115,6 +118,7 @@ export interface ExchangeSink {
 }
 
 export interface Refusal {
+  readonly requestId: string;
   readonly status: number;
   readonly reason: string;
   readonly clientAddress: string;

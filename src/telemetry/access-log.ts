@@ -1,25 +1,208 @@
-/** What the access log says of one exchange; see the field list in docs/. */
+/**
+ * The access log: one JSON object a line. Lines are joined as text and written in batches of up to 64 KiB, at the latest
+ * after 200 ms, to a descriptor of our own that never blocks: what the sink does not take is kept up to a cap, then
+ * dropped and counted. Traffic never waits for it.
+ */
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+
+const BATCH_BYTES = 64 * 1024;
+const MAX_HELD_BYTES = 1024 * 1024;
+const FLUSH_EVERY_MS = 200;
+
+/** What the log says of one exchange. Empty texts and zero `upstreamStatus` are left out of the line. */
 export interface AccessRecord {
-  requestId: string;
-  clientIp: string;
-  method: string;
-  host: string;
-  path: string;
-  protocol: string;
-  status: number;
-  reason: string;
-  requestBytes: number;
-  responseBytes: number;
-  durationMs: number;
-  route: string;
-  upstream: string;
-  endpoint: string;
-  upstreamStatus: number;
-  upstreamMs: number;
-  attempts: number;
-  userAgent: string;
-  referer: string;
-  traceId: string;
-  tlsVersion: string;
-  sni: string;
+  readonly requestId: string;
+  readonly clientIp: string;
+  readonly method: string;
+  readonly host: string;
+  /** With its query; see `redactQuery`. */
+  readonly path: string;
+  readonly protocol: string;
+  readonly status: number;
+  readonly reason: string;
+  /** Body bytes. */
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly durationMs: number;
+  readonly route: string;
+  readonly upstream: string;
+  readonly endpoint: string;
+  readonly upstreamStatus: number;
+  readonly upstreamMs: number;
+  readonly attempts: number;
+  readonly userAgent: string;
+  readonly referer: string;
+  readonly traceId: string;
+  readonly tlsVersion: string;
+  readonly sni: string;
+}
+
+export class AccessLog {
+  readonly #target: string;
+  #descriptor: number;
+  readonly #baton: LogBaton;
+  readonly #countDropped: (lines: number) => void;
+  readonly #timer: NodeJS.Timeout;
+  #text = '';
+  #lines = 0;
+  /** A batch on its way that the sink has taken in part. */
+  #pending: Buffer | undefined;
+  #pendingLines = 0;
+  readonly #clock = new LogClock();
+
+  /**
+   * @param target path of the file to append to; `stdout` for the process's own output
+   * @param baton shared by all threads that write to the same target
+   * @param countDropped called with the number of lines that were dropped
+   * @throws the system's error when the target can't be opened
+   */
+  constructor(target: string, baton: LogBaton, countDropped: (lines: number) => void) {
+    this.#target = target;
+    this.#descriptor = openSink(target);
+    this.#baton = baton;
+    this.#countDropped = countDropped;
+    this.#timer = setInterval(() => this.flush(), FLUSH_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  write(record: AccessRecord): void {
+    if (this.#text.length > MAX_HELD_BYTES) {
+      this.#countDropped(1);
+      return;
+    }
+    this.#text += formatAccessLine(record, this.#clock.now());
+    this.#lines++;
+    if (this.#text.length >= BATCH_BYTES && this.#pending === undefined) this.flush();
+  }
+
+  /** Writes what is held, as far as the sink takes it now. */
+  flush(): void {
+    if (this.#pending === undefined) {
+      if (this.#text === '' || !this.#baton.take()) return;
+      this.#pending = Buffer.from(this.#text, 'utf8');
+      this.#pendingLines = this.#lines;
+      this.#text = '';
+      this.#lines = 0;
+    }
+    try {
+      while (this.#pending.length > 0) this.#pending = this.#pending.subarray(writeSync(this.#descriptor, this.#pending));
+    } catch (error) {
+      // A full pipe: the rest of this batch goes first the next time, and the baton stays here so that no line is torn.
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return;
+      this.#countDropped(this.#pendingLines);
+    }
+    this.#pending = undefined;
+    this.#baton.give();
+  }
+
+  /** Opens a file anew, after it was moved away by a log rotation. */
+  reopen(): void {
+    if (this.#target === 'stdout') return;
+    this.flush();
+    const old = this.#descriptor;
+    this.#descriptor = openSink(this.#target);
+    closeSync(old);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.flush();
+    if (this.#pending !== undefined) this.#baton.give();
+    closeSync(this.#descriptor);
+  }
+}
+
+/**
+ * Lets one thread at a time write to a sink that all share, so that no line is torn: pipes take long writes in pieces.
+ * Nobody waits for it; a thread that finds it taken tries again with its next batch.
+ */
+export class LogBaton {
+  readonly #holder: Int32Array;
+  readonly #self: number;
+
+  /** @param buffer four shared bytes @param worker this thread's number */
+  constructor(buffer: SharedArrayBuffer, worker: number) {
+    this.#holder = new Int32Array(buffer);
+    this.#self = worker + 1;
+  }
+
+  take(): boolean {
+    return Atomics.compareExchange(this.#holder, 0, 0, this.#self) === 0;
+  }
+
+  give(): void {
+    Atomics.compareExchange(this.#holder, 0, this.#self, 0);
+  }
+
+  /** For the main thread, after that worker died. */
+  static release(buffer: SharedArrayBuffer, worker: number): void {
+    Atomics.compareExchange(new Int32Array(buffer), 0, worker + 1, 0);
+  }
+}
+
+/**
+ * A descriptor of our own, not the one that was inherited: O_NONBLOCK belongs to the open file, and setting it on the
+ * inherited one would change it for whoever else holds it.
+ */
+function openSink(target: string): number {
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
+  if (target !== 'stdout') return openSync(target, flags | constants.O_CREAT, 0o640);
+  try {
+    return openSync('/proc/self/fd/1', flags);
+  } catch {
+    // Standard output is a socket, or there is no /proc: write to it as it is.
+    return 1;
+  }
+}
+
+/** The time as RFC 3339 with milliseconds, of which only the last digits are made anew within a second. */
+class LogClock {
+  #second = -1;
+  #prefix = '';
+
+  now(): string {
+    const now = Date.now();
+    const second = Math.floor(now / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#prefix = new Date(second * 1000).toISOString().slice(0, 20);
+    }
+    const ms = now - second * 1000;
+    return `${this.#prefix}${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`;
+  }
+}
+
+/** @returns the line with its newline */
+export function formatAccessLine(record: AccessRecord, time: string): string {
+  let line = `{"time":"${time}","requestId":${quote(record.requestId)},"clientIp":"${record.clientIp}","method":${quote(record.method)},"host":${quote(record.host)},"path":${quote(redactQuery(record.path))},"protocol":"${record.protocol}","status":${record.status}`;
+  if (record.reason !== '') line += `,"reason":"${record.reason}"`;
+  line += `,"requestBytes":${record.requestBytes},"responseBytes":${record.responseBytes},"durationMs":${round(record.durationMs)}`;
+  if (record.route !== '') line += `,"route":${quote(record.route)}`;
+  if (record.upstream !== '') line += `,"upstream":${quote(record.upstream)},"endpoint":${quote(record.endpoint)}`;
+  if (record.upstreamStatus !== 0) line += `,"upstreamStatus":${record.upstreamStatus},"upstreamMs":${round(record.upstreamMs)}`;
+  line += `,"attempts":${record.attempts}`;
+  if (record.userAgent !== '') line += `,"userAgent":${quote(record.userAgent)}`;
+  if (record.referer !== '') line += `,"referer":${quote(redactQuery(record.referer))}`;
+  if (record.traceId !== '') line += `,"traceId":"${record.traceId}"`;
+  if (record.tlsVersion !== '') line += `,"tlsVersion":"${record.tlsVersion}"`;
+  if (record.sni !== '') line += `,"sni":${quote(record.sni)}`;
+  return `${line}}\n`;
+}
+
+const UNSAFE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
+
+function quote(text: string): string {
+  return UNSAFE.test(text) ? JSON.stringify(text) : `"${text}"`;
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+/** Query parameters whose value is a credential, as far as their name tells. */
+const CREDENTIAL = /([?&;](?:[^=&;#]*(?:token|secret|password|passwd|api[-_]?key|apikey|credential|signature|jwt)[^=&;#]*|key|code|sig|auth|pwd|sid|session)=)[^&;#]+/gi;
+
+/** Replaces the values of parameters that carry credentials by `[redacted]`. */
+export function redactQuery(path: string): string {
+  return path.includes('?') ? path.replace(CREDENTIAL, '$1[redacted]') : path;
 }

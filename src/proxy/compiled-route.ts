@@ -1,0 +1,42 @@
+import type { PathMatch, Route } from '../snapshot/snapshot.ts';
+import { policies } from '../policies/index.ts';
+import type { Filter, Policy, PolicyContext } from '../policies/policy.ts';
+import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import { BackendPicker } from '../upstream/backend-picker.ts';
+import type { Upstreams } from '../upstream/upstreams.ts';
+
+/** A route as one worker runs it: its filters made, its backends bound to the worker's upstreams. */
+export interface CompiledRoute {
+  readonly route: Route;
+  /** Path parts of `route.matches`, by match index. */
+  readonly paths: readonly PathMatch[];
+  /** Those that have a request step, in order of execution. */
+  readonly requestFilters: readonly Filter[];
+  /** Those that have a response step, in their order of execution: the registry's, backwards. */
+  readonly responseFilters: readonly Filter[];
+  readonly picker: BackendPicker;
+  readonly metrics: RouteMetrics;
+}
+
+/** @param context what filters may use; one per worker */
+export function compileRoute(route: Route, upstreams: Upstreams, context: PolicyContext, metrics: WorkerMetrics): CompiledRoute {
+  const filters = compileFilters(route, context);
+  return {
+    route,
+    paths: route.matches.map((match) => match.path),
+    requestFilters: filters.filter((filter) => filter.onRequest !== undefined),
+    responseFilters: filters.filter((filter) => filter.onResponse !== undefined).reverse(),
+    picker: new BackendPicker(route.backends, upstreams),
+    metrics: metrics.route(route.id),
+  };
+}
+
+/** The filters of a route in order of execution, which is the registry's. */
+export function compileFilters(route: Route, context: PolicyContext): Filter[] {
+  const filters: Filter[] = [];
+  for (const policy of policies as readonly Policy[]) {
+    const spec = route.filters[policy.name];
+    if (spec !== undefined) filters.push(policy.compile(spec, context));
+  }
+  return filters;
+}

@@ -1,0 +1,355 @@
+/**
+ * The life of one exchange: route, filters, a try at an endpoint (and a second one where that is safe), the answer, the log
+ * line. It sits between the client's stream and the upstream's, and holds back whichever side is faster.
+ */
+import type { Timed } from '../exchange/deadlines.ts';
+import type { Exchange, Reply } from '../exchange/exchange.ts';
+import { Fields } from '../exchange/fields.ts';
+import { problemBody } from '../exchange/problem.ts';
+import { type BodyLength, type ClientHandler, NO_BODY, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
+import { Verdict } from '../policies/policy.ts';
+import type { EndpointState } from '../upstream/endpoint-state.ts';
+import type { PickedBackend } from '../upstream/backend-picker.ts';
+import type { CompiledRoute } from './compiled-route.ts';
+import { logExchange } from './log-exchange.ts';
+import type { Proxy } from './proxy.ts';
+import * as replies from './replies.ts';
+
+/** RFC 9110 section 9.2.2. */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
+const CLIENT_GONE = 499;
+
+export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
+  readonly exchange: Exchange;
+  readonly #proxy: Proxy;
+  route: CompiledRoute | undefined = undefined;
+  #nextFilter = 0;
+  #done = false;
+
+  // The try under way.
+  #upstream: UpstreamStream | undefined = undefined;
+  #request: UpstreamRequest | undefined = undefined;
+  backend: PickedBackend | undefined = undefined;
+  endpoint: EndpointState | undefined = undefined;
+  attempts = 0;
+  #tryStartedAt = 0;
+  #awaitingHead = false;
+  #responding = false;
+  /** Some of the request's body has been read, so that it can't be sent again. */
+  #bodyTaken = false;
+  #requestEnded: boolean;
+  #requestPaused = false;
+
+  // Time-outs, on the clock of performance.now().
+  deadline = Number.POSITIVE_INFINITY;
+  deadlineIndex = -1;
+  #requestDeadline = Number.POSITIVE_INFINITY;
+  #headDeadline = Number.POSITIVE_INFINITY;
+  #lastActivity = 0;
+
+  // For the log.
+  requestBytes = 0;
+  responseBytes = 0;
+  status = 0;
+  reason = '';
+  upstreamStatus = 0;
+  upstreamMs = 0;
+
+  constructor(proxy: Proxy, exchange: Exchange) {
+    this.#proxy = proxy;
+    this.exchange = exchange;
+    this.#requestEnded = exchange.stream.requestBody === NO_BODY;
+  }
+
+  start(): void {
+    const exchange = this.exchange;
+    this.#proxy.identity.stamp(exchange);
+    const found = this.#proxy.runtime.router.find(exchange);
+    if (found === undefined) {
+      this.#reply(replies.noRoute);
+      return;
+    }
+    const route = found.value;
+    this.route = route;
+    exchange.matchedPath = route.paths[found.matchIndex];
+    const timeouts = route.route.timeouts;
+    this.#requestDeadline = exchange.startedAt + timeouts.request;
+    this.#lastActivity = exchange.startedAt;
+    if (route.route.httpsRedirect && exchange.scheme === 'http') {
+      this.#reply(replies.httpsRedirect(exchange));
+      return;
+    }
+    this.#runFilters();
+  }
+
+  #runFilters(): void {
+    const filters = (this.route as CompiledRoute).requestFilters;
+    while (this.#nextFilter < filters.length) {
+      const filter = filters[this.#nextFilter++];
+      const verdict = filter?.onRequest?.(this.exchange) ?? Verdict.Continue;
+      if (verdict === Verdict.Continue) continue;
+      if (verdict === Verdict.Answered) {
+        this.#reply(this.exchange.reply ?? replies.internalError);
+      } else {
+        this.exchange.resume = () => this.#resume();
+        this.deadline = this.#requestDeadline;
+        this.#proxy.deadlines.add(this);
+      }
+      return;
+    }
+    this.#forward();
+  }
+
+  #resume(): void {
+    this.exchange.onAbandoned = undefined;
+    if (this.#done) return;
+    if (this.exchange.reply !== undefined) this.#reply(this.exchange.reply);
+    else this.#runFilters();
+  }
+
+  // --- towards the backend ---
+
+  #forward(): void {
+    const exchange = this.exchange;
+    const backend = (this.route as CompiledRoute).picker.pick();
+    if (backend === undefined) {
+      this.#reply(replies.noEndpoint);
+      return;
+    }
+    this.backend = backend;
+    if (backend.upstream === undefined) {
+      this.#reply(backend.spec.unresolvedStatus === 503 ? replies.unresolvedBackend503 : replies.unresolvedBackend500);
+      return;
+    }
+    const endpoint = backend.upstream.pick(exchange, undefined);
+    if (endpoint === undefined) {
+      this.#reply(replies.noEndpoint);
+      return;
+    }
+    const fields = exchange.requestFields;
+    if (exchange.upstreamHost !== exchange.authority || !fields.has('host')) fields.set('Host', exchange.upstreamHost);
+    backend.requestFilter?.onRequest?.(exchange);
+    this.#request = { method: exchange.method, target: exchange.upstreamPath + exchange.query, fields, body: exchange.stream.requestBody };
+    this.#try(endpoint, false);
+  }
+
+  #try(endpoint: EndpointState, fresh: boolean): void {
+    const now = performance.now();
+    this.endpoint = endpoint;
+    this.attempts++;
+    this.#tryStartedAt = now;
+    this.#awaitingHead = true;
+    this.#lastActivity = now;
+    this.#headDeadline = this.#requestEnded ? now + (this.route as CompiledRoute).route.timeouts.backendRequest : Number.POSITIVE_INFINITY;
+    this.deadline = Math.min(this.#requestDeadline, this.#headDeadline);
+    if (!this.#requestEnded) this.deadline = Math.min(this.deadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+    this.#proxy.deadlines.add(this);
+    endpoint.started();
+    this.#upstream = endpoint.pool.request(this.#request as UpstreamRequest, this, fresh);
+    // Until the connection is up the body stays with the client, so that another endpoint can still have it whole.
+    if (!this.#requestEnded && this.#upstream.connected) this.exchange.stream.resumeRequestBody();
+  }
+
+  onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void {
+    if (this.#done || this.#upstream === undefined) return;
+    this.#bodyTaken = true;
+    this.requestBytes += end - start;
+    this.#lastActivity = performance.now();
+    if (!this.#upstream.writeBody(bytes, start, end, stable)) {
+      this.#requestPaused = true;
+      this.exchange.stream.pauseRequestBody();
+    }
+  }
+
+  onUpstreamWritable(): void {
+    if (this.#done || this.#requestEnded) return;
+    this.#lastActivity = performance.now();
+    this.#requestPaused = false;
+    this.exchange.stream.resumeRequestBody();
+  }
+
+  onRequestEnd(trailers: Fields | undefined): void {
+    this.#requestEnded = true;
+    if (this.#done || this.#upstream === undefined) return;
+    if (this.#awaitingHead) {
+      this.#headDeadline = performance.now() + (this.route as CompiledRoute).route.timeouts.backendRequest;
+      this.deadline = Math.min(this.#requestDeadline, this.#headDeadline);
+    }
+    this.#upstream.endBody(trailers);
+  }
+
+  onRequestError(status: number, reason: string): void {
+    if (this.#done) return;
+    this.#cancelTry();
+    this.#finish(status, reason);
+  }
+
+  onClientGone(): void {
+    if (this.#done) return;
+    this.#cancelTry();
+    this.#finish(this.#responding ? this.status : CLIENT_GONE, 'client_gone');
+  }
+
+  // --- towards the client ---
+
+  onInformational(status: number, fields: Fields): void {
+    if (!this.#done && !this.#responding) this.exchange.stream.inform(status, fields);
+  }
+
+  onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): void {
+    if (this.#done) return;
+    const now = performance.now();
+    this.#awaitingHead = false;
+    this.#responding = true;
+    this.status = status;
+    this.upstreamStatus = status;
+    this.upstreamMs = now - this.#tryStartedAt;
+    this.backend?.upstream?.metrics.count(status, this.upstreamMs / 1000);
+    this.backend?.responseFilter?.onResponse?.(this.exchange, status, fields);
+    this.#filterResponse(status, fields);
+    this.responseBytes = end - start;
+    const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
+    if (last) {
+      this.#endTry(false);
+      this.#finish(status, '');
+      return;
+    }
+    this.#lastActivity = now;
+    this.deadline = Math.min(this.#requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+    if (!writable) this.#upstream?.pauseResponse();
+  }
+
+  onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void {
+    if (this.#done) return;
+    this.responseBytes += end - start;
+    this.#lastActivity = performance.now();
+    if (!this.exchange.stream.writeBody(bytes, start, end, stable)) this.#upstream?.pauseResponse();
+  }
+
+  onClientWritable(): void {
+    if (this.#done) return;
+    this.#lastActivity = performance.now();
+    this.#upstream?.resumeResponse();
+  }
+
+  onResponseEnd(trailers: Fields | undefined): void {
+    if (this.#done) return;
+    this.#endTry(false);
+    this.exchange.stream.endBody(trailers);
+    this.#finish(this.status, '');
+  }
+
+  onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
+    if (this.#done) return;
+    this.upstreamMs = performance.now() - this.#tryStartedAt;
+    const failed = this.endpoint as EndpointState;
+    this.#endTry(true);
+    if (this.#responding) {
+      this.exchange.stream.abort();
+      this.#finish(this.status, failure === 'malformed' ? 'upstream_malformed' : 'upstream_reset');
+      return;
+    }
+    if (this.#retry(failure, requestBytesSent, reusedConnection, failed)) return;
+    this.#reply(replies.upstreamFailure(failure, cause));
+  }
+
+  /**
+   * The retry that every route has: once, when the request can't have reached a backend, to another endpoint; or when a
+   * reused connection died under an idempotent request without a body, on a fresh connection (RFC 9112 section 9.3.1).
+   */
+  #retry(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, failed: EndpointState): boolean {
+    if (this.attempts > 1 || this.#bodyTaken) return false;
+    const upstream = this.backend?.upstream;
+    if (upstream === undefined) return false;
+    const neverArrived = failure === 'connect-failure' || (failure === 'reset' && !requestBytesSent);
+    const staleConnection = failure === 'reset' && reusedConnection && this.exchange.stream.requestBody === NO_BODY && IDEMPOTENT.has(this.exchange.method);
+    if (!neverArrived && !staleConnection) return false;
+    const endpoint = upstream.pick(this.exchange, failed);
+    if (endpoint === undefined || (endpoint === failed && !staleConnection && !reusedConnection)) return false;
+    this.route?.metrics.countRetry(failure);
+    this.#try(endpoint, true);
+    return true;
+  }
+
+  // --- time-outs ---
+
+  onDeadline(now: number): void {
+    if (this.#done) return;
+    const timeouts = (this.route as CompiledRoute).route.timeouts;
+    const idleDeadline = this.#responding || !this.#requestEnded ? this.#lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
+    const waitingForClient = !this.#requestEnded && !this.#requestPaused && this.#upstream?.connected === true;
+    if (now >= this.#requestDeadline) this.#expire('request_timeout', waitingForClient);
+    else if (this.#awaitingHead && now >= this.#headDeadline) this.#expire('backend_request_timeout', false);
+    else if (now >= idleDeadline) this.#expire('idle_timeout', waitingForClient);
+    else this.deadline = Math.min(this.#requestDeadline, this.#awaitingHead ? this.#headDeadline : Number.POSITIVE_INFINITY, idleDeadline);
+  }
+
+  #expire(reason: string, clientIsSlow: boolean): void {
+    this.exchange.onAbandoned?.();
+    this.#cancelTry();
+    if (this.#responding) {
+      this.exchange.stream.abort();
+      this.#finish(this.status, reason);
+    } else {
+      this.#reply(clientIsSlow ? replies.slowRequest : replies.gatewayTimeout(reason));
+    }
+  }
+
+  // --- the end ---
+
+  /** Answers by the gateway itself; the response filters see it as any other answer. */
+  #reply(reply: Reply): void {
+    const exchange = this.exchange;
+    const fields = new Fields();
+    let body = reply.body;
+    if (body === undefined && reply.detail !== undefined) {
+      body = problemBody(reply.status, reply.detail, exchange.requestId);
+      fields.append('Content-Type', 'application/problem+json');
+    } else if (body !== undefined && reply.contentType !== undefined) {
+      fields.append('Content-Type', reply.contentType);
+    }
+    if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
+    this.#filterResponse(reply.status, fields);
+    const text = body === undefined ? '' : replies.toLatin1(body);
+    this.responseBytes = text.length;
+    exchange.stream.respondText(reply.status, fields, text);
+    this.#finish(reply.status, reply.reason);
+  }
+
+  #filterResponse(status: number, fields: Fields): void {
+    fields.set('X-Request-Id', this.exchange.requestId);
+    const filters = this.route?.responseFilters;
+    if (filters === undefined) return;
+    for (let index = 0; index < filters.length; index++) filters[index]?.onResponse?.(this.exchange, status, fields);
+  }
+
+  #cancelTry(): void {
+    if (this.#upstream !== undefined) {
+      this.#upstream.cancel();
+      this.#endTry(true);
+    }
+    this.exchange.onAbandoned?.();
+    this.exchange.onAbandoned = undefined;
+  }
+
+  #endTry(failed: boolean): void {
+    if (this.endpoint !== undefined && this.#upstream !== undefined) {
+      this.endpoint.finished(this.upstreamMs === 0 ? performance.now() - this.#tryStartedAt : this.upstreamMs, failed);
+    }
+    this.#upstream = undefined;
+    this.#awaitingHead = false;
+  }
+
+  #finish(status: number, reason: string): void {
+    this.#done = true;
+    this.status = status;
+    this.reason = reason;
+    this.#proxy.deadlines.remove(this);
+    this.#proxy.activeExchanges--;
+    const durationMs = performance.now() - this.exchange.startedAt;
+    (this.route?.metrics ?? this.#proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
+    if (this.#proxy.accessLog !== undefined) logExchange(this.#proxy.accessLog, this, durationMs);
+  }
+}

@@ -1,0 +1,32 @@
+import type { AccessLog } from '../telemetry/access-log.ts';
+import type { ExchangeLife } from './exchange-life.ts';
+
+/** Writes the access log's line of an exchange that is over. */
+export function logExchange(log: AccessLog, life: ExchangeLife, durationMs: number): void {
+  const exchange = life.exchange;
+  const endpoint = life.endpoint;
+  log.write({
+    requestId: exchange.requestId,
+    clientIp: exchange.clientAddress,
+    method: exchange.method,
+    host: exchange.host,
+    path: exchange.query === '' ? exchange.path : exchange.path + exchange.query,
+    protocol: exchange.protocol,
+    status: life.status,
+    reason: life.reason,
+    requestBytes: life.requestBytes,
+    responseBytes: life.responseBytes,
+    durationMs,
+    route: life.route?.route.id ?? '',
+    upstream: endpoint === undefined ? '' : (life.backend?.upstream?.key ?? ''),
+    endpoint: endpoint?.name ?? '',
+    upstreamStatus: life.upstreamStatus,
+    upstreamMs: life.upstreamMs,
+    attempts: life.attempts,
+    userAgent: exchange.requestFields.get('user-agent') ?? '',
+    referer: exchange.requestFields.get('referer') ?? '',
+    traceId: exchange.traceId,
+    tlsVersion: exchange.tls?.version ?? '',
+    sni: exchange.tls?.serverName ?? '',
+  });
+}

@@ -1,0 +1,67 @@
+import { Deadlines } from '../exchange/deadlines.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { newRequestId } from '../exchange/request-id.ts';
+import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.ts';
+import type { AccessLog } from '../telemetry/access-log.ts';
+import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import type { ClientIdentity } from './client-identity.ts';
+import { ExchangeLife } from './exchange-life.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Takes the exchanges of one worker's listeners and runs them by the worker's newest runtime. */
+export class Proxy implements ExchangeSink {
+  readonly deadlines: Deadlines;
+  readonly identity: ClientIdentity;
+  readonly metrics: WorkerMetrics;
+  readonly accessLog: AccessLog | undefined;
+  /** Counts requests that no route took. */
+  readonly unrouted: RouteMetrics;
+  runtime: Runtime;
+  /** Exchanges under way, by listener scheme; for the connection gauges. */
+  activeExchanges = 0;
+
+  constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined) {
+    this.runtime = runtime;
+    this.deadlines = new Deadlines();
+    this.identity = identity;
+    this.metrics = metrics;
+    this.accessLog = accessLog;
+    this.unrouted = metrics.route(NO_ROUTE);
+  }
+
+  onExchange(exchange: Exchange): ClientHandler {
+    this.activeExchanges++;
+    const life = new ExchangeLife(this, exchange);
+    life.start();
+    return life;
+  }
+
+  onRefused(refusal: Refusal): void {
+    const durationMs = performance.now() - refusal.startedAt;
+    this.unrouted.count(refusal.method, refusal.status, durationMs / 1000);
+    this.accessLog?.write({
+      requestId: refusal.requestId || newRequestId(),
+      clientIp: refusal.clientAddress,
+      method: refusal.method,
+      host: '',
+      path: refusal.target,
+      protocol: refusal.protocol,
+      status: refusal.status,
+      reason: refusal.reason,
+      requestBytes: 0,
+      responseBytes: 0,
+      durationMs,
+      route: '',
+      upstream: '',
+      endpoint: '',
+      upstreamStatus: 0,
+      upstreamMs: 0,
+      attempts: 0,
+      userAgent: '',
+      referer: '',
+      traceId: '',
+      tlsVersion: '',
+      sni: '',
+    });
+  }
+}

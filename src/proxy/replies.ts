@@ -1,0 +1,43 @@
+/** The answers that the proxy gives by itself, as constants where nothing of the request goes into them. */
+import type { Exchange, Reply } from '../exchange/exchange.ts';
+import type { UpstreamFailure } from '../exchange/streams.ts';
+
+/** Whoever gets a 503 may try again soon: endpoints come and go within seconds. */
+const RETRY_SOON = [['Retry-After', '1']] as const;
+
+export const noRoute: Reply = { status: 404, reason: 'no_route', detail: 'No route takes this request.' };
+export const noEndpoint: Reply = { status: 503, reason: 'no_endpoint', detail: 'No backend is ready to take this request.', fields: RETRY_SOON };
+export const unresolvedBackend500: Reply = { status: 500, reason: 'backend_not_resolved', detail: 'The route refers to a backend that can not be used.' };
+export const unresolvedBackend503: Reply = { status: 503, reason: 'backend_not_resolved', detail: 'The route refers to a backend that can not be used.', fields: RETRY_SOON };
+export const internalError: Reply = { status: 500, reason: 'internal_error', detail: 'The gateway failed to handle this request.' };
+export const slowRequest: Reply = { status: 408, reason: 'request_body_timeout', detail: 'The request did not arrive in time.' };
+
+const badGateway: Readonly<Record<UpstreamFailure, Reply>> = {
+  'connect-failure': { status: 502, reason: 'connect_failure', detail: 'The backend refused the connection.' },
+  reset: { status: 502, reason: 'upstream_reset', detail: 'The backend closed the connection before it answered.' },
+  malformed: { status: 502, reason: 'upstream_malformed', detail: 'The backend sent an answer that is not valid HTTP.' },
+  timeout: { status: 504, reason: 'upstream_timeout', detail: 'The backend did not answer in time.' },
+};
+const connectTimeout: Reply = { status: 504, reason: 'connect_timeout', detail: 'The backend did not accept the connection in time.' };
+
+export function upstreamFailure(failure: UpstreamFailure, cause: Error | undefined): Reply {
+  if (failure === 'connect-failure' && (cause as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return connectTimeout;
+  return badGateway[failure];
+}
+
+/** @param reason which time-out it was, for the log */
+export function gatewayTimeout(reason: string): Reply {
+  return { status: 504, reason, detail: 'The backend did not answer in time.' };
+}
+
+/** The same URL on HTTPS, on its default port: the port of the plain listener says nothing about the other one's. */
+export function httpsRedirect(exchange: Exchange): Reply {
+  const name = exchange.authority.replace(/:\d*$/, '');
+  return { status: 308, reason: 'https_redirect', fields: [['Location', `https://${name}${exchange.path}${exchange.query}`]] };
+}
+
+/** Text as the string of its UTF-8 bytes, which is what streams write. */
+export function toLatin1(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant.
+  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').latin1Slice();
+}

@@ -1,0 +1,193 @@
+/**
+ * A worker's counters. The hot path only does array and map increments on objects that a route or an upstream holds on to;
+ * labels and text come into being when somebody scrapes.
+ */
+
+/** Upper bounds of the duration histograms, in seconds. */
+export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+const METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS', 'TRACE'];
+/** Label of every other method: label values never come from a request unbounded. */
+const OTHER_METHOD = 'other';
+
+export class Histogram {
+  /** One more than there are bounds: the last is +Inf. */
+  readonly counts = new Float64Array(DURATION_BUCKETS.length + 1);
+  sum = 0;
+
+  /** @param seconds the value observed */
+  observe(seconds: number): void {
+    let bucket = 0;
+    while (bucket < DURATION_BUCKETS.length && seconds > (DURATION_BUCKETS[bucket] as number)) bucket++;
+    this.counts[bucket] = (this.counts[bucket] as number) + 1;
+    this.sum += seconds;
+  }
+}
+
+export class RouteMetrics {
+  readonly route: string;
+  /** Count by `method index * 1000 + status`. */
+  readonly requests = new Map<number, number>();
+  readonly duration = new Histogram();
+  readonly retries = new Map<string, number>();
+
+  constructor(route: string) {
+    this.route = route;
+  }
+
+  count(method: string, status: number, seconds: number): void {
+    const index = method === 'GET' ? 0 : METHODS.indexOf(method);
+    const key = (index < 0 ? METHODS.length : index) * 1000 + status;
+    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+    this.duration.observe(seconds);
+  }
+
+  countRetry(reason: string): void {
+    this.retries.set(reason, (this.retries.get(reason) ?? 0) + 1);
+  }
+}
+
+export class UpstreamMetrics {
+  readonly upstream: string;
+  /** By status. */
+  readonly requests = new Map<number, number>();
+  readonly duration = new Histogram();
+
+  constructor(upstream: string) {
+    this.upstream = upstream;
+  }
+
+  count(status: number, seconds: number): void {
+    this.requests.set(status, (this.requests.get(status) ?? 0) + 1);
+    this.duration.observe(seconds);
+  }
+}
+
+/** One sample as prom-client's aggregator takes it. */
+export interface MetricSample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+/** A metric with its samples, in the form in which prom-client's cluster aggregation reads them. */
+export interface MetricFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly aggregator: 'sum' | 'max';
+  readonly values: readonly MetricSample[];
+}
+
+export interface ConnectionGauge {
+  readonly listener: string;
+  readonly open: number;
+  readonly active: number;
+}
+
+export class WorkerMetrics {
+  readonly #routes = new Map<string, RouteMetrics>();
+  readonly #upstreams = new Map<string, UpstreamMetrics>();
+  readonly #limitDecisions = new Map<string, number>();
+  readonly #counters = new Map<string, number>();
+
+  /** The counters of a route; the same object for the same id, also over reloads. */
+  route(id: string): RouteMetrics {
+    let metrics = this.#routes.get(id);
+    if (metrics === undefined) {
+      metrics = new RouteMetrics(id);
+      this.#routes.set(id, metrics);
+    }
+    return metrics;
+  }
+
+  upstream(key: string): UpstreamMetrics {
+    let metrics = this.#upstreams.get(key);
+    if (metrics === undefined) {
+      metrics = new UpstreamMetrics(key);
+      this.#upstreams.set(key, metrics);
+    }
+    return metrics;
+  }
+
+  countLimitDecision(policy: string, limit: string, decision: string): void {
+    increment(this.#limitDecisions, `${policy}\n${limit}\n${decision}`, 1);
+  }
+
+  /** Plain counters without labels, by metric name; the names are those in `PLAIN_COUNTERS`. */
+  add(name: keyof typeof PLAIN_COUNTERS, by: number): void {
+    increment(this.#counters, name, by);
+  }
+
+  /** Forgets routes and upstreams that are gone, so that churn does not grow memory. */
+  retain(routes: ReadonlySet<string>, upstreams: ReadonlySet<string>): void {
+    for (const id of this.#routes.keys()) if (!routes.has(id) && id !== NO_ROUTE) this.#routes.delete(id);
+    for (const key of this.#upstreams.keys()) if (!upstreams.has(key)) this.#upstreams.delete(key);
+  }
+
+  /** Everything counted so far, for a scrape. */
+  families(connections: readonly ConnectionGauge[]): MetricFamily[] {
+    const requests: MetricSample[] = [];
+    const durations: MetricSample[] = [];
+    const retries: MetricSample[] = [];
+    for (const metrics of this.#routes.values()) {
+      for (const [key, value] of metrics.requests) {
+        requests.push({ labels: { route: metrics.route, method: METHODS[Math.floor(key / 1000)] ?? OTHER_METHOD, code: key % 1000 }, value });
+      }
+      pushHistogram(durations, 'tidegate_request_duration_seconds', { route: metrics.route }, metrics.duration);
+      for (const [reason, value] of metrics.retries) retries.push({ labels: { route: metrics.route, reason }, value });
+    }
+    const upstreamRequests: MetricSample[] = [];
+    const upstreamDurations: MetricSample[] = [];
+    for (const metrics of this.#upstreams.values()) {
+      for (const [code, value] of metrics.requests) upstreamRequests.push({ labels: { upstream: metrics.upstream, code }, value });
+      pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
+    }
+    const decisions: MetricSample[] = [];
+    for (const [key, value] of this.#limitDecisions) {
+      const [policy = '', limit = '', decision = ''] = key.split('\n');
+      decisions.push({ labels: { policy, limit, decision }, value });
+    }
+    const gauges = connections.flatMap(({ listener, open, active }) => [
+      { labels: { listener, state: 'active' }, value: active },
+      { labels: { listener, state: 'idle' }, value: Math.max(0, open - active) },
+    ]);
+    return [
+      counter('tidegate_requests_total', 'Requests answered, by route, method and status code.', requests),
+      { name: 'tidegate_request_duration_seconds', help: 'From the first byte of a request to the last of its answer.', type: 'histogram', aggregator: 'sum', values: durations },
+      counter('tidegate_upstream_requests_total', 'Tries that a backend answered, by upstream and status code.', upstreamRequests),
+      { name: 'tidegate_upstream_duration_seconds', help: "From a try's start to the head of its answer.", type: 'histogram', aggregator: 'sum', values: upstreamDurations },
+      counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
+      counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
+      { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
+      ...Object.entries(PLAIN_COUNTERS).map(([name, help]) => counter(name, help, [{ labels: {}, value: this.#counters.get(name) ?? 0 }])),
+    ];
+  }
+}
+
+/** Metric label of requests that no route took. */
+export const NO_ROUTE = 'none';
+
+export const PLAIN_COUNTERS = {
+  tidegate_access_log_dropped_total: 'Access log lines dropped because the sink was blocked.',
+  tidegate_connections_refused_total: 'Connections closed at once because a listener was full.',
+  tidegate_tls_handshake_failures_total: 'TLS handshakes that failed or timed out.',
+  tidegate_request_fields_dropped_total: 'Request header fields dropped because of an underscore in their name.',
+} as const;
+
+function counter(name: string, help: string, values: readonly MetricSample[]): MetricFamily {
+  return { name, help, type: 'counter', aggregator: 'sum', values };
+}
+
+function pushHistogram(samples: MetricSample[], name: string, labels: Record<string, string>, histogram: Histogram): void {
+  let total = 0;
+  for (let bucket = 0; bucket <= DURATION_BUCKETS.length; bucket++) {
+    total += histogram.counts[bucket] as number;
+    samples.push({ labels: { ...labels, le: DURATION_BUCKETS[bucket] ?? '+Inf' }, value: total, metricName: `${name}_bucket` });
+  }
+  samples.push({ labels, value: histogram.sum, metricName: `${name}_sum` }, { labels, value: total, metricName: `${name}_count` });
+}
+
+function increment(map: Map<string, number>, key: string, by: number): void {
+  map.set(key, (map.get(key) ?? 0) + by);
+}
