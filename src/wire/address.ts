@@ -1,0 +1,7 @@
+const MAPPED = '::ffff:';
+
+/** An address as it is shown and logged: an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) as plain IPv4, all else unchanged. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return '';
+  return address.startsWith(MAPPED) && address.indexOf('.') > 0 ? address.slice(MAPPED.length) : address;
+}

@@ -1,0 +1,61 @@
+/** What every TLS context of the gateway has in common: protocol versions, suites, and the ticket keys that the workers share. */
+import type { SecureContext, SecureContextOptions } from 'node:tls';
+
+/**
+ * Options for `tls.createSecureContext`, to which key and certificate are added: TLS 1.2 with forward secrecy (ECDHE) and
+ * AEAD suites only (RFC 9325 section 4.2), and TLS 1.3. The suites with AES-128 come first, which hardware makes fastest.
+ */
+export const secureContextOptions: Readonly<SecureContextOptions> = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+  ciphers: [
+    'TLS_AES_128_GCM_SHA256',
+    'TLS_AES_256_GCM_SHA384',
+    'TLS_CHACHA20_POLY1305_SHA256',
+    'ECDHE-ECDSA-AES128-GCM-SHA256',
+    'ECDHE-RSA-AES128-GCM-SHA256',
+    'ECDHE-ECDSA-AES256-GCM-SHA384',
+    'ECDHE-RSA-AES256-GCM-SHA384',
+    'ECDHE-ECDSA-CHACHA20-POLY1305',
+    'ECDHE-RSA-CHACHA20-POLY1305',
+  ].join(':'),
+  honorCipherOrder: true,
+};
+
+/** Bytes of a set of ticket keys: name, HMAC key and AES key of 16 each. */
+export const TICKET_KEYS_LENGTH = 48;
+
+/** Throws a RangeError unless `keys` has 48 bytes. */
+export function checkTicketKeys(keys: Buffer): Buffer {
+  if (keys.length !== TICKET_KEYS_LENGTH) throw new RangeError(`TLS ticket keys have ${keys.length} bytes, must have ${TICKET_KEYS_LENGTH}`);
+  return Buffer.from(keys);
+}
+
+interface TicketKeyHolder {
+  setTicketKeys?(keys: Buffer): void;
+}
+
+/**
+ * The ticket keys of one listener, given to each context when it is first used and again after they have changed.
+ * `SecureContext.context` is the object behind a context; where it does not take keys, resumption works within one
+ * context only.
+ */
+export class TicketKeys {
+  private keys: Buffer;
+  private readonly applied = new WeakMap<SecureContext, Buffer>();
+
+  constructor(keys: Buffer) {
+    this.keys = checkTicketKeys(keys);
+  }
+
+  set(keys: Buffer): void {
+    this.keys = checkTicketKeys(keys);
+  }
+
+  apply(context: SecureContext): void {
+    if (this.applied.get(context) === this.keys) return;
+    const holder = context.context as TicketKeyHolder;
+    holder.setTicketKeys?.(this.keys);
+    this.applied.set(context, this.keys);
+  }
+}

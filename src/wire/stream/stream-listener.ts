@@ -1,0 +1,157 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
+import { TicketKeys } from '../secure-context.ts';
+import type { Connection, ConnectionHandler, ListenOptions, ServerTls, WireListener } from '../wire.ts';
+import { StreamConnection } from './stream-connection.ts';
+
+/** Takes the place of the handler until the accept callback has set one. */
+export const unhandled: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+export class StreamListener implements WireListener {
+  connections = 0;
+  refusedConnections = 0;
+  failedHandshakes = 0;
+  private listeningPort = 0;
+
+  private readonly options: ListenOptions;
+  private readonly accept: (connection: Connection) => void;
+  private readonly server: Server;
+  private readonly handshakes: Deadlines;
+  private readonly ticketKeys: TicketKeys | undefined;
+
+  /** @param handshakes clock of TLS handshakes, shared by the listeners of a wire */
+  constructor(options: ListenOptions, accept: (connection: Connection) => void, handshakes: Deadlines) {
+    this.options = options;
+    this.accept = accept;
+    this.handshakes = handshakes;
+    this.ticketKeys = options.tls === undefined ? undefined : new TicketKeys(options.tls.ticketKeys);
+    this.server = createServer({ allowHalfOpen: true, noDelay: true });
+    this.server.maxConnections = options.maxConnections;
+    this.server.on('drop', () => {
+      this.refusedConnections++;
+    });
+    this.server.on('connection', (socket) => this.onConnection(socket));
+  }
+
+  get port(): number {
+    return this.listeningPort;
+  }
+
+  listen(): Promise<void> {
+    const { host, port, reusePort, backlog } = this.options;
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen({ host, port, reusePort, exclusive: true, ...(backlog === undefined ? {} : { backlog }) }, () => {
+        const address = this.server.address();
+        this.listeningPort = typeof address === 'object' && address !== null ? address.port : port;
+        this.server.off('error', reject);
+        // A failed accept concerns that one connection only; the server goes on.
+        this.server.on('error', () => {
+          this.refusedConnections++;
+        });
+        resolve();
+      });
+    });
+  }
+
+  setTicketKeys(keys: Buffer): void {
+    this.ticketKeys?.set(keys);
+  }
+
+  close(): Promise<void> {
+    // The port is free when this returns; 'close' would wait for the connections as well.
+    this.server.close();
+    return Promise.resolve();
+  }
+
+  private onConnection(raw: Socket): void {
+    const { tls } = this.options;
+    this.connections++;
+    raw.once('close', () => {
+      this.connections--;
+    });
+    // Without an address the client is gone already.
+    if (raw.remoteAddress === undefined) {
+      raw.on('error', ignore);
+      raw.destroy();
+    } else if (tls === undefined) {
+      this.open(raw, raw, undefined);
+    } else {
+      this.secure(raw, tls);
+    }
+  }
+
+  private secure(raw: Socket, tls: ServerTls): void {
+    const keys = this.ticketKeys;
+    let socket: TLSSocket;
+    try {
+      const context = tls.secureContext('');
+      keys?.apply(context);
+      socket = new TLSSocket(raw, {
+        isServer: true,
+        requestCert: false,
+        secureContext: context,
+        ALPNProtocols: tls.alpnProtocols as string[],
+        SNICallback(name, done) {
+          // A throw here must end this handshake, not the process.
+          try {
+            done(null, tls.secureContext(name));
+          } catch (error) {
+            done(error instanceof Error ? error : new Error(String(error)));
+          }
+        },
+      });
+      socket.disableRenegotiation();
+    } catch {
+      this.failedHandshakes++;
+      raw.on('error', ignore);
+      raw.destroy();
+      return;
+    }
+    const handshake = new Handshake(socket, tls.handshakeTimeout);
+    const failed = () => {
+      this.handshakes.remove(handshake);
+      this.failedHandshakes++;
+    };
+    socket.on('error', ignore);
+    // Errors of the record layer are not errors of the socket unless a tls.Server made it.
+    socket.on('_tlsError', (error: Error) => socket.destroy(error));
+    socket.once('close', failed);
+    socket.once('secure', () => {
+      this.handshakes.remove(handshake);
+      socket.off('close', failed);
+      this.open(socket, raw, {
+        version: socket.getProtocol() ?? '',
+        serverName: (socket as unknown as { servername: string | false | null }).servername || '',
+        resumed: socket.isSessionReused(),
+        alpn: socket.alpnProtocol || '',
+      });
+    });
+    this.handshakes.add(handshake);
+  }
+
+  private open(socket: Socket | TLSSocket, raw: Socket, tls: Connection['tls']): void {
+    const connection = new StreamConnection(socket, raw, unhandled, { address: raw.remoteAddress, port: raw.remotePort ?? 0 }, this.listeningPort, tls);
+    this.accept(connection);
+    socket.on('data', (bytes: Buffer) => connection.received(bytes, 0, bytes.length));
+  }
+}
+
+class Handshake implements Timed {
+  deadline: number;
+  deadlineIndex = -1;
+  private readonly socket: TLSSocket;
+
+  constructor(socket: TLSSocket, timeout: number) {
+    this.socket = socket;
+    this.deadline = performance.now() + timeout;
+  }
+
+  onDeadline(): void {
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.socket.destroy();
+  }
+}
+
+function ignore(): void {}
