@@ -111,7 +111,9 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
         of(event.data.file).output.push(event.data.message);
         break;
       case 'test:diagnostic':
-        if (event.data.level !== 'info') of(event.data.file).output.push(`${event.data.message}\n`);
+        // Such as an error thrown after its test has ended.
+        if (event.data.level !== 'info' || event.data.message.startsWith('Error'))
+          console.log(`${relative(root, event.data.file ?? root)}: ${event.data.message}`);
         break;
       case 'test:summary': {
         const file = event.data.file;

@@ -1,0 +1,82 @@
+/** The import directions of docs/architecture.md are held by biome.json: planted violations must fail, the allowed ways must not. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+const root = join(import.meta.dirname, '../..');
+
+const importing = (path: string) => `import { x } from '${path}';\nexport const y = x;\n`;
+const importingType = (path: string) => `import type { X } from '${path}';\nexport type Y = X;\n`;
+
+const refused: readonly (readonly [name: string, file: string, text: string, message: string])[] = [
+  ['translate imports proxy', 'src/translate/a.ts', importing('../proxy/exchange-life.ts'), 'translate/ is pure'],
+  ['translate imports a type of proxy', 'src/translate/a.ts', importingType('../proxy/exchange-life.ts'), 'translate/ is pure'],
+  ['a test of translate imports proxy', 'src/translate/a.test.ts', importing('../proxy/exchange-life.ts'), 'translate/ is pure'],
+  ['proxy imports translate', 'src/proxy/a.ts', importing('../translate/translate.ts'), 'proxy/ is data plane'],
+  ['a folder of proxy imports translate', 'src/proxy/inner/a.ts', importing('../../translate/translate.ts'), 'proxy/ is data plane'],
+  ['a policy imports the engine', 'src/policies/a.ts', importing('../http1/head.ts'), 'Filters run on an Exchange'],
+  ['a policy imports proxy', 'src/policies/rate-limit/a.ts', importing('../../proxy/exchange-life.ts'), 'Filters run on an Exchange'],
+  ['the router imports upstream', 'src/router/a.ts', importing('../upstream/pool.ts'), 'router/ sees'],
+  ['wire imports the exchange', 'src/wire/a.ts', importing('../exchange/exchange.ts'), 'wire/ is sockets only'],
+  ['wire imports the engine', 'src/wire/a.ts', importing('../http1/head.ts'), 'wire/ is sockets only'],
+  ['the engine imports the router', 'src/http1/a.ts', importing('../router/router.ts'), 'http1/ is an engine'],
+  ['anything imports cmd', 'src/workers/a.ts', importing('../../cmd/serve.ts'), 'nothing imports it'],
+  ['anything but sources/kubernetes talks to the API server', 'src/controller/a.ts', importing('@kubernetes/client-node'), 'Only sources/kubernetes/'],
+  ['argv outside cmd', 'src/proxy/a.ts', 'export const x = process.argv;\n', 'Only cmd/ reads the command line'],
+  ['env outside cmd', 'src/proxy/a.ts', 'const { env } = process;\nexport const x = env;\n', 'Only cmd/ reads the environment'],
+  ['exit outside cmd', 'src/proxy/a.ts', 'export const x = () => process.exit(1);\n', 'Only cmd/ ends the process'],
+  ['exit code outside cmd', 'src/proxy/a.ts', 'process.exitCode = 1;\n', 'Only cmd/ sets exit codes'],
+  ['signals outside cmd', 'src/proxy/a.ts', "process.once('SIGTERM', () => {});\n", 'Only cmd/ handles signals'],
+  ['env by way of the module', 'src/proxy/a.ts', "import { env } from 'node:process';\nexport const x = env;\n", 'Use the global'],
+  ['a promise that nobody waits for', 'src/proxy/a.ts', 'async function f() {}\nexport function g() {\n  f();\n}\n', 'noFloatingPromises'],
+  ['any', 'src/proxy/a.ts', 'export const x: any = 1;\n', 'noExplicitAny'],
+];
+
+const allowed: readonly (readonly [name: string, file: string, text: string])[] = [
+  ['translate imports the snapshot', 'src/translate/a.ts', importingType('../snapshot/snapshot.ts')],
+  ['proxy imports the engine', 'src/proxy/a.ts', importing('../http1/server-connection.ts')],
+  ['other events of the process', 'src/workers/a.ts', "process.on('uncaughtException', () => {});\n"],
+  ['cmd sets an exit code', 'cmd/a.ts', 'process.exitCode = 1;\n'],
+  ['wire imports the deadlines', 'src/wire/a.ts', importing('../exchange/deadlines.ts')],
+  ['cmd reads argv', 'cmd/a.ts', 'export const x = process.argv;\n'],
+  ['sources/kubernetes talks to the API server', 'src/sources/kubernetes/a.ts', importing('@kubernetes/client-node')],
+];
+
+describe('import directions', () => {
+  let folder = '';
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'tidegate-lint-'));
+    mkdirSync(join(folder, 'lint'));
+    for (const file of ['biome.json', '.gitignore', 'lint/process.grit']) copyFileSync(join(root, file), join(folder, file));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  function lint(file: string, text: string): { status: number | null; output: string } {
+    const path = join(folder, file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    try {
+      const { status, stdout, stderr } = spawnSync(join(root, 'node_modules/.bin/biome'), ['lint', file], { cwd: folder, encoding: 'utf8' });
+      return { status, output: stdout + stderr };
+    } finally {
+      rmSync(path);
+    }
+  }
+
+  for (const [name, file, text, message] of refused) {
+    test(`refused: ${name}`, () => {
+      const { status, output } = lint(file, text);
+      assert.equal(status, 1, output);
+      assert.ok(output.includes(message), output);
+    });
+  }
+  for (const [name, file, text] of allowed) {
+    test(`allowed: ${name}`, () => {
+      const { status, output } = lint(file, text);
+      assert.equal(status, 0, output);
+    });
+  }
+});
