@@ -15,6 +15,8 @@ SOURCES := $(shell find src cmd -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
 CASES ?=
 ROUNDS ?=
 SECONDS ?=
+# make run PORTS=free takes free ports in place of 8080, 8443, 9901 and 9101 to 9103.
+PORTS ?=
 # Options of the fuzzer: make fuzz MINUTES=10
 MINUTES ?= 10
 
@@ -34,8 +36,8 @@ build: $(BUILT) ## install dependencies, compile, leave a runnable bin/tidegate
 	@bin/tidegate --version >/dev/null
 	@echo "Built: bin/tidegate"
 
-run: $(BUILT) ## start three sample backends and the gateway on manifests/example/, print requests to try
-	@exec node scripts/run-example.ts
+run: $(BUILT) ## start three sample backends and the gateway on manifests/example/, print requests to try (PORTS=free)
+	@exec node scripts/run-example.ts $(if $(PORTS),--ports $(PORTS))
 
 test: $(INSTALLED) ## lint, type check, build and every test; the last line is the sum
 	@exec node scripts/test.ts
