@@ -1,35 +1,320 @@
+import { FAMILY_KINDS, FieldKind, isToken, kindOfName, maskOf, sameName } from './field-names.ts';
+
+/**
+ * A line of a message's text in one small integer: where it starts (18 bits), the length of its name (8 bits), the kind of
+ * its name (5 bits). It ends where the next one starts.
+ */
+const START_SHIFT = 13;
+const NAME_SHIFT = 5;
+const NAME_MASK = 0xff;
+const KIND_MASK = 31;
+/** Stands for every name that is as long or longer. */
+const LONG_NAME = 255;
+
+/** The longest text that field lines can be made over: offsets have 18 bits. */
+export const MAX_FIELDS_TEXT = 1 << 18;
+
+const NO_LINES: number[] = [];
+
+/** @param start offset of the line in its text, below MAX_FIELDS_TEXT */
+export function packLine(start: number, nameLength: number, kind: FieldKind): number {
+  return (start << START_SHIFT) | (Math.min(nameLength, LONG_NAME) << NAME_SHIFT) | kind;
+}
+
 /**
  * Header fields of one message. Names are compared without case; order and spelling are kept. Made from the text of a
  * head's field lines without splitting it into objects: runs of unchanged fields are written out as one slice.
  */
 export class Fields {
+  /** Holds the lines, one after the other; may hold something else before the first and after the last. */
+  #text: string;
+  /** See packLine. */
+  #lines: number[];
+  /** Where the last line ends in the text, its CRLF included. */
+  #end: number;
+  /** How many of the lines are removed ones. */
+  #gaps: number;
+  /** A bit for each kind that may be there; a kind whose bit is not set is not there. */
+  #mask: number;
+  /** What was added later: name and value in turns. An empty name stands before several whole lines (see appendLines). */
+  #added: string[] | undefined = undefined;
+
+  /**
+   * Without arguments: no fields. Engines give the head that they have read, characters being bytes.
+   * @param lines made by packLine, in order; kept and changed
+   * @param end where the last line ends in the text, CRLF included
+   * @param mask at least a bit for each kind in the lines
+   * @param gaps number of lines of kind Removed
+   */
+  constructor(text = '', lines: number[] = NO_LINES, end = 0, mask = 0, gaps = 0) {
+    this.#text = text;
+    this.#lines = lines;
+    this.#end = end;
+    this.#mask = mask;
+    this.#gaps = gaps;
+  }
+
+  /** @throws TypeError as append does */
+  static of(pairs: Iterable<readonly [name: string, value: string]>): Fields {
+    const fields = new Fields();
+    for (const [name, value] of pairs) fields.append(name, value);
+    return fields;
+  }
+
+  clone(): Fields {
+    const copy = new Fields(this.#text, this.#lines.length === 0 ? NO_LINES : this.#lines.slice(), this.#end, this.#mask, this.#gaps);
+    copy.#added = this.#added?.slice();
+    return copy;
+  }
+
   /** The value of the first field of that name. @param name lower-case */
-  get(_name: string): string | undefined {
-    throw new Error('to be written');
+  get(name: string): string | undefined {
+    const kind = kindOfName(name);
+    if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return undefined;
+    const line = this.#find(name, kind, 0);
+    if (line >= 0) return this.#value(line);
+    const added = this.#expanded();
+    if (added !== undefined) for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) return added[index + 1];
+    return undefined;
   }
+
   /** Every value of that name, in order. @param name lower-case */
-  getAll(_name: string): string[] {
-    throw new Error('to be written');
+  getAll(name: string): string[] {
+    const values: string[] = [];
+    const kind = kindOfName(name);
+    if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return values;
+    for (let line = this.#find(name, kind, 0); line >= 0; line = this.#find(name, kind, line + 1)) values.push(this.#value(line));
+    const added = this.#expanded();
+    if (added !== undefined)
+      for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) values.push(added[index + 1] as string);
+    return values;
   }
-  has(_name: string): boolean {
-    throw new Error('to be written');
+
+  has(name: string): boolean {
+    const kind = kindOfName(name);
+    if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return false;
+    if (this.#find(name, kind, 0) >= 0) return true;
+    const added = this.#expanded();
+    if (added !== undefined) for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) return true;
+    return false;
   }
-  /** Removes every field of that name and adds one at the end. @param name as to be written on the wire */
-  set(_name: string, _value: string): void {
-    throw new Error('to be written');
+
+  /** Whether a field of one of these kinds may be there; false is certain. @param mask see maskOf */
+  mayHave(mask: number): boolean {
+    return (this.#mask & mask) !== 0;
   }
-  /** Adds one more at the end. */
-  append(_name: string, _value: string): void {
-    throw new Error('to be written');
+
+  /**
+   * Removes every field of that name and adds one at the end.
+   * @param name as to be written on the wire
+   * @throws TypeError as append does
+   */
+  set(name: string, value: string): void {
+    const kind = checked(name, value);
+    if (kind === FieldKind.Other || (this.#mask & (1 << kind)) !== 0) this.#remove(name, kind);
+    this.#push(name, value, kind);
   }
-  remove(_name: string): void {
-    throw new Error('to be written');
+
+  /**
+   * Adds one more at the end.
+   * @throws TypeError when the name is no token, or the value holds what can't be written as one line of bytes (CR, LF,
+   *   NUL and other controls, characters above 255): the last barrier against split messages, not the place to judge input
+   */
+  append(name: string, value: string): void {
+    this.#push(name, value, checked(name, value));
   }
-  forEach(_visit: (name: string, value: string) => void): void {
-    throw new Error('to be written');
+
+  /**
+   * Adds whole lines at the end, written out as they are: for constants, and what a connection adds to each of its messages.
+   * @param lines `Name: value\r\n` for each, known to be well-formed; not empty
+   * @param mask at least a bit for each kind among them
+   */
+  appendLines(lines: string, mask: number): void {
+    this.#mask |= mask;
+    if (this.#added === undefined) this.#added = ['', lines];
+    else this.#added.push('', lines);
   }
+
+  remove(name: string): void {
+    const kind = kindOfName(name);
+    if (kind === FieldKind.Other || (this.#mask & (1 << kind)) !== 0) this.#remove(name, kind);
+  }
+
+  /** Removes every field of these kinds. @param mask see maskOf */
+  removeKinds(mask: number): void {
+    if ((this.#mask & mask) === 0) return;
+    this.#mask &= ~mask;
+    const lines = this.#lines;
+    for (let index = 0; index < lines.length; index++) {
+      const kind = (lines[index] as number) & KIND_MASK;
+      if (kind !== FieldKind.Removed && (mask & (1 << kind)) !== 0) {
+        lines[index] = (lines[index] as number) | KIND_MASK;
+        this.#gaps++;
+      }
+    }
+    const added = this.#expanded();
+    if (added === undefined) return;
+    let kept = 0;
+    for (let index = 0; index < added.length; index += 2) {
+      if ((mask & (1 << kindOfName(added[index] as string))) !== 0) continue;
+      added[kept] = added[index] as string;
+      added[kept + 1] = added[index + 1] as string;
+      kept += 2;
+    }
+    added.length = kept;
+  }
+
+  forEach(visit: (name: string, value: string) => void): void {
+    const lines = this.#lines;
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as number;
+      if ((line & KIND_MASK) === FieldKind.Removed) continue;
+      const start = line >>> START_SHIFT;
+      visit(this.#text.slice(start, start + this.#nameLength(line)), this.#value(index));
+    }
+    const added = this.#expanded();
+    if (added !== undefined) for (let index = 0; index < added.length; index += 2) visit(added[index] as string, added[index + 1] as string);
+  }
+
   /** `Name: value\r\n` for each. */
   serialize(): string {
-    throw new Error('to be written');
+    const lines = this.#lines;
+    let text = '';
+    if (lines.length > 0) {
+      if (this.#gaps === 0) text = this.#text.slice((lines[0] as number) >>> START_SHIFT, this.#end);
+      else if (this.#gaps < lines.length) text = this.#serializeRuns();
+    }
+    const added = this.#added;
+    if (added === undefined) return text;
+    for (let index = 0; index < added.length; index += 2) {
+      const name = added[index] as string;
+      text += name === '' ? (added[index + 1] as string) : `${name}: ${added[index + 1]}\r\n`;
+    }
+    return text;
   }
+
+  #serializeRuns(): string {
+    const lines = this.#lines;
+    let text = '';
+    let run = -1;
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as number;
+      if ((line & KIND_MASK) !== FieldKind.Removed) {
+        if (run < 0) run = line >>> START_SHIFT;
+      } else if (run >= 0) {
+        text += this.#text.slice(run, line >>> START_SHIFT);
+        run = -1;
+      }
+    }
+    return run < 0 ? text : text + this.#text.slice(run, this.#end);
+  }
+
+  #push(name: string, value: string, kind: FieldKind): void {
+    this.#mask |= 1 << kind;
+    if (this.#added === undefined) this.#added = [name, value];
+    else this.#added.push(name, value);
+  }
+
+  #remove(name: string, kind: FieldKind): void {
+    const lines = this.#lines;
+    for (let line = this.#find(name, kind, 0); line >= 0; line = this.#find(name, kind, line + 1)) {
+      lines[line] = (lines[line] as number) | KIND_MASK;
+      this.#gaps++;
+    }
+    const added = this.#expanded();
+    if (added !== undefined) {
+      for (let index = added.length - 2; index >= 0; index -= 2) if (sameName(added[index] as string, name)) added.splice(index, 2);
+    }
+    if ((FAMILY_KINDS & (1 << kind)) === 0) this.#mask &= ~(1 << kind);
+  }
+
+  /** Index of the first line from `from` on with that name, or -1. */
+  #find(name: string, kind: FieldKind, from: number): number {
+    const lines = this.#lines;
+    if (kind !== FieldKind.Other && (FAMILY_KINDS & (1 << kind)) === 0) {
+      for (let index = from; index < lines.length; index++) if (((lines[index] as number) & KIND_MASK) === kind) return index;
+      return -1;
+    }
+    const wanted = packLine(0, name.length, kind);
+    for (let index = from; index < lines.length; index++) {
+      const line = lines[index] as number;
+      // Name length and kind in one comparison.
+      if ((line & ((1 << START_SHIFT) - 1)) === wanted && this.#isNamed(line, name)) return index;
+    }
+    return -1;
+  }
+
+  #isNamed(line: number, name: string): boolean {
+    const start = line >>> START_SHIFT;
+    if (this.#nameLength(line) !== name.length) return false;
+    // Most names of the right length differ in the first letter.
+    if (((this.#text.charCodeAt(start) ^ name.charCodeAt(0)) & ~0x20) !== 0) return false;
+    return sameName(this.#text.slice(start, start + name.length), name);
+  }
+
+  #nameLength(line: number): number {
+    const length = (line >>> NAME_SHIFT) & NAME_MASK;
+    if (length < LONG_NAME) return length;
+    const start = line >>> START_SHIFT;
+    return this.#text.indexOf(':', start) - start;
+  }
+
+  /** The value of a line, without the white space around it (RFC 9112 section 5.1). */
+  #value(index: number): string {
+    const line = this.#lines[index] as number;
+    const end = index + 1 < this.#lines.length ? (this.#lines[index + 1] as number) >>> START_SHIFT : this.#end;
+    return withoutBlanks(this.#text, (line >>> START_SHIFT) + this.#nameLength(line) + 1, end - 2);
+  }
+
+  /** What was added, with whole lines taken apart. */
+  #expanded(): string[] | undefined {
+    const added = this.#added;
+    if (added === undefined || !added.includes('')) return added;
+    const expanded: string[] = [];
+    for (let index = 0; index < added.length; index += 2) {
+      const name = added[index] as string;
+      const value = added[index + 1] as string;
+      if (name !== '') {
+        expanded.push(name, value);
+        continue;
+      }
+      for (let start = 0; start < value.length; ) {
+        const colon = value.indexOf(':', start);
+        const end = value.indexOf('\r\n', colon);
+        expanded.push(value.slice(start, colon), withoutBlanks(value, colon + 1, end));
+        start = end + 2;
+      }
+    }
+    this.#added = expanded;
+    return expanded;
+  }
+}
+
+/** `text[from..to)` without the blanks around it; String.trim would take more than is meant. */
+function withoutBlanks(text: string, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+const CHECKED_NAMES = maskOf(FieldKind.Other, FieldKind.XForwardedOther, FieldKind.ClientCert, FieldKind.SslClient);
+
+/** The kind of the name, after a look at whether the field can be written. */
+function checked(name: string, value: string): FieldKind {
+  const kind = kindOfName(name);
+  if ((CHECKED_NAMES & (1 << kind)) !== 0 && !isToken(name))
+    throw new TypeError(`field name ${JSON.stringify(name)}: must be a token (RFC 9110 section 5.6.2)`);
+  for (let index = 0; index < value.length; index++) {
+    const code = value.charCodeAt(index);
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f || code > 0xff) {
+      throw new TypeError(`field ${name}: its value holds character ${code} at ${index}; only bytes that are no control characters can be written`);
+    }
+  }
+  return kind;
 }

@@ -1,0 +1,26 @@
+/** The gateway's own errors as problem documents (RFC 9457). */
+import { STATUS_CODES } from 'node:http';
+
+/** The standard reason phrase; empty for a status that has none. */
+export function statusText(status: number): string {
+  return STATUS_CODES[status] ?? '';
+}
+
+/**
+ * The JSON text of a problem document; `application/problem+json`. ASCII only, so that it can be written as Latin-1.
+ * @param detail one sentence for whoever sent the request; nothing of the gateway's inside
+ * @param requestId a sane one (see request-id.ts)
+ */
+export function problemBody(status: number, detail: string, requestId: string): string {
+  return `{"type":"about:blank","title":${quote(statusText(status))},"status":${status},"detail":${quote(detail)},"requestId":${quote(requestId)}}\n`;
+}
+
+function quote(text: string): string {
+  const json = JSON.stringify(text);
+  for (let index = 0; index < json.length; index++) if (json.charCodeAt(index) > 0x7e) return escapeNonAscii(json);
+  return json;
+}
+
+function escapeNonAscii(json: string): string {
+  return json.replace(/[^\x20-\x7e]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
