@@ -347,7 +347,6 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.status = status;
     this.reason = reason;
     this.#proxy.deadlines.remove(this);
-    this.#proxy.activeExchanges--;
     const durationMs = performance.now() - this.exchange.startedAt;
     (this.route?.metrics ?? this.#proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
     if (this.#proxy.accessLog !== undefined) logExchange(this.#proxy.accessLog, this, durationMs);

@@ -17,8 +17,6 @@ export class Proxy implements ExchangeSink {
   /** Counts requests that no route took. */
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
-  /** Exchanges under way, by listener scheme; for the connection gauges. */
-  activeExchanges = 0;
 
   constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined) {
     this.runtime = runtime;
@@ -30,7 +28,6 @@ export class Proxy implements ExchangeSink {
   }
 
   onExchange(exchange: Exchange): ClientHandler {
-    this.activeExchanges++;
     const life = new ExchangeLife(this, exchange);
     life.start();
     return life;

@@ -125,8 +125,11 @@ export class WorkerMetrics {
     for (const key of this.#upstreams.keys()) if (!upstreams.has(key)) this.#upstreams.delete(key);
   }
 
-  /** Everything counted so far, for a scrape. */
-  families(connections: readonly ConnectionGauge[]): MetricFamily[] {
+  /**
+   * Everything counted so far, for a scrape.
+   * @param counted plain counters that somebody else keeps
+   */
+  families(connections: readonly ConnectionGauge[], counted: Readonly<Partial<Record<keyof typeof PLAIN_COUNTERS, number>>>): MetricFamily[] {
     const requests: MetricSample[] = [];
     const durations: MetricSample[] = [];
     const retries: MetricSample[] = [];
@@ -160,7 +163,9 @@ export class WorkerMetrics {
       counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
-      ...Object.entries(PLAIN_COUNTERS).map(([name, help]) => counter(name, help, [{ labels: {}, value: this.#counters.get(name) ?? 0 }])),
+      ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>
+        counter(name, help, [{ labels: {}, value: (this.#counters.get(name) ?? 0) + (counted[name as keyof typeof PLAIN_COUNTERS] ?? 0) }]),
+      ),
     ];
   }
 }

@@ -1,10 +1,13 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
 import type { Endpoint, Route, ServerName, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 
 /** An endpoint with its cell in the shared in-flight counters; the same address keeps its slot as long as it is known. */
 export interface PublishedEndpoint extends Endpoint {
   readonly slot: number;
 }
+
+export type PublishedEndpoints = ReadonlyMap<UpstreamKey, readonly PublishedEndpoint[]>;
 
 export interface PublishedCertificate {
   readonly id: string;
@@ -18,8 +21,60 @@ export interface PublishedSnapshot {
   readonly version: number;
   readonly routes: readonly Route[];
   readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
-  readonly endpoints: ReadonlyMap<UpstreamKey, readonly PublishedEndpoint[]>;
+  readonly endpoints: PublishedEndpoints;
   readonly certificates: readonly PublishedCertificate[];
   readonly serverNames: readonly ServerName[];
   readonly defaultCertificate: string | undefined;
 }
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What a worker needs to start; the same for all of them but for `worker`. */
+export interface WorkerSettings {
+  readonly worker: number;
+  readonly workers: number;
+  readonly http: Address;
+  readonly https: Address;
+  readonly wire: 'auto' | 'stream' | 'handle';
+  readonly trustedProxies: readonly string[];
+  /** `stdout`, `off` or a path. */
+  readonly accessLog: string;
+  readonly logLevel: string;
+  readonly maxConnections: number;
+  /** PEM of the certificate for unknown names when no Secret gives one. */
+  readonly selfSigned: PublishedCertificate;
+  readonly ticketKeys: Uint8Array;
+  readonly shared: SharedBuffers;
+}
+
+/** Memory that all threads see. */
+export interface SharedBuffers {
+  readonly inFlight: SharedArrayBuffer;
+  readonly rateLimits: SharedArrayBuffer;
+  /** Open connections: for each worker, a cell for each listener. */
+  readonly connections: SharedArrayBuffer;
+  readonly logBaton: SharedArrayBuffer;
+}
+
+export type ToWorker =
+  | { readonly type: 'snapshot'; readonly snapshot: PublishedSnapshot }
+  | { readonly type: 'endpoints'; readonly version: number; readonly endpoints: PublishedEndpoints }
+  | { readonly type: 'ticketKeys'; readonly keys: Uint8Array }
+  | { readonly type: 'collectMetrics'; readonly id: number }
+  | { readonly type: 'reopenLog' }
+  /** Every answer is from now on the last on its connection. */
+  | { readonly type: 'drain' }
+  /** Close the listeners, then connections as they become idle; `drained` follows. */
+  | { readonly type: 'closeListeners' };
+
+export type FromWorker =
+  /** The first snapshot serves on both ports. */
+  | { readonly type: 'serving'; readonly wire: 'stream' | 'handle' }
+  | { readonly type: 'applied'; readonly version: number; readonly ms: number }
+  | { readonly type: 'listenFailed'; readonly listener: string; readonly address: Address; readonly code: string }
+  | { readonly type: 'metrics'; readonly id: number; readonly families: readonly MetricFamily[]; readonly eventLoopDelay: number }
+  | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  | { readonly type: 'drained' };

@@ -1,0 +1,44 @@
+/** Flags that several subcommands share, and how their values are read. Each flag may also be given as TIDEGATE_NAME. */
+import { InvalidArgumentError, Option } from 'commander';
+import { parseCidr } from '../src/exchange/cidr.ts';
+import { parseDuration } from '../src/resources/duration.ts';
+import type { Address } from '../src/workers/messages.ts';
+
+/** @param flags as commander takes them, such as `--http <host:port>` */
+export function flag(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  return option.env(`TIDEGATE_${option.name().toUpperCase().replaceAll('-', '_')}`);
+}
+
+/** @throws InvalidArgumentError */
+export function parseAddress(text: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65_535)) throw new InvalidArgumentError('expected HOST:PORT, such as 0.0.0.0:8080 or [::]:8080.');
+  return { host, port };
+}
+
+export function parseWorkers(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > 256) throw new InvalidArgumentError('expected a whole number from 1 to 256.');
+  return count;
+}
+
+/** @returns milliseconds */
+export function parseDurationFlag(text: string): number {
+  const milliseconds = parseDuration(text);
+  if (milliseconds === undefined) throw new InvalidArgumentError('expected a duration, such as 250ms, 10s or 1m30s.');
+  return milliseconds;
+}
+
+export function parseCidrs(text: string): readonly string[] {
+  const cidrs = text.split(',').map((part) => part.trim());
+  for (const cidr of cidrs) if (parseCidr(cidr) === undefined) throw new InvalidArgumentError(`"${cidr}" is no CIDR; expected such as 10.0.0.0/8, several with commas.`);
+  return cidrs;
+}
+
+export function parseNamespacedName(text: string): string {
+  if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)) throw new InvalidArgumentError('expected NAMESPACE/NAME.');
+  return text;
+}

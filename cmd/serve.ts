@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os';
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
+import { EXIT } from './exit-codes.ts';
+import { flag, parseAddress, parseCidrs, parseDurationFlag, parseNamespacedName, parseWorkers } from './flags.ts';
+
+interface ServeFlags extends Omit<GatewayOptions, 'folder'> {
+  readonly manifests: string;
+  readonly logLevel: string;
+}
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('serve traffic by the manifests of a folder, with every edit live')
+    .addOption(flag('--manifests <dir>', 'folder of *.yaml, *.yml and *.json').makeOptionMandatory())
+    .addOption(flag('--http <host:port>', 'plain listener').argParser(parseAddress).default(parseAddress('0.0.0.0:8080'), '0.0.0.0:8080'))
+    .addOption(flag('--https <host:port>', 'TLS listener').argParser(parseAddress).default(parseAddress('0.0.0.0:8443'), '0.0.0.0:8443'))
+    .addOption(flag('--admin <host:port>', 'health, metrics, debugging').argParser(parseAddress).default(parseAddress('127.0.0.1:9901'), '127.0.0.1:9901'))
+    .addOption(flag('--workers <n>', 'worker threads').argParser(parseWorkers).default(availableParallelism(), 'cores'))
+    .addOption(flag('--ingress-class <name>', 'class that is ours where no IngressClass object is').default('tidegate'))
+    .addOption(flag('--trusted-proxies <cidrs>', 'peers whose forwarding fields are believed').argParser(parseCidrs).default([], 'none'))
+    .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
+    .addOption(flag('--allow-external-name', 'take Services with spec.externalName').default(false))
+    .addOption(flag('--drain-delay <duration>', 'after SIGTERM, how long connections are still taken').argParser(parseDurationFlag).default(5000, '5s'))
+    .addOption(flag('--drain-timeout <duration>', 'after SIGTERM, when to exit at the latest').argParser(parseDurationFlag).default(30_000, '30s'))
+    .addOption(flag('--wire <kind>', 'how sockets are driven').choices(['auto', 'stream', 'handle']).default('auto'))
+    .addOption(flag('--log-level <level>', 'of the log on standard error').choices(['debug', 'info', 'warn', 'error']).default('info'))
+    .addOption(flag('--access-log <target>', 'stdout, off, or a file to append to').default('stdout'))
+    .action(serve);
+}
+
+async function serve({ manifests, logLevel, ...options }: ServeFlags): Promise<void> {
+  const log = pino({ level: logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } }, pino.destination({ fd: 2, sync: true }));
+  const gateway = new Gateway({ ...options, folder: manifests }, log, (error) => {
+    log.fatal({ error: error instanceof Error ? error.stack : String(error) }, 'fault');
+    process.exit(EXIT.fault);
+  });
+  let draining = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (draining) process.exit(EXIT.good);
+    draining = true;
+    log.info({ signal }, 'draining');
+    void gateway.drain().then((clean) => {
+      log.info({ clean }, 'stopped');
+      process.exit(EXIT.good);
+    });
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  process.on('SIGHUP', () => gateway.reopenLogs());
+  try {
+    await gateway.start();
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    process.stderr.write(`tidegate: ${error.message}\n`);
+    process.exit(EXIT.problem);
+  }
+}

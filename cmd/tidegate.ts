@@ -1,0 +1,40 @@
+/** The program: one file per subcommand; only this folder touches arguments, environment, signals and exit codes. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { EXIT } from './exit-codes.ts';
+import { explainCommand } from './explain.ts';
+import { serveCommand } from './serve.ts';
+import { validateCommand } from './validate.ts';
+
+/** The version is package.json's, which lies beside cmd/ in the sources and beside dist/ in a build. */
+function version(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    try {
+      return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
+    } catch {
+      // The other place.
+    }
+  }
+  return 'unknown';
+}
+
+const program = new Command('tidegate')
+  .description('Kubernetes ingress controller and API gateway')
+  .version(version(), '--version', 'print the version')
+  .helpOption('--help', 'show this help')
+  .exitOverride();
+
+for (const make of [serveCommand, validateCommand, explainCommand]) {
+  program.addCommand(make().version(version(), '--version', 'print the version').helpOption('--help', 'show this help').exitOverride());
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) {
+    process.stderr.write(`tidegate: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exit(EXIT.fault);
+  }
+  // Help and version were asked for; all else that commander throws is wrong usage, which it has printed.
+  process.exit(error.exitCode === 0 ? EXIT.good : EXIT.usage);
+}

@@ -1,0 +1,102 @@
+/** The admin port: health, metrics and debugging. Not on any hot path, so it stands on node:http. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface AdminAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** What the admin port tells; each is asked anew for every request. */
+export interface AdminViews {
+  ready(): { readonly ready: boolean; readonly reason: string };
+  metrics(): Promise<AdminAnswer>;
+  /** The snapshot in force with secrets redacted, as a JSON-able value. */
+  snapshot(): unknown;
+  /** @throws {BadQuery} when method or url are missing or malformed */
+  explain(query: URLSearchParams): { readonly json: unknown; readonly text: string };
+}
+
+/** A query of the admin port that can't be answered; its message tells the user what would be right. */
+export class BadQuery extends Error {}
+
+export class AdminServer {
+  readonly #server: Server;
+
+  constructor(views: AdminViews, log: (error: unknown) => void) {
+    this.#server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
+      answer(views, request).then(
+        (result) => send(response, result),
+        (error) => {
+          log(error);
+          send(response, text(500, 'internal error'));
+        },
+      );
+    });
+  }
+
+  /** @throws (rejects) with the system's error, such as EADDRINUSE @returns the port, which differs from the one asked for when that was 0 */
+  async listen(host: string, port: number): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.removeListener('error', reject);
+        resolve();
+      });
+    });
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+}
+
+async function answer(views: AdminViews, request: IncomingMessage): Promise<AdminAnswer> {
+  const url = URL.parse(request.url ?? '/', 'http://admin');
+  if (url === null) return text(400, 'malformed URL');
+  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD');
+  switch (url.pathname) {
+    case '/healthz':
+      return text(200, 'ok');
+    case '/readyz': {
+      const { ready, reason } = views.ready();
+      return text(ready ? 200 : 503, ready ? 'ok' : reason);
+    }
+    case '/metrics':
+      return views.metrics();
+    case '/debug/snapshot':
+      return json(200, views.snapshot());
+    case '/debug/explain':
+      try {
+        const explained = views.explain(url.searchParams);
+        return wantsText(request, url) ? text(200, explained.text) : json(200, explained.json);
+      } catch (error) {
+        if (error instanceof BadQuery) return text(400, error.message);
+        throw error;
+      }
+    default:
+      return text(404, 'not found; there are /healthz, /readyz, /metrics, /debug/snapshot and /debug/explain?method=&url=');
+  }
+}
+
+function wantsText(request: IncomingMessage, url: URL): boolean {
+  return url.searchParams.get('output') === 'text' || (request.headers.accept ?? '').startsWith('text/plain');
+}
+
+function text(status: number, body: string): AdminAnswer {
+  return { status, contentType: 'text/plain; charset=utf-8', body: `${body}\n` };
+}
+
+/** Maps become objects, and secrets show themselves redacted. */
+function json(status: number, value: unknown): AdminAnswer {
+  const body = JSON.stringify(value, (_key, part: unknown) => (part instanceof Map ? Object.fromEntries(part) : part), 2);
+  return { status, contentType: 'application/json', body: `${body}\n` };
+}
+
+function send(response: ServerResponse, { status, contentType, body }: AdminAnswer): void {
+  response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' });
+  response.end(body);
+}

@@ -1,0 +1,227 @@
+/** The whole program without its command line: source, controller, workers and admin port, started and stopped in order. */
+import { closeSync, openSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Logger } from 'pino';
+import { AdminServer, BadQuery } from './admin/admin-server.ts';
+import { Controller } from './controller/controller.ts';
+import { explainRequest, renderExplanation } from './explain/explain.ts';
+import { makeSelfSigned } from './proxy/tls/self-signed.ts';
+import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
+import { FileSource } from './sources/file-source.ts';
+import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
+import type { Entries } from './resources/resource-set.ts';
+import type { Address, WorkerSettings } from './workers/messages.ts';
+import { WorkerPool } from './workers/worker-pool.ts';
+
+export interface GatewayOptions {
+  readonly folder: string;
+  readonly http: Address;
+  readonly https: Address;
+  readonly admin: Address;
+  readonly workers: number;
+  readonly ingressClass: string;
+  readonly trustedProxies: readonly string[];
+  readonly defaultCertificate?: string;
+  readonly allowExternalName: boolean;
+  /** Milliseconds. */
+  readonly drainDelay: number;
+  readonly drainTimeout: number;
+  readonly wire: WorkerSettings['wire'];
+  readonly accessLog: string;
+}
+
+/** hardening: table of defaults. */
+const MAX_CONNECTIONS = 10_000;
+
+/** Serving can't begin, and it is the user's to mend; the message is one line. */
+export class StartError extends Error {}
+
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #log: Logger;
+  readonly #onFault: (error: unknown) => void;
+  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  #pool: WorkerPool | undefined;
+  #source: FileSource | undefined;
+  #controller: Controller | undefined;
+  #admin: AdminServer | undefined;
+  #ticketKeys: TicketKeyRing | undefined;
+  #draining = false;
+
+  constructor(options: GatewayOptions, log: Logger, onFault: (error: unknown) => void) {
+    this.#options = options;
+    this.#log = log;
+    this.#onFault = onFault;
+  }
+
+  /**
+   * Resolves once every worker serves the first snapshot.
+   * @throws (rejects) StartError
+   */
+  async start(): Promise<void> {
+    const options = this.#options;
+    this.#delay.enable();
+    const http = await claim('--http', options.http);
+    const https = await claim('--https', options.https);
+    checkAccessLog(options.accessLog);
+    const pool = await new Promise<WorkerPool>((resolve, reject) => {
+      const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
+      this.#ticketKeys = ticketKeys;
+      const log = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void => this.#log[level](fields, message);
+      const pool = new WorkerPool(
+        {
+          workers: options.workers,
+          http,
+          https,
+          wire: options.wire,
+          trustedProxies: options.trustedProxies,
+          accessLog: options.accessLog,
+          logLevel: this.#log.level,
+          maxConnections: MAX_CONNECTIONS,
+          selfSigned: makeSelfSigned(),
+          ticketKeys: ticketKeys.current,
+        },
+        { onListenFailed: (listener, address, code) => reject(new StartError(`--${listener} ${address.host}:${address.port}: ${code}`)) },
+        log,
+      );
+      this.#pool = pool;
+      this.#begin(pool).then(() => resolve(pool), reject);
+    });
+    this.#log.info({ http, https, workers: pool.threads.length }, 'serving');
+  }
+
+  async #begin(pool: WorkerPool): Promise<void> {
+    const options = this.#options;
+    const source = new FileSource(options.folder, this.#log);
+    const controller = new Controller(source, options, pool, this.#log);
+    const metrics = new Metrics(
+      pool,
+      () => configState(controller),
+      () => {
+        const seconds = this.#delay.percentile(99) / 1e9;
+        this.#delay.reset();
+        return seconds;
+      },
+    );
+    this.#source = source;
+    this.#controller = controller;
+    this.#admin = new AdminServer(
+      {
+        ready: () => (this.#draining ? { ready: false, reason: 'draining' } : { ready: pool.serving, reason: 'the first snapshot does not serve yet' }),
+        metrics: async () => ({ status: 200, contentType: CONTENT_TYPE, body: await metrics.render() }),
+        snapshot: () => controller.current?.snapshot ?? null,
+        explain: (query) => explainQuery(controller, query),
+      },
+      (error) => this.#log.error({ error: String(error) }, 'admin request failed'),
+    );
+    const admin = options.admin;
+    const port = await this.#admin.listen(admin.host, admin.port).catch((error: NodeJS.ErrnoException) => {
+      throw new StartError(listenMessage('--admin', admin, error));
+    });
+    this.#log.info({ host: admin.host, port }, 'admin port open');
+    await controller.start();
+    await pool.untilServing();
+  }
+
+  /** Stops as `--drain-delay` and `--drain-timeout` say. Resolves with whether every exchange could end. */
+  async drain(): Promise<boolean> {
+    this.#draining = true;
+    const pool = this.#pool;
+    if (pool === undefined || !pool.serving) return true;
+    const { drainDelay, drainTimeout } = this.#options;
+    const timeout = new Promise<boolean>((resolve) => setTimeout(resolve, drainTimeout, false));
+    pool.drain();
+    const drained = new Promise((resolve) => setTimeout(resolve, drainDelay)).then(() => pool.closeListeners()).then(() => true);
+    return Promise.race([timeout, drained]);
+  }
+
+  reopenLogs(): void {
+    this.#pool?.reopenLogs();
+  }
+
+  /** For whoever runs a gateway inside another program: stops at once. */
+  async close(): Promise<void> {
+    this.#ticketKeys?.close();
+    this.#delay.disable();
+    await this.#controller?.close();
+    await this.#source?.close();
+    await this.#admin?.close();
+    await this.#pool?.stop();
+  }
+}
+
+/** @throws StartError when the log can't be opened, before any worker finds out */
+function checkAccessLog(target: string): void {
+  if (target === 'stdout' || target === 'off') return;
+  try {
+    closeSync(openSync(target, 'a', 0o640));
+  } catch (error) {
+    throw new StartError(`--access-log ${target}: ${(error as Error).message}`);
+  }
+}
+
+function configState({ current, resources }: Controller): ConfigState {
+  const objects = new Map<string, { valid: number; invalid: number }>();
+  const endpoints = new Map<string, { ready: number; terminating: number }>();
+  for (const entries of Object.values(resources ?? {})) {
+    if (!(entries instanceof Map)) continue;
+    for (const entry of (entries as Entries<unknown>).values()) {
+      const counts = objects.get(entry.kind) ?? { valid: 0, invalid: 0 };
+      objects.set(entry.kind, counts);
+      if (entry.problems.some((problem) => problem.severity === 'error')) counts.invalid++;
+      else counts.valid++;
+    }
+  }
+  for (const [key, list] of current?.snapshot.endpoints ?? []) {
+    const ready = list.filter((endpoint) => endpoint.state === 'Ready').length;
+    endpoints.set(key, { ready, terminating: list.length - ready });
+  }
+  return { objects, endpoints };
+}
+
+/** @throws BadQuery */
+function explainQuery(controller: Controller, query: URLSearchParams): { json: unknown; text: string } {
+  const url = query.get('url');
+  if (url === null) throw new BadQuery('explain needs ?method=GET&url=http://host/path; further: header=name:value (repeatable), clientIp=');
+  const snapshot = controller.current?.snapshot;
+  if (snapshot === undefined) throw new BadQuery('there is no snapshot yet');
+  const headers = query.getAll('header').map((header): readonly [string, string] => {
+    const colon = header.indexOf(':');
+    return [header.slice(0, colon).trim(), header.slice(colon + 1).trim()];
+  });
+  const report = explainRequest(snapshot, { method: query.get('method') ?? 'GET', url, headers, clientIp: query.get('clientIp') ?? '127.0.0.1' });
+  return { json: report, text: renderExplanation(report) };
+}
+
+/**
+ * Workers share their ports, and so would two gateways without a word. So the port is taken alone first; that also finds
+ * the port where 0 was asked for.
+ * @throws (rejects) StartError
+ */
+async function claim(name: string, address: Address): Promise<Address> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(new StartError(listenMessage(name, address, error))));
+    server.listen({ host: address.host, port: address.port, exclusive: true }, () => {
+      const bound = server.address();
+      const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+      server.close(() => resolve({ host: address.host, port }));
+    });
+  });
+}
+
+function listenMessage(name: string, { host, port }: Address, error: NodeJS.ErrnoException): string {
+  const where = `${name} ${host.includes(':') ? `[${host}]` : host}:${port}`;
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `${where}: the port is in use by another process; stop it or choose another port`;
+    case 'EACCES':
+      return `${where}: not permitted; ports below 1024 need a privilege, choose a higher one`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${where}: ${host} is not an address of this machine`;
+    default:
+      return `${where}: ${error.message}`;
+  }
+}

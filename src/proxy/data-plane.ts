@@ -1,0 +1,144 @@
+/** Everything that one worker runs: listeners, proxy, upstreams, certificates, and how a new snapshot replaces the old one. */
+import type { ServerOptions } from '../http1/server-connection.ts';
+import type { PolicyContext } from '../policies/policy.ts';
+import { RateLimiter } from '../policies/rate-limit/limiter.ts';
+import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
+import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import { InFlight } from '../upstream/shared-counters.ts';
+import { Upstreams } from '../upstream/upstreams.ts';
+import type { Wire } from '../wire/wire.ts';
+import type { PublishedEndpoints, PublishedSnapshot, WorkerSettings } from '../workers/messages.ts';
+import { ClientIdentity } from './client-identity.ts';
+import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
+import { Proxy } from './proxy.ts';
+import { compileRuntime, type Runtime } from './runtime.ts';
+import { CertificateStore } from './tls/certificate-store.ts';
+
+/** hardening: table of defaults. */
+const HEADER_TIMEOUT = 10_000;
+const KEEP_ALIVE_TIMEOUT = 75_000;
+const HANDSHAKE_TIMEOUT = 10_000;
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_FIELDS = 100;
+const MAX_REQUESTS_PER_CONNECTION = 1000;
+
+export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** A listener's address is taken, or not this machine's. */
+export class ListenError extends Error {
+  readonly listener: ListenerName;
+  readonly code: string;
+
+  constructor(listener: ListenerName, cause: NodeJS.ErrnoException) {
+    super(`${listener} listener: ${cause.message}`, { cause });
+    this.listener = listener;
+    this.code = cause.code ?? 'EUNKNOWN';
+  }
+}
+
+const NOTHING: Runtime = { version: 0, router: { find: () => undefined } };
+
+export class DataPlane {
+  readonly #settings: WorkerSettings;
+  readonly #wire: Wire;
+  readonly #metrics = new WorkerMetrics();
+  readonly #accessLog: AccessLog | undefined;
+  readonly #proxy: Proxy;
+  readonly #upstreams: Upstreams;
+  readonly #certificates: CertificateStore;
+  readonly #policyContext: PolicyContext;
+  readonly #http: Listener;
+  readonly #https: Listener;
+  #draining = false;
+
+  constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog) {
+    this.#settings = settings;
+    this.#wire = wire;
+    const { shared, worker, workers } = settings;
+    const metrics = this.#metrics;
+    this.#accessLog =
+      settings.accessLog === 'off' ? undefined : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
+    this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog);
+    this.#upstreams = new Upstreams({ wire, deadlines: this.#proxy.deadlines, inFlight: new InFlight(shared.inFlight, workers, worker), metrics });
+    this.#certificates = new CertificateStore(settings.selfSigned, log);
+    this.#policyContext = {
+      rateLimiter: new RateLimiter(shared.rateLimits, worker),
+      countLimitDecision: (policy, limit, decision) => metrics.countLimitDecision(policy, limit, decision),
+    };
+    const counts = new ConnectionCounts(shared.connections, worker);
+    const maxConnections = settings.maxConnections;
+    this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections);
+    this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections);
+  }
+
+  #serverOptions(scheme: 'http' | 'https'): ServerOptions {
+    return {
+      scheme,
+      deadlines: this.#proxy.deadlines,
+      headerTimeout: HEADER_TIMEOUT,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+      maxHeaderBytes: MAX_HEADER_BYTES,
+      maxFields: MAX_FIELDS,
+      maxRequestsPerConnection: MAX_REQUESTS_PER_CONNECTION,
+      isDraining: () => this.#draining,
+      onFieldsDropped: (count) => this.#metrics.add('tidegate_request_fields_dropped_total', count),
+    };
+  }
+
+  /** New exchanges run by this snapshot; those under way end by the one they started with. */
+  applySnapshot(snapshot: PublishedSnapshot): void {
+    this.#upstreams.apply(snapshot);
+    this.#certificates.apply(snapshot);
+    this.#proxy.runtime = compileRuntime(snapshot, this.#upstreams, this.#policyContext, this.#metrics);
+    this.#metrics.retain(new Set(snapshot.routes.map((route) => route.id)), new Set(snapshot.upstreams.keys()));
+  }
+
+  applyEndpoints(endpoints: PublishedEndpoints): void {
+    this.#upstreams.applyEndpoints(endpoints);
+  }
+
+  /** @throws (rejects) ListenError */
+  async listen(): Promise<void> {
+    const { http, https, ticketKeys } = this.#settings;
+    await this.#http.listen(this.#wire, http.host, http.port, undefined).catch((error) => {
+      throw new ListenError('http', error);
+    });
+    const tls = {
+      secureContext: (serverName: string) => this.#certificates.secureContext(serverName),
+      ticketKeys: Buffer.from(ticketKeys),
+      handshakeTimeout: HANDSHAKE_TIMEOUT,
+      alpnProtocols: ['http/1.1'],
+    };
+    await this.#https.listen(this.#wire, https.host, https.port, tls).catch((error) => {
+      throw new ListenError('https', error);
+    });
+  }
+
+  setTicketKeys(keys: Buffer): void {
+    this.#https.setTicketKeys(keys);
+  }
+
+  reopenLog(): void {
+    this.#accessLog?.reopen();
+  }
+
+  collectMetrics(): MetricFamily[] {
+    const listeners = [this.#http, this.#https];
+    const connections = listeners.map((listener) => ({ listener: listener.name, open: listener.open, active: listener.active }));
+    return this.#metrics.families(connections, {
+      tidegate_connections_refused_total: listeners.reduce((sum, listener) => sum + listener.refused, 0),
+      tidegate_tls_handshake_failures_total: this.#https.failedHandshakes,
+    });
+  }
+
+  /** Every answer is from now on the last on its connection; connections are still taken. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Stops accepting, closes what is idle; resolves when the last exchange is over. */
+  async closeListeners(): Promise<void> {
+    await Promise.all([this.#http.drain(), this.#https.drain()]);
+    this.#accessLog?.flush();
+  }
+}

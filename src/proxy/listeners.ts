@@ -1,0 +1,123 @@
+import { ServerConnection, type ServerOptions } from '../http1/server-connection.ts';
+import type { ConnectionHandler, ServerTls, Wire, WireListener } from '../wire/wire.ts';
+import type { Proxy } from './proxy.ts';
+
+/** Names of the listeners, as metrics show them; their index is their cell in the shared connection counts. */
+export const LISTENERS = ['http', 'https'] as const;
+export type ListenerName = (typeof LISTENERS)[number];
+
+/** Open connections of each listener over all workers; each worker writes only its own cells. */
+export class ConnectionCounts {
+  readonly #cells: Int32Array;
+  readonly #worker: number;
+
+  constructor(buffer: SharedArrayBuffer, worker: number) {
+    this.#cells = new Int32Array(buffer);
+    this.#worker = worker;
+  }
+
+  static allocate(workers: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(workers * LISTENERS.length * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  add(listener: number, by: 1 | -1): void {
+    Atomics.add(this.#cells, this.#worker * LISTENERS.length + listener, by);
+  }
+
+  total(listener: number): number {
+    let sum = 0;
+    for (let cell = listener; cell < this.#cells.length; cell += LISTENERS.length) sum += Atomics.load(this.#cells, cell);
+    return sum;
+  }
+
+  /** For the main thread, after that worker died. */
+  clearWorker(worker: number): void {
+    this.#cells.fill(0, worker * LISTENERS.length, (worker + 1) * LISTENERS.length);
+  }
+}
+
+/** For a connection that is closed at once. */
+const REFUSED: ConnectionHandler = { onData: ignore, onEnd: ignore, onDrain: ignore, onClose: ignore };
+
+function ignore(): void {}
+
+/** One listening port of one worker, and the connections that came in by it. */
+export class Listener {
+  readonly name: ListenerName;
+  readonly #index: number;
+  readonly #counts: ConnectionCounts;
+  readonly #maxConnections: number;
+  readonly #connections = new Set<ServerConnection>();
+  readonly #options: ServerOptions;
+  readonly #proxy: Proxy;
+  #wire: WireListener | undefined;
+  #refused = 0;
+  #onEmpty: (() => void) | undefined;
+
+  /**
+   * @param options how strict the connections are
+   * @param counts shared, so that `maxConnections` holds over all workers
+   */
+  constructor(name: ListenerName, proxy: Proxy, options: ServerOptions, counts: ConnectionCounts, maxConnections: number) {
+    this.name = name;
+    this.#index = LISTENERS.indexOf(name);
+    this.#proxy = proxy;
+    this.#options = options;
+    this.#counts = counts;
+    this.#maxConnections = maxConnections;
+  }
+
+  get open(): number {
+    return this.#connections.size;
+  }
+
+  /** Connections with an exchange under way. */
+  get active(): number {
+    let active = 0;
+    for (const connection of this.#connections) if (!connection.idle) active++;
+    return active;
+  }
+
+  get refused(): number {
+    return this.#refused + (this.#wire?.refusedConnections ?? 0);
+  }
+
+  get failedHandshakes(): number {
+    return this.#wire?.failedHandshakes ?? 0;
+  }
+
+  /** @throws (rejects) with the system's error, such as EADDRINUSE */
+  async listen(wire: Wire, host: string, port: number, tls: ServerTls | undefined): Promise<void> {
+    this.#wire = await wire.listen({ host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls === undefined ? {} : { tls }) }, (connection) => {
+      if (this.#counts.total(this.#index) >= this.#maxConnections) {
+        this.#refused++;
+        connection.handler = REFUSED;
+        connection.destroy();
+        return;
+      }
+      this.#counts.add(this.#index, 1);
+      const server: ServerConnection = new ServerConnection(connection, this.#options, this.#proxy, () => this.#closed(server));
+      this.#connections.add(server);
+    });
+  }
+
+  setTicketKeys(keys: Buffer): void {
+    this.#wire?.setTicketKeys(keys);
+  }
+
+  /** Accepts nothing more; resolves when the last connection is gone. */
+  async drain(): Promise<void> {
+    await this.#wire?.close();
+    for (const connection of this.#connections) connection.closeIfIdle();
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+    });
+  }
+
+  #closed(connection: ServerConnection): void {
+    if (!this.#connections.delete(connection)) return;
+    this.#counts.add(this.#index, -1);
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+}

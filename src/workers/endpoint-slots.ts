@@ -1,0 +1,69 @@
+import type { Endpoint, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { PublishedEndpoint, PublishedEndpoints } from './messages.ts';
+
+/** Endpoints that can be counted at once; 4 bytes a worker each. */
+export const ENDPOINT_SLOTS = 65_536;
+
+/**
+ * Gives every endpoint its cell in the shared in-flight counters. An address keeps its cell as long as it is known, over
+ * reloads too. A cell that was freed goes to the end of the queue, so that requests still counted on it are over before it
+ * is given away again. Cell 0 is shared by all that are beyond the number of cells.
+ */
+export class EndpointSlots {
+  readonly #byUpstream = new Map<UpstreamKey, Map<string, number>>();
+  readonly #free: number[] = [];
+  #next = 1;
+  #freed = 0;
+
+  /** @param endpoints all that there are: those of upstreams not named are gone */
+  assignAll(endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): PublishedEndpoints {
+    for (const key of [...this.#byUpstream.keys()]) if (!endpoints.has(key)) this.#release(key, []);
+    return this.assign(endpoints);
+  }
+
+  /** @param endpoints those of some upstreams; the others keep theirs */
+  assign(endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): PublishedEndpoints {
+    const published = new Map<UpstreamKey, readonly PublishedEndpoint[]>();
+    for (const [key, list] of endpoints) {
+      this.#release(key, list);
+      const slots = this.#byUpstream.get(key) ?? new Map<string, number>();
+      this.#byUpstream.set(key, slots);
+      published.set(
+        key,
+        list.map((endpoint) => {
+          const name = addressOf(endpoint);
+          const slot = slots.get(name) ?? this.#take();
+          slots.set(name, slot);
+          return { ...endpoint, slot };
+        }),
+      );
+    }
+    return published;
+  }
+
+  #take(): number {
+    if (this.#next < ENDPOINT_SLOTS) return this.#next++;
+    if (this.#freed < this.#free.length) {
+      const slot = this.#free[this.#freed++] as number;
+      if (this.#freed > 1024) this.#free.splice(0, this.#freed), (this.#freed = 0);
+      return slot;
+    }
+    return 0;
+  }
+
+  #release(key: UpstreamKey, kept: readonly Endpoint[]): void {
+    const slots = this.#byUpstream.get(key);
+    if (slots === undefined) return;
+    const names = new Set(kept.map(addressOf));
+    for (const [name, slot] of slots) {
+      if (names.has(name)) continue;
+      slots.delete(name);
+      if (slot !== 0) this.#free.push(slot);
+    }
+    if (slots.size === 0) this.#byUpstream.delete(key);
+  }
+}
+
+function addressOf(endpoint: Endpoint): string {
+  return `${endpoint.address} ${endpoint.port}`;
+}

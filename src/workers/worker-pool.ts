@@ -1,0 +1,256 @@
+/** The worker threads: started, published to, replaced when one dies, drained. */
+import { Worker } from 'node:worker_threads';
+import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Publisher } from '../controller/publisher.ts';
+import { RateLimiter } from '../policies/rate-limit/limiter.ts';
+import { ConnectionCounts } from '../proxy/listeners.ts';
+import { LogBaton } from '../telemetry/access-log.ts';
+import type { MetricFamily } from '../telemetry/worker-metrics.ts';
+import { InFlight } from '../upstream/shared-counters.ts';
+import { ENDPOINT_SLOTS, EndpointSlots } from './endpoint-slots.ts';
+import type { Address, FromWorker, PublishedSnapshot, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
+
+export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared'>;
+
+export type PoolLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+export interface PoolEvents {
+  /** A listener could not be opened; the process can't serve. */
+  onListenFailed(listener: string, address: Address, code: string): void;
+}
+
+/** What a scrape got from one worker. */
+export interface WorkerScrape {
+  readonly worker: number;
+  readonly families: readonly MetricFamily[];
+  /** Seconds, 99th percentile since the last scrape. */
+  readonly eventLoopDelay: number;
+}
+
+/** How long a scrape waits for a busy worker before its last known figures are taken. */
+const SCRAPE_TIMEOUT = 2000;
+/** A worker that dies again within this time is replaced with a delay, so that a crash at start does not spin. */
+const CRASH_LOOP_WINDOW = 5000;
+const CRASH_LOOP_DELAY = 1000;
+
+interface Member {
+  readonly index: number;
+  thread: Worker;
+  startedAt: number;
+  serving: boolean;
+  appliedVersion: number;
+  drained: boolean;
+  lastScrape: WorkerScrape | undefined;
+}
+
+export class WorkerPool implements Publisher {
+  readonly #settings: PoolSettings;
+  readonly #shared: SharedBuffers;
+  readonly #inFlight: InFlight;
+  readonly #connections: ConnectionCounts;
+  readonly #log: PoolLog;
+  readonly #events: PoolEvents;
+  readonly #members: Member[] = [];
+  readonly #slots = new EndpointSlots();
+  readonly #waiting = new Set<() => void>();
+  /** Counters of workers that died, so that totals never go down. */
+  readonly #buried: MetricFamily[][] = [];
+  #published: PublishedSnapshot | undefined;
+  #version = 0;
+  #ticketKeys: Uint8Array;
+  #stopping = false;
+  #draining: 'no' | 'answers' | 'listeners' = 'no';
+  #scrapes = 0;
+  readonly #scrapeReplies = new Map<number, (scrape: WorkerScrape) => void>();
+  /** Seconds that workers took to put snapshots and endpoint changes in force; `take` empties it. */
+  #applySeconds: number[] = [];
+  restarts = 0;
+
+  constructor(settings: PoolSettings, events: PoolEvents, log: PoolLog) {
+    this.#settings = settings;
+    this.#ticketKeys = settings.ticketKeys;
+    this.#events = events;
+    this.#log = log;
+    const { workers } = settings;
+    this.#shared = {
+      inFlight: InFlight.allocate(workers, ENDPOINT_SLOTS),
+      rateLimits: RateLimiter.allocate(),
+      connections: ConnectionCounts.allocate(workers),
+      logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
+    };
+    this.#inFlight = new InFlight(this.#shared.inFlight, workers, 0);
+    this.#connections = new ConnectionCounts(this.#shared.connections, 0);
+    for (let index = 0; index < workers; index++) this.#members.push(this.#start(index));
+  }
+
+  /** Every worker serves, and by the newest snapshot. */
+  get serving(): boolean {
+    return this.#published !== undefined && this.#members.every((member) => member.serving);
+  }
+
+  /** Threads by index, for tests that kill one. */
+  get threads(): readonly Worker[] {
+    return this.#members.map((member) => member.thread);
+  }
+
+  snapshot(snapshot: Snapshot): void {
+    this.#published = {
+      version: ++this.#version,
+      routes: snapshot.routes,
+      upstreams: snapshot.upstreams,
+      endpoints: this.#slots.assignAll(snapshot.endpoints),
+      certificates: [...snapshot.certificates.values()].map(({ id, chain, key }) => ({ id, chain, key: key.reveal() })),
+      serverNames: snapshot.serverNames,
+      defaultCertificate: snapshot.defaultCertificate,
+    };
+    this.#broadcast({ type: 'snapshot', snapshot: this.#published });
+  }
+
+  endpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): void {
+    if (this.#published === undefined) return;
+    const changed = this.#slots.assign(changes);
+    this.#version++;
+    // A worker that starts later gets the whole of it.
+    this.#published = { ...this.#published, version: this.#version, endpoints: new Map([...this.#published.endpoints, ...changed]) };
+    this.#broadcast({ type: 'endpoints', version: this.#version, endpoints: changed });
+  }
+
+  setTicketKeys(keys: Uint8Array): void {
+    this.#ticketKeys = keys;
+    this.#broadcast({ type: 'ticketKeys', keys });
+  }
+
+  reopenLogs(): void {
+    this.#broadcast({ type: 'reopenLog' });
+  }
+
+  /** Resolves once every worker serves. */
+  async untilServing(): Promise<void> {
+    while (!this.serving) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  /** Figures of every worker, and those of workers that are gone. */
+  async scrape(): Promise<{ readonly workers: readonly WorkerScrape[]; readonly buried: readonly (readonly MetricFamily[])[]; readonly applySeconds: readonly number[] }> {
+    const workers = await Promise.all(this.#members.map((member) => this.#scrapeMember(member)));
+    const applySeconds = this.#applySeconds;
+    this.#applySeconds = [];
+    return { workers: workers.filter((scrape) => scrape !== undefined), buried: this.#buried, applySeconds };
+  }
+
+  /** Every answer closes its connection from now on. */
+  drain(): void {
+    this.#draining = 'answers';
+    this.#broadcast({ type: 'drain' });
+  }
+
+  /** Closes the listeners; resolves when no exchange is left in any worker. */
+  async closeListeners(): Promise<void> {
+    this.#draining = 'listeners';
+    this.#broadcast({ type: 'closeListeners' });
+    while (!this.#members.every((member) => member.drained)) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#members.map((member) => member.thread.terminate()));
+  }
+
+  #start(index: number): Member {
+    const settings: WorkerSettings = { ...this.#settings, worker: index, ticketKeys: this.#ticketKeys, shared: this.#shared };
+    const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+    const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}` });
+    const member: Member = { index, thread, startedAt: performance.now(), serving: false, appliedVersion: 0, drained: false, lastScrape: undefined };
+    let cause: unknown;
+    thread.on('error', (error) => {
+      cause = error;
+    });
+    thread.on('message', (message: FromWorker) => this.#receive(member, message));
+    thread.on('exit', (code) => this.#buryAndReplace(member, code, cause));
+    if (this.#published !== undefined) this.#post(member, { type: 'snapshot', snapshot: this.#published });
+    if (this.#draining !== 'no') this.#post(member, { type: 'drain' });
+    return member;
+  }
+
+  #receive(member: Member, message: FromWorker): void {
+    switch (message.type) {
+      case 'serving':
+        member.serving = true;
+        this.#log('info', 'worker serves', { worker: member.index, wire: message.wire });
+        break;
+      case 'applied':
+        member.appliedVersion = message.version;
+        this.#applySeconds.push(message.ms / 1000);
+        break;
+      case 'listenFailed':
+        this.#events.onListenFailed(message.listener, message.address, message.code);
+        break;
+      case 'metrics':
+        member.lastScrape = { worker: member.index, families: message.families, eventLoopDelay: message.eventLoopDelay };
+        this.#scrapeReplies.get(message.id)?.(member.lastScrape);
+        this.#scrapeReplies.delete(message.id);
+        return;
+      case 'log':
+        this.#log(message.level, message.message, { worker: member.index, ...message.fields });
+        return;
+      case 'drained':
+        member.drained = true;
+        break;
+    }
+    this.#wake();
+  }
+
+  /** What a dead worker held in shared memory is given back, and another one takes its place with the newest snapshot. */
+  #buryAndReplace(member: Member, code: number, cause: unknown): void {
+    if (this.#stopping) return;
+    this.#inFlight.clearWorker(member.index);
+    this.#connections.clearWorker(member.index);
+    LogBaton.release(this.#shared.logBaton, member.index);
+    RateLimiter.releaseWorker(this.#shared.rateLimits, member.index);
+    if (member.lastScrape !== undefined) this.#bury(member.lastScrape.families);
+    this.#log('error', 'worker died', { worker: member.index, code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });
+    if (this.#draining === 'listeners') {
+      member.drained = true;
+      this.#wake();
+      return;
+    }
+    this.restarts++;
+    member.serving = false;
+    const delay = performance.now() - member.startedAt < CRASH_LOOP_WINDOW ? CRASH_LOOP_DELAY : 0;
+    setTimeout(() => {
+      if (!this.#stopping) this.#members[member.index] = this.#start(member.index);
+    }, delay);
+  }
+
+  #bury(families: readonly MetricFamily[]): void {
+    this.#buried.push(families.filter((family) => family.type !== 'gauge'));
+  }
+
+  async #scrapeMember(member: Member): Promise<WorkerScrape | undefined> {
+    if (!member.serving) return member.lastScrape;
+    const id = ++this.#scrapes;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#scrapeReplies.delete(id);
+        resolve(member.lastScrape);
+      }, SCRAPE_TIMEOUT);
+      this.#scrapeReplies.set(id, (scrape) => {
+        clearTimeout(timer);
+        resolve(scrape);
+      });
+      this.#post(member, { type: 'collectMetrics', id });
+    });
+  }
+
+  #broadcast(message: ToWorker): void {
+    for (const member of this.#members) this.#post(member, message);
+  }
+
+  #post(member: Member, message: ToWorker): void {
+    member.thread.postMessage(message);
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}

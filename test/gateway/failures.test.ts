@@ -1,0 +1,102 @@
+/** Backends that refuse, die, stall; what is tried again and what is not. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { answering, Backend } from './backend.ts';
+import { get, send } from './client.ts';
+import { GatewayUnderTest } from './gateway.ts';
+import { apiRoute, service } from './manifests.ts';
+
+let good: Backend;
+let flaky: Backend;
+let refusing: number;
+let gateway: GatewayUnderTest;
+
+before(async () => {
+  good = await Backend.start(answering('good'));
+  flaky = await Backend.start(answering('flaky'));
+  const closed = await Backend.start();
+  refusing = closed.port;
+  await closed.stop();
+  gateway = await GatewayUnderTest.start(
+    {
+      'services.yaml': service('half', [refusing, good.port]) + service('down', [refusing]) + service('flaky', [flaky.port]),
+      'empty.yaml': '---\napiVersion: v1\nkind: Service\nmetadata: { name: empty }\nspec: { ports: [{ port: 80 }] }\n',
+      'routes.yaml': apiRoute(
+        'routes',
+        `  rules:
+    - { matches: [{ path: { value: /half } }], backendRefs: [{ name: half, port: 80 }] }
+    - { matches: [{ path: { value: /down } }], backendRefs: [{ name: down, port: 80 }] }
+    - { matches: [{ path: { value: /flaky } }], timeouts: { backendRequest: 300ms }, backendRefs: [{ name: flaky, port: 80 }] }
+    - { matches: [{ path: { value: /empty } }], backendRefs: [{ name: empty, port: 80 }] }
+    - { matches: [{ path: { value: /missing } }], backendRefs: [{ name: missing, port: 80 }] }
+    - { matches: [{ path: { value: /whole } }], timeouts: { request: 300ms }, backendRefs: [{ name: flaky, port: 80 }] }`,
+      ),
+    },
+    ['--workers', '1'],
+  );
+});
+after(async () => {
+  assert.equal(await gateway.stop(), 0);
+  await good.stop();
+  await flaky.stop();
+});
+
+test('a refused connection goes to another endpoint, whatever the method', async () => {
+  for (let index = 0; index < 6; index++) assert.equal((await send(gateway.http, '/half', { method: index % 2 === 0 ? 'GET' : 'POST', body: index % 2 === 0 ? '' : 'body' })).body, 'good');
+});
+
+test('all endpoints refusing: 502', async () => {
+  const answer = await get(gateway.http, '/down');
+  assert.equal(answer.status, 502);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/down')).reason, 'connect_failure');
+});
+
+test('no ready endpoint: 503 with Retry-After; a missing Service: 500', async () => {
+  const empty = await get(gateway.http, '/empty');
+  assert.equal(empty.status, 503);
+  assert.ok(empty.headers['retry-after']);
+  assert.equal((await get(gateway.http, '/missing')).status, 500);
+});
+
+test('a GET that dies on a reused connection goes again on a new one, once; a POST does not', async () => {
+  const respond = flaky.respond;
+  assert.equal((await get(gateway.http, '/flaky/warm')).body, 'flaky');
+  let killed = 0;
+  flaky.respond = (request, socket) => {
+    if (killed++ > 0) return respond(request, socket);
+    socket.destroy();
+    return undefined;
+  };
+  assert.equal((await get(gateway.http, '/flaky/get')).body, 'flaky');
+  assert.equal(killed, 2);
+  killed = 0;
+  assert.equal((await send(gateway.http, '/flaky/post', { method: 'POST', body: 'x' })).status, 502);
+  assert.equal(killed, 1);
+  flaky.respond = respond;
+});
+
+test('time-outs: backendRequest and request give 504 before the head, and the log says which', async () => {
+  const respond = flaky.respond;
+  flaky.respond = () => undefined;
+  assert.equal((await get(gateway.http, '/flaky/stall')).status, 504);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/flaky/stall')).reason, 'backend_request_timeout');
+  assert.equal((await get(gateway.http, '/whole/stall')).status, 504);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/whole/stall')).reason, 'request_timeout');
+  flaky.respond = () => 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart';
+  await assert.rejects(get(gateway.http, '/whole/cut'));
+  flaky.respond = respond;
+});
+
+test('a body that does not come in time is 408', async () => {
+  const answer = await new Promise<number>((resolve, reject) => {
+    import('node:http').then(({ request }) => {
+      const outgoing = request({ port: gateway.http, host: '127.0.0.1', path: '/whole/slow', method: 'POST', headers: { 'content-length': '100' }, agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      });
+      outgoing.on('error', reject);
+      outgoing.write('some');
+    }, reject);
+  });
+  assert.equal(answer, 408);
+});

@@ -1,0 +1,134 @@
+/** Starts the built program on a folder of its own and ports of its own, as a user would. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface AccessLine {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  readonly reason?: string;
+  readonly [field: string]: unknown;
+}
+
+export class GatewayUnderTest {
+  readonly folder: string;
+  readonly process: ChildProcess;
+  readonly log: LogLine[] = [];
+  readonly access: AccessLine[] = [];
+  /** Lines on standard error that are no log lines. */
+  readonly errors: string[] = [];
+  http = 0;
+  https = 0;
+  admin = 0;
+  #waiting = new Set<() => void>();
+  readonly exited: Promise<number | null>;
+
+  private constructor(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv) {
+    this.folder = folder;
+    this.process = spawn(PROGRAM, ['serve', '--manifests', folder, '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--drain-delay', '100ms', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    });
+    this.exited = once(this.process, 'exit').then(([code]) => code as number | null);
+    createInterface({ input: this.process.stderr as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.log, this.errors));
+    createInterface({ input: this.process.stdout as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.access, this.errors));
+    void this.exited.then(() => this.#wake());
+  }
+
+  /**
+   * @param files manifests by file name
+   * @param args further flags of `serve`
+   */
+  static async start(files: Readonly<Record<string, string>>, args: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Promise<GatewayUnderTest> {
+    const folder = await mkdtemp(join(tmpdir(), 'tidegate-test-'));
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), text);
+    }
+    const gateway = new GatewayUnderTest(folder, args, environment);
+    const serving = (await gateway.untilLogged('serving')) as { http?: { port: number }; https?: { port: number } };
+    gateway.http = serving.http?.port ?? 0;
+    gateway.https = serving.https?.port ?? 0;
+    gateway.admin = Number(gateway.log.find((line) => line.msg === 'admin port open')?.['port']);
+    return gateway;
+  }
+
+  async write(file: string, text: string): Promise<void> {
+    await mkdir(dirname(join(this.folder, file)), { recursive: true });
+    await writeFile(join(this.folder, file), text);
+  }
+
+  /** The first log line with that message; waits for it. */
+  async untilLogged(message: string, matches: (line: LogLine) => boolean = () => true): Promise<LogLine> {
+    return this.#until(() => this.log.find((line) => line.msg === message && matches(line)), `log line "${message}"`);
+  }
+
+  async untilAccess(matches: (line: AccessLine) => boolean): Promise<AccessLine> {
+    return this.#until(() => this.access.find(matches), 'access log line');
+  }
+
+  /** Asks until the answer is as wanted: how a test waits for an edit to be live. */
+  async until(path: string, wanted: (status: number, body: string) => boolean, headers: Readonly<Record<string, string>> = {}): Promise<void> {
+    for (const deadline = Date.now() + 10_000; ; ) {
+      const { get } = await import('./client.ts');
+      const answer = await get(this.http, path, headers);
+      if (wanted(answer.status, answer.body)) return;
+      if (Date.now() > deadline) throw new Error(`${path} still answers ${answer.status} ${answer.body}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** @returns the exit code */
+  async stop(): Promise<number | null> {
+    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGTERM');
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), 20_000);
+    const code = await this.exited;
+    clearTimeout(timer);
+    await rm(this.folder, { recursive: true, force: true });
+    return code;
+  }
+
+  async #until<T>(find: () => T | undefined, what: string): Promise<T> {
+    const deadline = setTimeout(() => this.#wake(), 15_000);
+    const started = Date.now();
+    try {
+      for (;;) {
+        const found = find();
+        if (found !== undefined) return found;
+        if (this.process.exitCode !== null || Date.now() - started > 15_000) {
+          throw new Error(`no ${what}; exit code ${this.process.exitCode}; ${this.errors.join('\n')}\n${this.log.map((line) => JSON.stringify(line)).join('\n')}`);
+        }
+        await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      }
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  #take<T>(line: string, parsed: T[], others: string[]): void {
+    try {
+      parsed.push(JSON.parse(line) as T);
+    } catch {
+      others.push(line);
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}
