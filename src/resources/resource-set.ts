@@ -19,6 +19,12 @@ export interface Origin {
   readonly file: string;
   /** 1-based line on which the object begins. */
   readonly line: number;
+  /**
+   * 1-based line of a field of the newest version, or of its nearest parent that is there; the object's own line where
+   * the source knows no better.
+   * @param field as in `Problem.field`
+   */
+  lineOf(field: string): number;
 }
 
 /** What is wrong with one version of one object. */
@@ -77,5 +83,11 @@ export interface ResourceSet {
   readonly services: Entries<Service>;
   readonly endpointSlices: Entries<EndpointSlice>;
   readonly secrets: Entries<Secret>;
+  /**
+   * Objects that no map above can hold, each with the error that says why: a second object of the same kind, namespace
+   * and name, a misspelt kind, another group, a kind of a later version, an object without a name. Translation
+   * has nothing to do with them.
+   */
+  readonly rejected: readonly Entry<never>[];
   readonly fileProblems: readonly FileProblem[];
 }

@@ -1,0 +1,98 @@
+/** tidegate.dev/v1alpha1 BackendPolicy. */
+import { z } from 'zod';
+import { cookieName, duration, headerNameFlaw, oneOf, quote, wholeNumber } from './fields.ts';
+import { namespacedMetadata, unused } from './metadata.ts';
+import { targetRefs } from './policy-target.ts';
+import { flaws, strictObject } from './strict-object.ts';
+
+const NAMED = new Set(['Header', 'Cookie', 'QueryParam']);
+
+const consistentHash = strictObject(
+  {
+    type: oneOf(['SourceIP', 'Header', 'Cookie', 'QueryParam', 'Path']).describe('What of a request is hashed.'),
+    name: z.string().min(1).max(256).exactOptional().describe('Name of the header, cookie or query parameter.'),
+  },
+  {
+    cel: [
+      {
+        rule: "has(self.name) == (self.type in ['Header', 'Cookie', 'QueryParam'])",
+        message: 'Header, Cookie and QueryParam need a name, the other types take none',
+      },
+    ],
+  },
+)
+  .superRefine(
+    flaws((value) => {
+      if (!NAMED.has(value.type))
+        return value.name === undefined ? undefined : { message: `type ${value.type} takes no name`, hint: 'leave name out', path: ['name'] };
+      if (value.name === undefined) return { message: `type ${value.type} needs a name`, hint: `write { type: ${value.type}, name: ... }`, path: ['name'] };
+      if (value.type === 'Header') {
+        const flaw = headerNameFlaw(value.name);
+        return flaw === undefined ? undefined : { ...flaw, path: ['name'] };
+      }
+      if (value.type === 'Cookie' && !cookieName.safeParse(value.name).success) {
+        return { message: `${quote(value.name)} is not a cookie name`, hint: 'use letters, digits, - and _', path: ['name'] };
+      }
+      return undefined;
+    }),
+  )
+  .transform(({ type, name }) => ({ type, ...(name === undefined ? {} : { name: type === 'Header' ? name.toLowerCase() : name }) }));
+
+const loadBalancer = strictObject(
+  {
+    type: oneOf(['RoundRobin', 'LeastRequest', 'Random', 'PeakEWMA', 'SourceIP', 'ConsistentHash'])
+      .default('RoundRobin')
+      .describe('How an endpoint is picked.'),
+    consistentHash: consistentHash.exactOptional().describe('For type ConsistentHash: what is hashed.'),
+  },
+  {
+    later: ['slowStart', 'zoneAware'],
+    cel: [
+      {
+        rule: "has(self.consistentHash) == (has(self.type) && self.type == 'ConsistentHash')",
+        message: 'consistentHash goes with type ConsistentHash, which needs it',
+      },
+    ],
+  },
+).superRefine(
+  flaws((value) => {
+    if (value.type === 'ConsistentHash' && value.consistentHash === undefined) {
+      return {
+        message: 'type ConsistentHash needs consistentHash',
+        hint: 'write consistentHash: { type: Header, name: x-user } or another',
+        path: ['consistentHash'],
+      };
+    }
+    if (value.type !== 'ConsistentHash' && value.consistentHash !== undefined) {
+      return {
+        message: `consistentHash has no meaning with type ${value.type}`,
+        hint: 'write type: ConsistentHash, or leave consistentHash out',
+        path: ['consistentHash'],
+      };
+    }
+    return undefined;
+  }),
+);
+
+const connection = strictObject({
+  connectTimeout: duration({ positive: true }).prefault('5s').describe('How long a connection may take to be made.'),
+  idleTimeout: duration({ positive: true }).prefault('60s').describe('How long an idle connection is kept.'),
+  maxRequests: wholeNumber({ min: 0, max: 0x7fffffff }).default(0).describe('Requests on one connection; 0: no limit.'),
+});
+
+export const backendPolicySchema = strictObject({
+  apiVersion: z.literal('tidegate.dev/v1alpha1'),
+  kind: z.literal('BackendPolicy'),
+  metadata: namespacedMetadata(),
+  spec: strictObject(
+    {
+      targetRefs: targetRefs(['Service'], { Service: '' }, "a port of the Service, by the port's name"),
+      loadBalancer: loadBalancer.prefault({}).describe('How requests are spread over endpoints.'),
+      connection: connection.prefault({}).describe('Connections to endpoints.'),
+    },
+    { later: ['sessionAffinity', 'healthCheck', 'circuitBreaker', 'protocol', 'tls', 'proxyProtocol'] },
+  ),
+  status: unused,
+});
+
+export type BackendPolicy = z.output<typeof backendPolicySchema>;

@@ -1,0 +1,160 @@
+/** tidegate.dev/v1alpha1 RateLimitPolicy. */
+import { z } from 'zod';
+import { cookieName, dnsSubdomain, duration, headerNameFlaw, oneOf, quote, text, wholeNumber } from './fields.ts';
+import { namespacedMetadata, unused } from './metadata.ts';
+import { targetRefs } from './policy-target.ts';
+import { type Flaw, flaws, strictObject } from './strict-object.ts';
+
+/** Most requests of one limit; buckets count in 32 bits. */
+export const MAX_REQUESTS = 1_000_000_000;
+
+const NAMED = new Set(['Header', 'Cookie', 'QueryParam']);
+
+const keyPart = strictObject(
+  {
+    type: oneOf(['ClientIP', 'Header', 'Cookie', 'QueryParam', 'Method', 'Path'], ['Claim', 'Consumer', 'Expression']).describe(
+      'What requests are told apart by.',
+    ),
+    name: z.string().min(1).max(256).exactOptional().describe('Name of the header, cookie or query parameter.'),
+  },
+  {
+    later: ['expression'],
+    cel: [
+      {
+        rule: "has(self.name) == (self.type in ['Header', 'Cookie', 'QueryParam'])",
+        message: 'Header, Cookie and QueryParam need a name, the other types take none',
+      },
+    ],
+  },
+)
+  .superRefine(
+    flaws((part) => {
+      if (!NAMED.has(part.type))
+        return part.name === undefined ? undefined : { message: `type ${part.type} takes no name`, hint: 'leave name out', path: ['name'] };
+      if (part.name === undefined) return { message: `type ${part.type} needs a name`, hint: `write { type: ${part.type}, name: ... }`, path: ['name'] };
+      if (part.type === 'Header') {
+        const flaw = headerNameFlaw(part.name);
+        return flaw === undefined ? undefined : { ...flaw, path: ['name'] };
+      }
+      if (part.type === 'Cookie' && !cookieName.safeParse(part.name).success) {
+        return { message: `${quote(part.name)} is not a cookie name`, hint: 'use letters, digits, - and _', path: ['name'] };
+      }
+      return undefined;
+    }),
+  )
+  .transform(({ type, name }) => ({ type, ...(name === undefined ? {} : { name: type === 'Header' ? name.toLowerCase() : name }) }));
+
+const ALGORITHMS = ['TokenBucket', 'LeakyBucket', 'FixedWindow', 'SlidingWindow'] as const;
+
+const limit = strictObject(
+  {
+    name: text(limitNameFlaw, { pattern: /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/, minLength: 1, maxLength: 63 })
+      .exactOptional()
+      .describe("Name of the limit in headers, logs and metrics; absent: the policy's, with -2, -3 for later ones."),
+    algorithm: oneOf(ALGORITHMS)
+      .default('TokenBucket')
+      .describe(
+        'TokenBucket: burst at once, refilled evenly. LeakyBucket: an even pace, burst requests wait. FixedWindow: windows aligned to the epoch. SlidingWindow: at most requests in any period.',
+      ),
+    requests: wholeNumber({ min: 1, max: MAX_REQUESTS }).describe('How many requests a period.'),
+    period: duration({ positive: true }).exactOptional().describe('Length of the period.'),
+    calendar: oneOf(['Day', 'Month']).exactOptional().describe('A quota by calendar (UTC) in place of period; FixedWindow only.'),
+    burst: wholeNumber({ min: 0, max: MAX_REQUESTS })
+      .exactOptional()
+      .describe('TokenBucket: capacity (default: requests). LeakyBucket: queue length (default 0).'),
+    key: z
+      .array(keyPart)
+      .max(8)
+      .default([])
+      .describe('Requests with the same values share a bucket; none: all share one.')
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
+    mode: oneOf(['Enforce', 'Shadow']).default('Enforce').describe('Shadow counts and logs, and never refuses nor shows.'),
+  },
+  {
+    later: ['when', 'cost'],
+    cel: [
+      { rule: 'has(self.period) != has(self.calendar)', message: 'a limit needs one of period and calendar' },
+      { rule: "!has(self.calendar) || (has(self.algorithm) && self.algorithm == 'FixedWindow')", message: 'calendar goes with algorithm FixedWindow only' },
+      {
+        rule: "!has(self.burst) || !has(self.algorithm) || self.algorithm in ['TokenBucket', 'LeakyBucket']",
+        message: 'burst goes with TokenBucket and LeakyBucket only',
+      },
+    ],
+  },
+)
+  .superRefine(
+    flaws((value) => {
+      const found: Flaw[] = [];
+      if (value.period === undefined && value.calendar === undefined)
+        found.push({ message: 'period is missing', hint: 'write period, such as 1m, or calendar: Day', path: ['period'] });
+      if (value.period !== undefined && value.calendar !== undefined) {
+        found.push({ message: 'calendar stands beside period', hint: 'keep one of them', path: ['calendar'] });
+      }
+      if (value.calendar !== undefined && value.algorithm !== 'FixedWindow') {
+        found.push({ message: `calendar has no meaning with ${value.algorithm}`, hint: 'write algorithm: FixedWindow, or use period', path: ['calendar'] });
+      }
+      if (value.burst !== undefined && value.algorithm !== 'TokenBucket' && value.algorithm !== 'LeakyBucket') {
+        found.push({ message: `burst has no meaning with ${value.algorithm}`, hint: 'leave burst out, or use TokenBucket or LeakyBucket', path: ['burst'] });
+      }
+      if (value.burst === 0 && value.algorithm === 'TokenBucket') {
+        found.push({ message: 'a TokenBucket with burst 0 lets nothing through', hint: 'write a burst of 1 or more', path: ['burst'] });
+      }
+      return found;
+    }),
+  )
+  .transform((value) => ({
+    ...(value.name === undefined ? {} : { name: value.name }),
+    algorithm: value.algorithm,
+    requests: value.requests,
+    /** Milliseconds; 0 when `calendar` is set. */
+    period: value.period ?? 0,
+    ...(value.calendar === undefined ? {} : { calendar: value.calendar }),
+    /** TokenBucket: capacity. LeakyBucket: queue length. Others: 0. */
+    burst: value.burst ?? (value.algorithm === 'TokenBucket' ? value.requests : 0),
+    key: value.key,
+    mode: value.mode,
+  }));
+
+function limitNameFlaw(value: string): Flaw | undefined {
+  if (value.length <= 63 && /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(value)) return undefined;
+  return {
+    message: `${quote(value)} is not a name for a limit`,
+    hint: 'use at most 63 letters, digits, -, _ and ., beginning and ending with a letter or digit',
+  };
+}
+
+export const rateLimitPolicySchema = strictObject({
+  apiVersion: z.literal('tidegate.dev/v1alpha1'),
+  kind: z.literal('RateLimitPolicy'),
+  metadata: namespacedMetadata(dnsSubdomain),
+  spec: strictObject(
+    {
+      targetRefs: targetRefs(['ApiRoute', 'Ingress'], { ApiRoute: 'tidegate.dev', Ingress: 'networking.k8s.io' }, 'a rule'),
+      scope: oneOf(['Local'], ['Global']).default('Local').describe('Local: exact within the pod, over all its workers.'),
+      limits: z
+        .array(limit)
+        .min(1)
+        .max(16)
+        .superRefine(
+          flaws((limits) => {
+            const names = new Set<string>();
+            const found: Flaw[] = [];
+            for (const [index, { name }] of limits.entries()) {
+              if (name === undefined) continue;
+              if (names.has(name))
+                found.push({ message: `the limit name ${quote(name)} is there twice`, hint: 'give each limit a name of its own', path: [index, 'name'] });
+              names.add(name);
+            }
+            return found;
+          }),
+        )
+        .describe('All apply; the tightest answers; a refused request uses up none.')
+        .meta({ 'x-kubernetes-list-type': 'atomic' }),
+    },
+    { later: ['onStoreFailure'] },
+  ),
+  status: unused,
+});
+
+export type RateLimitPolicy = z.output<typeof rateLimitPolicySchema>;
+export type RateLimit = RateLimitPolicy['spec']['limits'][number];
