@@ -31,11 +31,14 @@ export function serveCommand(): Command {
 }
 
 async function serve({ manifests, logLevel, ...options }: ServeFlags): Promise<void> {
-  const log = pino({ level: logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } }, pino.destination({ fd: 2, sync: true }));
-  const gateway = new Gateway({ ...options, folder: manifests }, log, (error) => {
-    log.fatal({ error: error instanceof Error ? error.stack : String(error) }, 'fault');
+  const log = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } }, pino.destination({ fd: 2, sync: true }));
+  const onFault = (error: unknown): void => {
+    log.fatal({ error: error instanceof Error ? error.stack : String(error) }, 'internal error');
     process.exit(EXIT.fault);
-  });
+  };
+  process.on('uncaughtException', onFault);
+  process.on('unhandledRejection', onFault);
+  const gateway = new Gateway({ ...options, folder: manifests }, log);
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(EXIT.good);

@@ -40,7 +40,6 @@ export class StartError extends Error {}
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #log: Logger;
-  readonly #onFault: (error: unknown) => void;
   readonly #delay = monitorEventLoopDelay({ resolution: 10 });
   #pool: WorkerPool | undefined;
   #source: FileSource | undefined;
@@ -49,10 +48,9 @@ export class Gateway {
   #ticketKeys: TicketKeyRing | undefined;
   #draining = false;
 
-  constructor(options: GatewayOptions, log: Logger, onFault: (error: unknown) => void) {
+  constructor(options: GatewayOptions, log: Logger) {
     this.#options = options;
     this.#log = log;
-    this.#onFault = onFault;
   }
 
   /**

@@ -1,9 +1,19 @@
-import type { PathMatch, Route } from '../snapshot/snapshot.ts';
 import { policies } from '../policies/index.ts';
 import type { Filter, Policy, PolicyContext } from '../policies/policy.ts';
-import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import { requestHeaderModifier } from '../policies/request-header-modifier.ts';
+import { responseHeaderModifier } from '../policies/response-header-modifier.ts';
+import type { Backend, PathMatch, Route } from '../snapshot/snapshot.ts';
+import type { RouteMetrics, UpstreamMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { BackendPicker } from '../upstream/backend-picker.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
+
+/** What belongs to one backendRef of a route, by its index. */
+export interface CompiledBackend {
+  readonly requestFilter: Filter | undefined;
+  readonly responseFilter: Filter | undefined;
+  /** Absent for a ref that can't be resolved. */
+  readonly metrics: UpstreamMetrics | undefined;
+}
 
 /** A route as one worker runs it: its filters made, its backends bound to the worker's upstreams. */
 export interface CompiledRoute {
@@ -15,6 +25,7 @@ export interface CompiledRoute {
   /** Those that have a response step, in their order of execution: the registry's, backwards. */
   readonly responseFilters: readonly Filter[];
   readonly picker: BackendPicker;
+  readonly backends: readonly CompiledBackend[];
   readonly metrics: RouteMetrics;
 }
 
@@ -27,6 +38,7 @@ export function compileRoute(route: Route, upstreams: Upstreams, context: Policy
     requestFilters: filters.filter((filter) => filter.onRequest !== undefined),
     responseFilters: filters.filter((filter) => filter.onResponse !== undefined).reverse(),
     picker: new BackendPicker(route.backends, upstreams),
+    backends: route.backends.map((backend) => compileBackend(backend, context, metrics)),
     metrics: metrics.route(route.id),
   };
 }
@@ -39,4 +51,12 @@ export function compileFilters(route: Route, context: PolicyContext): Filter[] {
     if (spec !== undefined) filters.push(policy.compile(spec, context));
   }
   return filters;
+}
+
+function compileBackend(backend: Backend, context: PolicyContext, metrics: WorkerMetrics): CompiledBackend {
+  return {
+    requestFilter: backend.requestHeaderModifier && requestHeaderModifier.compile(backend.requestHeaderModifier, context),
+    responseFilter: backend.responseHeaderModifier && responseHeaderModifier.compile(backend.responseHeaderModifier, context),
+    metrics: backend.upstream === undefined ? undefined : metrics.upstream(backend.upstream),
+  };
 }

@@ -10,7 +10,7 @@ import { type BodyLength, type ClientHandler, NO_BODY, type UpstreamFailure, typ
 import { Verdict } from '../policies/policy.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
-import type { CompiledRoute } from './compiled-route.ts';
+import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
@@ -32,6 +32,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   #upstream: UpstreamStream | undefined = undefined;
   #request: UpstreamRequest | undefined = undefined;
   backend: PickedBackend | undefined = undefined;
+  #compiledBackend: CompiledBackend | undefined = undefined;
   endpoint: EndpointState | undefined = undefined;
   attempts = 0;
   #tryStartedAt = 0;
@@ -119,6 +120,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
       return;
     }
     this.backend = backend;
+    this.#compiledBackend = (this.route as CompiledRoute).backends[backend.index];
     if (backend.upstream === undefined) {
       this.#reply(backend.spec.unresolvedStatus === 503 ? replies.unresolvedBackend503 : replies.unresolvedBackend500);
       return;
@@ -130,7 +132,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     }
     const fields = exchange.requestFields;
     if (exchange.upstreamHost !== exchange.authority || !fields.has('host')) fields.set('Host', exchange.upstreamHost);
-    backend.requestFilter?.onRequest?.(exchange);
+    this.#compiledBackend?.requestFilter?.onRequest?.(exchange);
     this.#request = { method: exchange.method, target: exchange.upstreamPath + exchange.query, fields, body: exchange.stream.requestBody };
     this.#try(endpoint, false);
   }
@@ -206,8 +208,8 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.status = status;
     this.upstreamStatus = status;
     this.upstreamMs = now - this.#tryStartedAt;
-    this.backend?.upstream?.metrics.count(status, this.upstreamMs / 1000);
-    this.backend?.responseFilter?.onResponse?.(this.exchange, status, fields);
+    this.#compiledBackend?.metrics?.count(status, this.upstreamMs / 1000);
+    this.#compiledBackend?.responseFilter?.onResponse?.(this.exchange, status, fields);
     this.#filterResponse(status, fields);
     this.responseBytes = end - start;
     const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);

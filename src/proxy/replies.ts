@@ -39,5 +39,5 @@ export function httpsRedirect(exchange: Exchange): Reply {
 /** Text as the string of its UTF-8 bytes, which is what streams write. */
 export function toLatin1(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant.
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').latin1Slice();
+  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }

@@ -41,7 +41,7 @@ export async function get(port: number, path: string, headers: Readonly<Record<s
 export async function raw(port: number, text: string | Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const socket = connect(port, '127.0.0.1', () => socket.write(text));
+    const socket = connect(port, '127.0.0.1', () => socket.write(text as string));
     socket.on('data', (chunk) => chunks.push(chunk));
     socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
     socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -83,7 +83,7 @@ export class RawConnection {
   }
 
   write(text: string | Buffer): void {
-    this.socket.write(text);
+    this.socket.write(text as string);
   }
 
   /** Waits until what was received satisfies, or the other side closed. */

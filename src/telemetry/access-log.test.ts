@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { AccessLog, type AccessRecord, formatAccessLine, LogBaton, redactQuery } from './access-log.ts';
+
+const record: AccessRecord = {
+  requestId: 'id-1',
+  clientIp: '10.0.0.1',
+  method: 'GET',
+  host: 'a.test',
+  path: '/x?y=1',
+  protocol: 'HTTP/1.1',
+  status: 200,
+  reason: '',
+  requestBytes: 0,
+  responseBytes: 12,
+  durationMs: 1.23456,
+  route: 'ApiRoute/default/a/0',
+  upstream: 'default/web/80',
+  endpoint: '10.1.0.1:8080',
+  upstreamStatus: 200,
+  upstreamMs: 1,
+  attempts: 1,
+  userAgent: 'curl "quoted" \\ é',
+  referer: 'http://a/?token=abc',
+  traceId: '0af7651916cd43dd8448eb211c80319c',
+  tlsVersion: '',
+  sni: '',
+};
+
+function folder(): string {
+  return mkdtempSync(join(tmpdir(), 'tidegate-log-'));
+}
+
+test('a line is valid JSON with the fields of the format', () => {
+  const line = formatAccessLine(record, '2026-01-02T03:04:05.678Z');
+  assert.ok(line.endsWith('}\n'));
+  assert.deepEqual(JSON.parse(line), {
+    time: '2026-01-02T03:04:05.678Z',
+    requestId: 'id-1',
+    clientIp: '10.0.0.1',
+    method: 'GET',
+    host: 'a.test',
+    path: '/x?y=1',
+    protocol: 'HTTP/1.1',
+    status: 200,
+    requestBytes: 0,
+    responseBytes: 12,
+    durationMs: 1.235,
+    route: 'ApiRoute/default/a/0',
+    upstream: 'default/web/80',
+    endpoint: '10.1.0.1:8080',
+    upstreamStatus: 200,
+    upstreamMs: 1,
+    attempts: 1,
+    userAgent: 'curl "quoted" \\ é',
+    referer: 'http://a/?token=[redacted]',
+    traceId: '0af7651916cd43dd8448eb211c80319c',
+  });
+});
+
+test('values of credential parameters are redacted, whatever their case and place', () => {
+  assert.equal(redactQuery('/a?access_token=s3cret&b=1&API-Key=k&key=z&monkey=1'), '/a?access_token=[redacted]&b=1&API-Key=[redacted]&key=[redacted]&monkey=1');
+  assert.equal(redactQuery('/a?b=1&password=p#f'), '/a?b=1&password=[redacted]#f');
+  assert.equal(redactQuery('/token=x'), '/token=x');
+});
+
+test('lines reach the file, also after it was rotated away', () => {
+  const dir = folder();
+  const path = join(dir, 'access.log');
+  const log = new AccessLog(path, new LogBaton(new SharedArrayBuffer(4), 0), assert.fail);
+  log.write(record);
+  log.flush();
+  renameSync(path, `${path}.1`);
+  log.write({ ...record, requestId: 'id-2' });
+  log.reopen();
+  log.write({ ...record, requestId: 'id-3' });
+  log.close();
+  assert.deepEqual(ids(`${path}.1`), ['id-1', 'id-2']);
+  assert.deepEqual(ids(path), ['id-3']);
+  rmSync(dir, { recursive: true });
+});
+
+function ids(path: string): string[] {
+  return readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { requestId: string }).requestId);
+}
+
+test('a sink that blocks costs lines, which are counted, and no line is torn', async () => {
+  const dir = folder();
+  const pipe = join(dir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  // Somebody must hold the reading end, or opening the other one without blocking fails.
+  const held = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  let dropped = 0;
+  const log = new AccessLog(pipe, new LogBaton(new SharedArrayBuffer(4), 0), (lines) => {
+    dropped += lines;
+  });
+  const total = 20_000;
+  for (let index = 0; index < total; index++) log.write({ ...record, requestId: `n${index}` });
+  assert.ok(dropped > 0, 'nothing was dropped');
+  const reader = spawn('cat', [pipe]);
+  closeSync(held);
+  let text = '';
+  reader.stdout.on('data', (chunk) => {
+    text += chunk;
+  });
+  while (text.split('\n').length - 1 < total - dropped) {
+    log.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  log.close();
+  await once(reader, 'close');
+  const lines = text.trimEnd().split('\n');
+  assert.equal(lines.length + dropped, total);
+  for (const line of lines) JSON.parse(line);
+  rmSync(dir, { recursive: true });
+});
+
+test('the baton is held by one thread at a time, and freed when that one died', () => {
+  const buffer = new SharedArrayBuffer(4);
+  const one = new LogBaton(buffer, 0);
+  const two = new LogBaton(buffer, 1);
+  assert.ok(one.take());
+  assert.ok(!two.take());
+  two.give();
+  assert.ok(!two.take());
+  LogBaton.release(buffer, 0);
+  assert.ok(two.take());
+});
