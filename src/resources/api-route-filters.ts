@@ -140,16 +140,26 @@ export const urlRewriteSchema = strictObject({
   )
   .describe('Changes host and path of the request before it goes to the backend.');
 
+const REDIRECT_STATUSES = [301, 302, 303, 307, 308] as const;
+
 const redirectStatus = z
-  .union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)])
-  .meta({ type: 'integer', enum: [301, 302, 303, 307, 308] });
+  .number()
+  .superRefine(
+    flaws((value) =>
+      (REDIRECT_STATUSES as readonly number[]).includes(value)
+        ? undefined
+        : { message: `${value} is not the status of a redirect`, hint: `write one of ${REDIRECT_STATUSES.join(', ')}` },
+    ),
+  )
+  .transform((value) => value as (typeof REDIRECT_STATUSES)[number])
+  .meta({ type: 'integer', enum: REDIRECT_STATUSES });
 
 export const requestRedirectSchema = strictObject({
   scheme: oneOf(['http', 'https']).exactOptional().describe("Scheme of the new URL; absent: the request's."),
   hostname: preciseHostname.exactOptional().describe("Host of the new URL; absent: the request's."),
   port: portNumber.exactOptional().describe('Port of the new URL; absent: that of the scheme.'),
   path: pathRewriteSchema.exactOptional().describe('How the path changes.'),
-  statusCode: redirectStatus.default(302).describe('Status of the answer.'),
+  statusCode: redirectStatus.prefault(302).describe('Status of the answer.'),
 }).describe('Answers with a redirect.');
 
 /** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */

@@ -76,7 +76,7 @@ export function namespacedMetadata(name: typeof dnsSubdomain | typeof dnsLabel =
   return strictObject({ name, namespace: dnsLabel.default('default'), ...common }).transform(kept);
 }
 
-/** ObjectMeta of a cluster-scoped kind. */
+/** ObjectMeta of a cluster-scoped kind; a namespace means nothing there. */
 export function clusterMetadata() {
-  return strictObject({ name: dnsSubdomain, namespace: z.literal('').default(''), ...common }).transform(kept);
+  return strictObject({ name: dnsSubdomain, namespace: unused, ...common }).transform((value) => kept({ ...value, namespace: '' }));
 }
