@@ -24,7 +24,7 @@ export interface ConnectionHandler {
 export interface TlsInfo {
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly version: string;
-  /** Server name that the client asked for; empty when none. */
+  /** Server name that the client asked for; empty when none, and on `stream` for a resumed TLS 1.2 session. */
   readonly serverName: string;
   readonly resumed: boolean;
   readonly alpn: string;
@@ -81,7 +81,10 @@ export interface ListenOptions {
 }
 
 export interface ServerTls {
-  /** The context for a server name ('' when the client sent none); never throws. */
+  /**
+   * The context for a server name ('' when the client sent none). Called once for each full handshake; on `stream`, with
+   * '' first for every connection. When it throws, that handshake fails.
+   */
   secureContext(serverName: string): SecureContext;
   /** 48 bytes, shared by all workers; replaced through `WireListener.setTicketKeys`. */
   readonly ticketKeys: Buffer;

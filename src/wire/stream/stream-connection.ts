@@ -13,7 +13,7 @@ const TLS_UNHELD = 16 * 1024;
 /** A connection on a public socket. Made by the listener and the connector, who attach it to the socket's reading. */
 export class StreamConnection implements Connection {
   handler: ConnectionHandler;
-  readonly remoteAddress: string;
+  remoteAddress: string;
   readonly remotePort: number;
   readonly tls: TlsInfo | undefined;
   bytesRead = 0;
@@ -68,7 +68,9 @@ export class StreamConnection implements Connection {
 
   /** The connection (outgoing) is up. */
   connected(): void {
-    if (!this.gone) this.handler.onConnect?.();
+    if (this.gone) return;
+    this.remoteAddress = plainAddress(this.socket.remoteAddress) || this.remoteAddress;
+    this.handler.onConnect?.();
   }
 
   writeLatin1(text: string): boolean {

@@ -117,10 +117,14 @@ export class StreamListener implements WireListener {
     socket.on('error', ignore);
     // Errors of the record layer are not errors of the socket unless a tls.Server made it.
     socket.on('_tlsError', (error: Error) => socket.destroy(error));
+    // The peer may half-close afterwards, but not while it shakes hands.
+    const vanished = () => socket.destroy();
+    socket.once('end', vanished);
     socket.once('close', failed);
     socket.once('secure', () => {
       this.handshakes.remove(handshake);
       socket.off('close', failed);
+      socket.off('end', vanished);
       this.open(socket, raw, {
         version: socket.getProtocol() ?? '',
         serverName: (socket as unknown as { servername: string | false | null }).servername || '',

@@ -1,0 +1,286 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import net from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Wire } from '../wire.ts';
+import { dial, finish, type Make, Recorder, readAll, type Served, serve, until } from './peers.ts';
+
+const MIB = 1024 * 1024;
+
+function digest(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Echoes in all three ways of writing, in turn. */
+class Echo extends Recorder {
+  private turn = 0;
+  override onData(bytes: Buffer, start: number, end: number): void {
+    this.length += end - start;
+    const turn = this.turn++ % 4;
+    if (turn === 0) this.connection.writeLatin1(bytes.toString('latin1', start, end));
+    else if (turn === 1) this.connection.write(bytes, start, end, false);
+    else if (turn === 2) this.connection.writeHeadAndBytes(bytes.toString('latin1', start, start + 1), bytes, start + 1, end, false);
+    else {
+      for (let index = start; index < end; index += 1000) this.connection.write(bytes, index, Math.min(end, index + 1000), false);
+    }
+    // What was written without `stable` must have been copied.
+    bytes.fill(0x21, start, end);
+  }
+  override onEnd(): void {
+    super.onEnd();
+    this.connection.end();
+  }
+}
+
+/** Sends `total` bytes as fast as the other side takes them. */
+class Source extends Recorder {
+  private readonly bytes: Buffer;
+  private offset = 0;
+  private readonly piece: number;
+  constructor(bytes: Buffer, piece: number) {
+    super();
+    this.bytes = bytes;
+    this.piece = piece;
+  }
+  get sent(): number {
+    return this.offset;
+  }
+  pump(): void {
+    while (this.offset < this.bytes.length) {
+      const start = this.offset;
+      this.offset = Math.min(this.bytes.length, start + this.piece);
+      if (!this.connection.write(this.bytes, start, this.offset, true)) return;
+    }
+    this.connection.end();
+  }
+  override onData(): void {
+    this.pump();
+  }
+  override onDrain(): void {
+    super.onDrain();
+    this.pump();
+  }
+}
+
+/** Passes bytes on to another connection as a proxy does with a long body. */
+class Pipe extends Recorder {
+  to!: Connection;
+  pauses = 0;
+  override onData(bytes: Buffer, start: number, end: number): void {
+    this.length += end - start;
+    if (!this.to.connection.write(bytes, start, end, true)) {
+      this.pauses++;
+      this.connection.pauseReading();
+    }
+  }
+  override onDrain(): void {
+    super.onDrain();
+    this.to.connection.resumeReading();
+  }
+  override onEnd(): void {
+    super.onEnd();
+    this.to.connection.end();
+  }
+}
+type Connection = Pipe;
+
+export function transferSuite(make: Make, secure: boolean): void {
+  let wire: Wire;
+  before(async () => {
+    wire = await make();
+  });
+
+  describe('echo', () => {
+    let echo: Served;
+    before(async () => {
+      echo = await serve(wire, secure, () => new Echo());
+    });
+    after(() => finish(echo));
+
+    it('gives back any split of the bytes, through each way of writing', async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 5000 }), { minLength: 1, maxLength: 12 }), fc.boolean(), async (pieces, breathe) => {
+          const socket = await dial(echo.listener.port, secure);
+          const answer = readAll(socket);
+          for (const piece of pieces) {
+            socket.write(piece);
+            if (breathe) await new Promise((resolve) => setImmediate(resolve));
+          }
+          socket.end();
+          assert.deepEqual(await answer, Buffer.concat(pieces));
+        }),
+        { numRuns: 60 },
+      );
+    });
+
+    it('gives back 3 MiB sent in one go', async () => {
+      const bytes = randomBytes(3 * MIB);
+      const socket = await dial(echo.listener.port, secure);
+      const answer = readAll(socket);
+      socket.end(bytes);
+      assert.equal(digest(await answer), digest(bytes));
+    });
+
+    it('serves many connections at once without mixing their bytes', async () => {
+      await Promise.all(
+        Array.from({ length: 40 }, async (_, index) => {
+          const socket = await dial(echo.listener.port, secure);
+          const bytes = Buffer.alloc(30_000 + index, index);
+          const answer = readAll(socket);
+          socket.end(bytes);
+          assert.deepEqual(await answer, bytes);
+        }),
+      );
+    });
+
+    it('counts the bytes of both directions', async () => {
+      const socket = await dial(echo.listener.port, secure);
+      const answer = readAll(socket);
+      socket.end(Buffer.alloc(12_345));
+      await answer;
+      const recorder = echo.accepted.at(-1)!;
+      assert.equal(recorder.connection.bytesRead, 12_345);
+      assert.equal(recorder.connection.bytesWritten, 12_345);
+    });
+  });
+
+  for (const piece of [700, 16 * 1024, 256 * 1024]) {
+    it(`holds back when the reader does not read, in pieces of ${piece} bytes, and sends everything once it does`, async () => {
+      const bytes = randomBytes(24 * MIB);
+      const served = await serve(wire, secure, () => new Source(bytes, piece));
+      const socket = await dial(served.listener.port, secure);
+      socket.pause();
+      socket.write('go');
+      await until(() => served.accepted.length > 0 && (served.accepted[0] as Source).sent > 0, 'sending has begun');
+      const source = served.accepted[0] as Source;
+      let before = -1;
+      while (before !== source.sent) {
+        before = source.sent;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      // What lies in the kernel's buffers of both sides is not the connection's.
+      assert.ok(source.sent < bytes.length, `${source.sent} bytes were taken while nobody read`);
+      const answer = await readAll(socket);
+      assert.equal(digest(answer), digest(bytes));
+      assert.ok(source.drains > 0);
+      socket.destroy();
+      await finish(served);
+    });
+  }
+
+  it('stops reading while paused, and goes on where it stopped', async () => {
+    const served = await serve(wire, secure);
+    const socket = await dial(served.listener.port, secure);
+    await until(() => served.accepted.length === 1, 'accepted');
+    const recorder = served.accepted[0]!;
+    recorder.connection.pauseReading();
+    const bytes = randomBytes(24 * MIB);
+    socket.end(bytes);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    assert.equal(recorder.length, 0);
+    assert.ok(socket.writableLength > 0, 'the sender was not held back');
+    recorder.connection.resumeReading();
+    await until(() => recorder.length > MIB, 'reading again');
+    recorder.connection.pauseReading();
+    const paused = recorder.length;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(recorder.length, paused);
+    recorder.connection.resumeReading();
+    await until(() => recorder.ended, 'end');
+    assert.equal(digest(Buffer.concat(recorder.chunks)), digest(bytes));
+    await finish(served);
+  });
+
+  it('pauses from within onData', async () => {
+    class OneByOne extends Recorder {
+      override onData(bytes: Buffer, start: number, end: number): void {
+        super.onData(bytes, start, end);
+        this.connection.pauseReading();
+      }
+    }
+    const served = await serve(wire, secure, () => new OneByOne());
+    const socket = await dial(served.listener.port, secure);
+    socket.write('first');
+    await until(() => served.accepted[0]?.length === 5, 'first');
+    const recorder = served.accepted[0]!;
+    socket.write('second');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(recorder.text, 'first');
+    recorder.connection.resumeReading();
+    await until(() => recorder.length === 11, 'second');
+    socket.destroy();
+    await finish(served);
+  });
+
+  it('passes 24 MiB on in bulk mode to a slow echo and back, with stable writes', async () => {
+    const slow = net.createServer({ allowHalfOpen: true }, (socket) => {
+      // Reads in bursts, so that both directions block now and then.
+      socket.on('data', (chunk) => {
+        if (!socket.write(chunk)) socket.pause();
+      });
+      socket.on('drain', () => setTimeout(() => socket.resume(), 2));
+      socket.on('end', () => socket.end());
+      socket.on('error', () => {});
+    });
+    await once(slow.listen(0, '127.0.0.1'), 'listening');
+    const upstreams: Pipe[] = [];
+    const served = await serve(wire, secure, () => {
+      const client = new Pipe();
+      const upstream = new Pipe();
+      client.to = upstream;
+      upstream.to = client;
+      upstream.connection = wire.connect({ host: '127.0.0.1', port: (slow.address() as net.AddressInfo).port, handler: upstream });
+      upstream.connection.setBulk(true);
+      upstreams.push(upstream);
+      // The connection is only known after this returns.
+      queueMicrotask(() => client.connection.setBulk(true));
+      return client;
+    });
+    const bytes = randomBytes(24 * MIB);
+    const socket = await dial(served.listener.port, secure);
+    const answer = readAll(socket);
+    socket.end(bytes);
+    assert.equal(digest(await answer), digest(bytes));
+    assert.ok((served.accepted[0] as Pipe).pauses + upstreams[0]!.pauses > 0, 'nothing ever blocked');
+    for (const upstream of upstreams) upstream.connection.destroy();
+    slow.close();
+    await finish(served);
+  });
+
+  it('leaves the bytes of bulk mode alone while paused', async () => {
+    class Keeper extends Recorder {
+      kept: Buffer | undefined;
+      private copy = '';
+      override onData(bytes: Buffer, start: number, end: number): void {
+        this.kept = bytes.subarray(start, end);
+        this.copy = this.kept.toString('latin1');
+        this.connection.pauseReading();
+      }
+      get unchanged(): boolean {
+        return this.kept?.toString('latin1') === this.copy;
+      }
+    }
+    const served = await serve(wire, secure, () => new Keeper());
+    const one = await dial(served.listener.port, secure);
+    const two = await dial(served.listener.port, secure);
+    await until(() => served.accepted.length === 2, 'both accepted');
+    for (const recorder of served.accepted) recorder.connection.setBulk(true);
+    for (let round = 0; round < 5; round++) {
+      one.write(`one ${round}`);
+      await until(() => (served.accepted[0] as Keeper).kept !== undefined, 'first has read');
+      two.write(`two two two ${round}`);
+      await until(() => (served.accepted[1] as Keeper).kept !== undefined, 'second has read');
+      for (const recorder of served.accepted as Keeper[]) {
+        assert.ok(recorder.unchanged);
+        recorder.kept = undefined;
+        recorder.connection.resumeReading();
+      }
+    }
+    for (const recorder of served.accepted) recorder.connection.setBulk(false);
+    one.destroy();
+    two.destroy();
+    await finish(served);
+  });
+}
