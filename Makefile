@@ -15,6 +15,7 @@ SOURCES := $(shell find src cmd -name '*.ts' ! -name '*.test.ts' 2>/dev/null)
 CASES ?=
 ROUNDS ?=
 SECONDS ?=
+SUBJECTS ?=
 # make run PORTS=free takes free ports in place of 8080, 8443, 9901 and 9101 to 9103.
 PORTS ?=
 # Options of the fuzzer: make fuzz MINUTES=10
@@ -59,7 +60,7 @@ types: $(INSTALLED) ## type check of everything, tests and scripts too
 
 bench: $(BUILT) ## nginx, HAProxy and Tidegate in one run; writes docs/performance.md (CASES=, ROUNDS=, SECONDS=)
 	@sh bench/prerequisites.sh
-	@exec node bench/bench.ts $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+	@exec node bench/bench.ts $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
 fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
 	@exec node scripts/fuzz.ts --minutes $(MINUTES)

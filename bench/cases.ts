@@ -1,0 +1,253 @@
+/** The cases of the bench: who runs, under which load, and what is wanted. */
+import { type Addresses, CONNECTIONS, constantRate, type Load, type LoadResult, tlsConnections, wrk } from './load.ts';
+import type { Running, Setting } from './subjects.ts';
+
+/** What one run of one subject came to. */
+export interface Sample {
+  /** Requests a second. */
+  readonly rate?: number;
+  /** Requests for each second that the proxy's CPU was busy. */
+  readonly busyRate?: number;
+  /** CPU time of the proxy for one request, in microseconds. */
+  readonly cpu?: number;
+  /** Resident memory after the run in MiB. */
+  readonly resident?: number;
+  /** Resident memory before it in MiB. */
+  readonly residentBefore?: number;
+  /** Milliseconds. */
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly p999?: number;
+}
+
+export type Metric = keyof Sample;
+
+export interface Subject {
+  readonly label: string;
+  readonly setting: Setting;
+}
+
+export interface Goal {
+  readonly subject: string;
+  readonly metric: Metric;
+  /** The subject whose value of the same round divides this one's; absent: the value itself counts. */
+  readonly against?: string;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+export interface Case {
+  readonly name: string;
+  readonly title: string;
+  /** What a reader should know about this case. */
+  readonly note?: string;
+  readonly subjects: readonly Subject[];
+  /** The subject that the ratios in the table refer to. */
+  readonly baseline: string;
+  readonly columns: readonly Metric[];
+  /** Where the case can't be repeated in rounds: 1. */
+  readonly rounds?: number;
+  readonly goals: readonly Goal[];
+  /** Before the rounds, with everything running; what it gives goes to each `measure`. */
+  prepare?(subjects: ReadonlyMap<string, Running>, seconds: number): Promise<number>;
+  readonly warmUp?: Load;
+  measure(subject: Running, seconds: number, prepared: number): Promise<Sample>;
+}
+
+const nginx: Subject = { label: 'nginx', setting: { kind: 'nginx' } };
+const haproxy: Subject = { label: 'HAProxy', setting: { kind: 'haproxy' } };
+const handle: Subject = { label: 'Tidegate, handle', setting: { kind: 'handle' } };
+const stream: Subject = { label: 'Tidegate, stream', setting: { kind: 'stream' } };
+const everybody = [nginx, haproxy, handle, stream];
+
+function named(label: string, setting: Setting): Subject {
+  return { label, setting };
+}
+
+async function throughput(subject: Running, run: () => Promise<LoadResult>): Promise<Sample> {
+  const before = subject.process.cpuSeconds();
+  const result = await run();
+  const cpu = subject.process.cpuSeconds() - before;
+  return {
+    rate: result.requests / result.seconds,
+    busyRate: result.requests / cpu,
+    cpu: (cpu / result.requests) * 1e6,
+    resident: subject.process.residentMiB(),
+  };
+}
+
+/** A case that is one load on all subjects, compared by requests a second. */
+function loadCase(name: string, title: string, load: Load, wanted: { handle?: number; stream?: number }, note?: string): Case {
+  const goals: Goal[] = [];
+  if (wanted.handle !== undefined) goals.push({ subject: handle.label, against: nginx.label, metric: 'rate', atLeast: wanted.handle });
+  if (wanted.stream !== undefined) goals.push({ subject: stream.label, against: nginx.label, metric: 'rate', atLeast: wanted.stream });
+  return {
+    name,
+    title,
+    ...(note === undefined ? {} : { note }),
+    subjects: everybody,
+    baseline: nginx.label,
+    columns: ['rate', 'busyRate', 'cpu'],
+    goals,
+    warmUp: load,
+    measure: (subject, seconds) => throughput(subject, () => load(subject, seconds)),
+  };
+}
+
+/** What a browser sends besides Host. */
+const browserFields = [
+  'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+  'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
+  'Accept-Language: en-GB,en;q=0.7,de;q=0.3',
+  'Accept-Encoding: gzip, deflate, br, zstd',
+  'Referer: https://shop.example.com/catalogue?page=2',
+  'Cookie: session=8b1a9953c4611296a827abf8c47804d7; theme=dark; consent=1',
+  'Upgrade-Insecure-Requests: 1',
+  'Sec-Fetch-Dest: document',
+  'Sec-Fetch-Mode: navigate',
+  'Sec-Fetch-Site: same-origin',
+  'Sec-Fetch-User: ?1',
+  'Priority: u=0, i',
+];
+
+const accessLog: Case = {
+  name: 'access-log',
+  title: 'Access log and metrics on',
+  note: 'A JSON line a request, to a file. Metrics are always on in Tidegate.',
+  subjects: [
+    named('nginx with log', { kind: 'nginx', accessLog: true }),
+    named('HAProxy with log', { kind: 'haproxy', accessLog: true }),
+    handle,
+    named('Tidegate with log, handle', { kind: 'handle', accessLog: true }),
+    named('Tidegate with log, stream', { kind: 'stream', accessLog: true }),
+  ],
+  baseline: 'nginx with log',
+  columns: ['rate', 'busyRate', 'cpu'],
+  goals: [
+    { subject: 'Tidegate with log, handle', against: handle.label, metric: 'rate', atLeast: 0.9 },
+    { subject: 'Tidegate with log, handle', against: 'nginx with log', metric: 'rate', atLeast: 1 },
+  ],
+  warmUp: wrk(),
+  measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
+};
+
+const toManyRoutes = wrk({ script: 'routes' });
+
+const routes: Case = {
+  name: 'routes',
+  title: '10,000 routes on 1,000 hosts',
+  note: 'Requests go to all routes in turn. The single route gets the very same requests.',
+  subjects: [
+    named('nginx, 1 route', { kind: 'nginx' }),
+    named('nginx, 10,000', { kind: 'nginx', manyRoutes: true }),
+    named('HAProxy, 1 route', { kind: 'haproxy' }),
+    named('HAProxy, 10,000', { kind: 'haproxy', manyRoutes: true }),
+    named('Tidegate, 1 route', { kind: 'handle' }),
+    named('Tidegate, 10,000', { kind: 'handle', manyRoutes: true }),
+  ],
+  baseline: 'nginx, 1 route',
+  columns: ['rate', 'busyRate', 'cpu', 'resident'],
+  goals: [
+    { subject: 'Tidegate, 10,000', against: 'Tidegate, 1 route', metric: 'rate', atLeast: 0.95 },
+    { subject: 'Tidegate, 10,000', metric: 'resident', atMost: 150 },
+  ],
+  warmUp: toManyRoutes,
+  measure: (subject, seconds) => throughput(subject, () => toManyRoutes(subject, seconds)),
+};
+
+const rateLimit: Case = {
+  name: 'rate-limit',
+  title: 'A rate limit for each client address',
+  note: 'The limit refuses nobody; every answer carries its headers.',
+  subjects: [nginx, handle, named('Tidegate with limit, handle', { kind: 'handle', rateLimit: true })],
+  baseline: nginx.label,
+  columns: ['rate', 'busyRate', 'cpu'],
+  goals: [{ subject: 'Tidegate with limit, handle', against: handle.label, metric: 'rate', atLeast: 0.9 }],
+  warmUp: wrk(),
+  measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
+};
+
+const workers: Case = {
+  name: 'workers',
+  title: 'Two workers',
+  note: 'Proxy, load generator and backend share both cores here, so only CPU time for a request tells something.',
+  subjects: [
+    named('1 worker', { kind: 'handle', workers: 1, cores: '0,1' }),
+    named('2 workers', { kind: 'handle', workers: 2, cores: '0,1' }),
+    named('1 worker, rate limit', { kind: 'handle', workers: 1, cores: '0,1', rateLimit: true }),
+    named('2 workers, rate limit', { kind: 'handle', workers: 2, cores: '0,1', rateLimit: true }),
+  ],
+  baseline: '1 worker',
+  columns: ['cpu', 'rate'],
+  goals: [
+    { subject: '2 workers', against: '1 worker', metric: 'cpu', atMost: 1.1 },
+    { subject: '2 workers, rate limit', against: '1 worker, rate limit', metric: 'cpu', atMost: 1.1 },
+  ],
+  warmUp: wrk(),
+  measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
+};
+
+const latency: Case = {
+  name: 'latency',
+  title: "Latency at 30 % of nginx's maximum rate",
+  note: `An open loop over ${CONNECTIONS} connections; a request's time counts from when it was due, so that stalls are not hidden.`,
+  subjects: everybody,
+  baseline: nginx.label,
+  columns: ['rate', 'p50', 'p99', 'p999', 'cpu'],
+  goals: [{ subject: handle.label, against: nginx.label, metric: 'p99', atMost: 1.5 }],
+  warmUp: wrk(),
+  prepare: async (subjects, seconds) => {
+    const reference = subjects.get(nginx.label) ?? [...subjects.values()][0];
+    if (reference === undefined) return 0;
+    const result = await wrk()(reference, seconds);
+    return Math.round((result.requests / result.seconds) * 0.3);
+  },
+  measure: async (subject, seconds, rate) => {
+    let latencies: LoadResult['latencies'];
+    const sample = await throughput(subject, async () => {
+      const result = await constantRate(subject, seconds, rate);
+      latencies = result.latencies;
+      return result;
+    });
+    if (latencies === undefined) return sample;
+    return { ...sample, p50: latencies.p50 / 1000, p99: latencies.p99 / 1000, p999: latencies.p999 / 1000 };
+  },
+};
+
+const HANDSHAKES = 100_000;
+
+const tlsMemory: Case = {
+  name: 'tls-memory',
+  title: '100,000 TLS connections, one after another on 64 at a time',
+  note: 'Full handshakes, one request on each connection.',
+  subjects: everybody,
+  baseline: nginx.label,
+  columns: ['residentBefore', 'resident', 'rate'],
+  rounds: 1,
+  goals: [
+    { subject: handle.label, metric: 'resident', atMost: 150 },
+    { subject: stream.label, metric: 'resident', atMost: 150 },
+  ],
+  measure: async (subject: Running & Addresses) => {
+    const residentBefore = subject.process.residentMiB();
+    const sample = await throughput(subject, () => tlsConnections('tls-full', HANDSHAKES)(subject, 0));
+    return { ...sample, residentBefore };
+  },
+};
+
+export const cases: readonly Case[] = [
+  loadCase('plain', 'Plain HTTP/1.1, keep-alive', wrk(), { handle: 1, stream: 0.9 }),
+  loadCase('fields', 'The same with the 12 fields of a browser', wrk({ headers: browserFields }), {}),
+  loadCase('tls', 'HTTPS, keep-alive', wrk({ tls: true }), { handle: 0.9 }),
+  loadCase('tls-full', 'A new TLS connection for each request, full handshake', tlsConnections('tls-full'), { handle: 0.75 }, 'TLS 1.3, ECDSA P-256, X25519.'),
+  loadCase('tls-resumed', 'A new TLS connection for each request, resumed', tlsConnections('tls-resumed'), { handle: 0.9 }, 'TLS 1.3 tickets.'),
+  tlsMemory,
+  loadCase('connections', 'A new connection for each request', wrk({ headers: ['Connection: close'] }), { handle: 0.9 }),
+  loadCase('down', '1 MiB down', wrk({ path: '/down' }), { handle: 0.95 }),
+  loadCase('up', '1 MiB up', wrk({ path: '/up', script: 'upload' }), { handle: 0.95 }),
+  accessLog,
+  routes,
+  workers,
+  rateLimit,
+  latency,
+];

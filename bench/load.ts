@@ -1,0 +1,78 @@
+/** The loads, and what a run of one came to. */
+import { join } from 'node:path';
+import { outputOf } from './processes.ts';
+
+/** The core of the load generators and the backend. */
+export const LOAD_CORE = '1';
+
+export const CONNECTIONS = 64;
+
+const folder = import.meta.dirname;
+const loadgen = join(folder, '../.cache/bench/loadgen');
+
+export interface LoadResult {
+  readonly requests: number;
+  readonly seconds: number;
+  /** Failed connections, broken answers, answers that are not 2xx. */
+  readonly errors: number;
+  /** Microseconds; the open loop's only. */
+  readonly latencies?: { readonly p50: number; readonly p99: number; readonly p999: number };
+}
+
+/** Where a load goes. */
+export interface Addresses {
+  readonly http: number;
+  readonly https: number;
+}
+
+/** Runs for `seconds`. @throws when the generator fails, or when more than one in a thousand requests does */
+export type Load = (to: Addresses, seconds: number) => Promise<LoadResult>;
+
+export interface WrkOptions {
+  readonly tls?: boolean;
+  readonly path?: string;
+  readonly headers?: readonly string[];
+  /** A file in bench/wrk/ that sets up the requests; it ends with `require 'report'`. */
+  readonly script?: string;
+}
+
+/** wrk: a closed loop, 64 connections, keep-alive unless a header says otherwise. */
+export function wrk(options: WrkOptions = {}): Load {
+  return async (to, seconds) => {
+    const origin = options.tls === true ? `https://localhost:${to.https}` : `http://localhost:${to.http}`;
+    const headers = (options.headers ?? []).flatMap((header) => ['-H', header]);
+    const script = join(folder, 'wrk', `${options.script ?? 'report'}.lua`);
+    const duration = `${Math.max(1, Math.round(seconds))}s`;
+    const args = ['-c', LOAD_CORE, 'wrk', '-t1', `-c${CONNECTIONS}`, `-d${duration}`, '-s', script, ...headers, `${origin}${options.path ?? '/'}`];
+    const output = await outputOf('taskset', args);
+    return judged(JSON.parse(lastLine(output)) as LoadResult, output);
+  };
+}
+
+/** A new TLS connection for each request: with a full handshake, or resuming the session before. */
+export function tlsConnections(mode: 'tls-full' | 'tls-resumed', requests = 0): Load {
+  return async (to, seconds) => {
+    const flags = ['-mode', mode, '-address', `127.0.0.1:${to.https}`, '-connections', String(CONNECTIONS)];
+    const output = await outputOf('taskset', ['-c', LOAD_CORE, loadgen, ...flags, '-seconds', String(seconds), '-requests', String(requests)]);
+    const result = JSON.parse(lastLine(output)) as LoadResult & { resumed: number };
+    if (mode === 'tls-resumed' && result.resumed < result.requests * 0.99) throw new Error(`only ${result.resumed} of ${result.requests} were resumed`);
+    if (mode === 'tls-full' && result.resumed > 0) throw new Error(`${result.resumed} of ${result.requests} were resumed`);
+    return judged(result, output);
+  };
+}
+
+/** An open loop at a constant rate; latencies count from when each request was due. */
+export async function constantRate(to: Addresses, seconds: number, rate: number): Promise<LoadResult> {
+  const flags = ['-mode', 'rate', '-address', `127.0.0.1:${to.http}`, '-connections', String(CONNECTIONS), '-rate', String(rate)];
+  const output = await outputOf('taskset', ['-c', LOAD_CORE, loadgen, ...flags, '-seconds', String(seconds)]);
+  return judged(JSON.parse(lastLine(output)) as LoadResult, output);
+}
+
+function lastLine(output: string): string {
+  return output.trimEnd().split('\n').at(-1) ?? '';
+}
+
+function judged(result: LoadResult, output: string): LoadResult {
+  if (result.errors > result.requests / 1000) throw new Error(`${result.errors} errors in ${result.requests} requests:\n${output}`);
+  return result;
+}

@@ -1,0 +1,3 @@
+module tidegate.dev/bench/loadgen
+
+go 1.19

@@ -1,0 +1,82 @@
+/** Manifests for Tidegate: one route for everything, and 10,000 of them on 1,000 hosts. */
+import type { Certificate } from './subjects.ts';
+
+/** The same as in wrk/routes.lua. */
+export const HOSTS: readonly string[] = Array.from({ length: 1000 }, (_, index) => `h${index}.example.com`);
+export const PATHS: readonly string[] = Array.from({ length: 10 }, (_, index) => `/p${index}`);
+
+/** @returns file names and their text */
+export function tidegateManifests(certificate: Certificate, backendPort: number, rateLimit: boolean): readonly (readonly [name: string, text: string])[] {
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const files: [string, string][] = [
+    [
+      'backend.yaml',
+      `apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: { name: tidegate }
+spec: { controller: tidegate.dev/ingress-controller }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: backend, namespace: bench }
+spec: { ports: [{ name: http, port: 80, targetPort: ${backendPort} }] }
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: backend-1, namespace: bench, labels: { kubernetes.io/service-name: backend } }
+addressType: IPv4
+ports: [{ name: http, port: ${backendPort}, protocol: TCP }]
+endpoints: [{ addresses: [127.0.0.1], conditions: { ready: true } }]
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: tls, namespace: bench }
+type: kubernetes.io/tls
+data: { tls.crt: ${base64(certificate.chain)}, tls.key: ${base64(certificate.key)} }
+`,
+    ],
+    [
+      'route.yaml',
+      `apiVersion: tidegate.dev/v1alpha1
+kind: ApiRoute
+metadata: { name: all, namespace: bench }
+spec:
+  ingressClassName: tidegate
+  rules:
+    - backendRefs: [{ name: backend, port: 80 }]
+`,
+    ],
+  ];
+  if (rateLimit) {
+    files.push([
+      'rate-limit.yaml',
+      `apiVersion: tidegate.dev/v1alpha1
+kind: RateLimitPolicy
+metadata: { name: all, namespace: bench }
+spec:
+  targetRefs: [{ group: tidegate.dev, kind: ApiRoute, name: all }]
+  limits:
+    - { name: per-client, requests: 1000000, period: 1s, key: [{ type: ClientIP }] }
+`,
+    ]);
+  }
+  return files;
+}
+
+/** An Ingress for each host, with ten paths. */
+export function routeManifests(): string {
+  return HOSTS.map((host, index) => {
+    const paths = PATHS.map((path) => `          - { path: ${path}, pathType: Prefix, backend: { service: { name: backend, port: { number: 80 } } } }`);
+    return `apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: h${index}, namespace: bench }
+spec:
+  ingressClassName: tidegate
+  rules:
+    - host: ${host}
+      http:
+        paths:
+${paths.join('\n')}
+`;
+  }).join('---\n');
+}
