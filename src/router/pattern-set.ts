@@ -1,53 +1,76 @@
 /** Which of many regular expressions match the whole of a text, in one pass over it. */
 import { RE2JS, RE2Set } from 're2js';
 
-/** Below this, trying them one by one is faster: most fail at their first literal characters. */
+/** Up to so many, trying them one by one is faster: most fail at their first literal characters. */
 const FEW = 4;
-/** Bytes that the automaton of one set may take; when it is full it starts anew, and never grows beyond. */
+/**
+ * Instructions that one set may hold, but for a single larger pattern: the first time that a character is met in a state,
+ * every instruction of the state is looked at.
+ */
+const MAX_PROGRAM = 20_000;
+/** Bytes that the automaton of one set may take; when it is full it starts anew. */
 const MAX_AUTOMATON = 2 * 1024 * 1024;
 const NONE: readonly number[] = [];
 
+/** Appends the indexes of the patterns that match to `found`, or to a new array. */
+type Matcher = (text: string, found: number[] | undefined) => number[] | undefined;
+
 export class PatternSet {
-  readonly #match: (text: string) => readonly number[];
+  readonly #matchers: readonly Matcher[];
 
   /** @param patterns RE2 syntax, known to be good */
   constructor(patterns: readonly string[]) {
-    this.#match = compile(patterns, 0);
+    const compiled = patterns.map((pattern) => RE2JS.compile(pattern));
+    const matchers: Matcher[] = [];
+    let start = 0;
+    let size = 0;
+    for (const [index, pattern] of compiled.entries()) {
+      const added = pattern.programSize();
+      if (index > start && size + added > MAX_PROGRAM) {
+        matchers.push(matcher(patterns, compiled, start, index));
+        start = index;
+        size = 0;
+      }
+      size += added;
+    }
+    if (start < patterns.length) matchers.push(matcher(patterns, compiled, start, patterns.length));
+    this.#matchers = matchers;
+  }
+
+  /** How many passes a look-up takes. */
+  get passes(): number {
+    return this.#matchers.length;
   }
 
   /** @returns indexes into `patterns`, ascending */
   match(text: string): readonly number[] {
-    return this.#match(text);
+    let found: number[] | undefined;
+    for (let index = 0; index < this.#matchers.length; index++) found = (this.#matchers[index] as Matcher)(text, found);
+    return found ?? NONE;
   }
 }
 
-/** @param offset index of the first of `patterns` */
-function compile(patterns: readonly string[], offset: number): (text: string) => readonly number[] {
-  if (patterns.length <= FEW) {
-    const compiled = patterns.map((pattern) => RE2JS.compile(pattern));
-    return (text) => {
-      let found: number[] | undefined;
-      for (let index = 0; index < compiled.length; index++) {
-        if (!(compiled[index] as RE2JS).testExact(text)) continue;
-        if (found === undefined) found = [offset + index];
-        else found.push(offset + index);
+function matcher(patterns: readonly string[], compiled: readonly RE2JS[], start: number, end: number): Matcher {
+  if (end - start <= FEW) {
+    const few = compiled.slice(start, end);
+    return (text, found) => {
+      let list = found;
+      for (let index = 0; index < few.length; index++) {
+        if (!(few[index] as RE2JS).testExact(text)) continue;
+        if (list === undefined) list = [start + index];
+        else list.push(start + index);
       }
-      return found ?? NONE;
+      return list;
     };
   }
   const set = new RE2Set(RE2Set.ANCHOR_BOTH, 0, MAX_AUTOMATON);
-  try {
-    for (const pattern of patterns) set.add(pattern);
-    set.compile();
-  } catch {
-    // Together they are larger than a set may be.
-    const middle = patterns.length >>> 1;
-    const first = compile(patterns.slice(0, middle), offset);
-    const second = compile(patterns.slice(middle), offset + middle);
-    return (text) => [...first(text), ...second(text)];
-  }
-  return (text) => {
-    const found = set.match(text);
-    return offset === 0 ? found : found.map((index) => offset + index);
+  for (let index = start; index < end; index++) set.add(patterns[index] as string);
+  set.compile();
+  return (text, found) => {
+    const matched = set.match(text);
+    if (start === 0) return matched;
+    const list = found ?? [];
+    for (let index = 0; index < matched.length; index++) list.push(start + (matched[index] as number));
+    return list;
   };
 }
