@@ -1,6 +1,7 @@
 /** One request and its response passing through: what filters see and change, whatever the protocol below. */
-import type { TlsInfo } from '../wire/wire.ts';
+
 import type { PathMatch } from '../snapshot/snapshot.ts';
+import type { TlsInfo } from '../wire/wire.ts';
 import { parseCookies } from './cookies.ts';
 import type { Fields } from './fields.ts';
 import { parseQuery } from './query.ts';
@@ -79,13 +80,20 @@ export class Exchange {
   resume: () => void = ignore;
   /** For a filter that waits: called when the client goes away or the time is up meanwhile, to give back what it holds. */
   onAbandoned: (() => void) | undefined = undefined;
-  /** What filters of this exchange keep from request to response, by the filter's index in its chain; made on first use. */
+  /** What filters of this exchange keep from request to response, by `FilterSlot` (policies/policy.ts); made on first use. */
   filterState: unknown[] | undefined = undefined;
+  /** Names of the limits in mode Shadow that would have refused this request, with commas between; for the log. */
+  shadowRefusals = '';
 
   #cookies: ReadonlyMap<string, string> | undefined = undefined;
   #queryParams: ReadonlyMap<string, string> | undefined = undefined;
 
-  constructor(head: RequestHead, stream: ClientStream, peer: { readonly remoteAddress: string; readonly remotePort: number; readonly localPort: number; readonly tls: TlsInfo | undefined }, startedAt: number) {
+  constructor(
+    head: RequestHead,
+    stream: ClientStream,
+    peer: { readonly remoteAddress: string; readonly remotePort: number; readonly localPort: number; readonly tls: TlsInfo | undefined },
+    startedAt: number,
+  ) {
     this.method = head.method;
     this.path = head.path;
     this.query = head.query;

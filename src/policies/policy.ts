@@ -33,11 +33,21 @@ export interface Filter {
   onResponse?(exchange: Exchange, status: number, fields: Fields): void;
 }
 
+/** Places in `Exchange.filterState` of the policies that keep something there. */
+export const FilterSlot = { rateLimit: 0 } as const;
+
+/** What one limit has decided in this worker, for `tidegate_rate_limit_decisions_total`; filters count it up. */
+export interface LimitDecisions {
+  allowed: number;
+  refused: number;
+  shadowRefused: number;
+}
+
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
-  /** Counts `tidegate_rate_limit_decisions_total`. */
-  countLimitDecision(policy: string, limit: string, decision: 'allowed' | 'refused' | 'shadow_refused'): void;
+  /** The counters of a limit, the same for the same names. */
+  limitDecisions(policy: string, limit: string): LimitDecisions;
 }
 
 export interface Policy<Name extends keyof RouteFilters = keyof RouteFilters> {

@@ -57,13 +57,15 @@ export class DataPlane {
     const { shared, worker, workers } = settings;
     const metrics = this.#metrics;
     this.#accessLog =
-      settings.accessLog === 'off' ? undefined : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
+      settings.accessLog === 'off'
+        ? undefined
+        : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
     this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog);
     this.#upstreams = new Upstreams({ wire, deadlines: this.#proxy.deadlines, inFlight: new InFlight(shared.inFlight, workers, worker), metrics });
     this.#certificates = new CertificateStore(settings.selfSigned, log);
     this.#policyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
-      countLimitDecision: (policy, limit, decision) => metrics.countLimitDecision(policy, limit, decision),
+      limitDecisions: (policy, limit) => metrics.limit(policy, limit),
     };
     const counts = new ConnectionCounts(shared.connections, worker);
     const maxConnections = settings.maxConnections;

@@ -14,6 +14,7 @@ export function logExchange(log: AccessLog, life: ExchangeLife, durationMs: numb
     protocol: exchange.protocol,
     status: life.status,
     reason: life.reason,
+    shadowRefusals: exchange.shadowRefusals,
     requestBytes: life.requestBytes,
     responseBytes: life.responseBytes,
     durationMs,

@@ -45,6 +45,7 @@ export class Proxy implements ExchangeSink {
       protocol: refusal.protocol,
       status: refusal.status,
       reason: refusal.reason,
+      shadowRefusals: '',
       requestBytes: 0,
       responseBytes: 0,
       durationMs,

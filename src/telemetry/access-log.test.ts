@@ -16,6 +16,7 @@ const record: AccessRecord = {
   protocol: 'HTTP/1.1',
   status: 200,
   reason: '',
+  shadowRefusals: '',
   requestBytes: 0,
   responseBytes: 12,
   durationMs: 1.23456,
@@ -35,6 +36,10 @@ const record: AccessRecord = {
 function folder(): string {
   return mkdtempSync(join(tmpdir(), 'tidegate-log-'));
 }
+
+test('limits in mode Shadow that would have refused the request are named', () => {
+  assert.equal(JSON.parse(formatAccessLine({ ...record, shadowRefusals: 'per-client,quota' }, '2026-01-02T03:04:05.678Z')).shadowRefusals, 'per-client,quota');
+});
 
 test('a line is valid JSON with the fields of the format', () => {
   const line = formatAccessLine(record, '2026-01-02T03:04:05.678Z');

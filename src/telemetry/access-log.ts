@@ -20,6 +20,8 @@ export interface AccessRecord {
   readonly protocol: string;
   readonly status: number;
   readonly reason: string;
+  /** Names of rate limits in mode Shadow that would have refused the request, with commas between. */
+  readonly shadowRefusals: string;
   /** Body bytes. */
   readonly requestBytes: number;
   readonly responseBytes: number;
@@ -176,6 +178,7 @@ class LogClock {
 export function formatAccessLine(record: AccessRecord, time: string): string {
   let line = `{"time":"${time}","requestId":${quote(record.requestId)},"clientIp":"${record.clientIp}","method":${quote(record.method)},"host":${quote(record.host)},"path":${quote(redactQuery(record.path))},"protocol":"${record.protocol}","status":${record.status}`;
   if (record.reason !== '') line += `,"reason":"${record.reason}"`;
+  if (record.shadowRefusals !== '') line += `,"shadowRefusals":${quote(record.shadowRefusals)}`;
   line += `,"requestBytes":${record.requestBytes},"responseBytes":${record.responseBytes},"durationMs":${round(record.durationMs)}`;
   if (record.route !== '') line += `,"route":${quote(record.route)}`;
   if (record.upstream !== '') line += `,"upstream":${quote(record.upstream)},"endpoint":${quote(record.endpoint)}`;
@@ -200,7 +203,8 @@ function round(ms: number): number {
 }
 
 /** Query parameters whose value is a credential, as far as their name tells. */
-const CREDENTIAL = /([?&;](?:[^=&;#]*(?:token|secret|password|passwd|api[-_]?key|apikey|credential|signature|jwt)[^=&;#]*|key|code|sig|auth|pwd|sid|session)=)[^&;#]+/gi;
+const CREDENTIAL =
+  /([?&;](?:[^=&;#]*(?:token|secret|password|passwd|api[-_]?key|apikey|credential|signature|jwt)[^=&;#]*|key|code|sig|auth|pwd|sid|session)=)[^&;#]+/gi;
 
 /** Replaces the values of parameters that carry credentials by `[redacted]`. */
 export function redactQuery(path: string): string {

@@ -63,6 +63,20 @@ export class UpstreamMetrics {
   }
 }
 
+/** What one rate limit has decided. */
+export class LimitDecisionMetrics {
+  readonly policy: string;
+  readonly limit: string;
+  allowed = 0;
+  refused = 0;
+  shadowRefused = 0;
+
+  constructor(policy: string, limit: string) {
+    this.policy = policy;
+    this.limit = limit;
+  }
+}
+
 /** One sample as prom-client's aggregator takes it. */
 export interface MetricSample {
   readonly labels: Readonly<Record<string, string | number>>;
@@ -88,7 +102,7 @@ export interface ConnectionGauge {
 export class WorkerMetrics {
   readonly #routes = new Map<string, RouteMetrics>();
   readonly #upstreams = new Map<string, UpstreamMetrics>();
-  readonly #limitDecisions = new Map<string, number>();
+  readonly #limits = new Map<string, LimitDecisionMetrics>();
   readonly #counters = new Map<string, number>();
 
   /** The counters of a route; the same object for the same id, also over reloads. */
@@ -110,8 +124,15 @@ export class WorkerMetrics {
     return metrics;
   }
 
-  countLimitDecision(policy: string, limit: string, decision: string): void {
-    increment(this.#limitDecisions, `${policy}\n${limit}\n${decision}`, 1);
+  /** The counters of a limit; the same object for the same names, also over reloads. */
+  limit(policy: string, limit: string): LimitDecisionMetrics {
+    const key = `${policy}\n${limit}`;
+    let metrics = this.#limits.get(key);
+    if (metrics === undefined) {
+      metrics = new LimitDecisionMetrics(policy, limit);
+      this.#limits.set(key, metrics);
+    }
+    return metrics;
   }
 
   /** Plain counters without labels, by metric name; the names are those in `PLAIN_COUNTERS`. */
@@ -147,9 +168,14 @@ export class WorkerMetrics {
       pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
     }
     const decisions: MetricSample[] = [];
-    for (const [key, value] of this.#limitDecisions) {
-      const [policy = '', limit = '', decision = ''] = key.split('\n');
-      decisions.push({ labels: { policy, limit, decision }, value });
+    for (const { policy, limit, allowed, refused, shadowRefused } of this.#limits.values()) {
+      for (const [decision, value] of [
+        ['allowed', allowed],
+        ['refused', refused],
+        ['shadow_refused', shadowRefused],
+      ] as const) {
+        if (value > 0) decisions.push({ labels: { policy, limit, decision }, value });
+      }
     }
     const gauges = connections.flatMap(({ listener, open, active }) => [
       { labels: { listener, state: 'active' }, value: active },
@@ -157,9 +183,21 @@ export class WorkerMetrics {
     ]);
     return [
       counter('tidegate_requests_total', 'Requests answered, by route, method and status code.', requests),
-      { name: 'tidegate_request_duration_seconds', help: 'From the first byte of a request to the last of its answer.', type: 'histogram', aggregator: 'sum', values: durations },
+      {
+        name: 'tidegate_request_duration_seconds',
+        help: 'From the first byte of a request to the last of its answer.',
+        type: 'histogram',
+        aggregator: 'sum',
+        values: durations,
+      },
       counter('tidegate_upstream_requests_total', 'Tries that a backend answered, by upstream and status code.', upstreamRequests),
-      { name: 'tidegate_upstream_duration_seconds', help: "From a try's start to the head of its answer.", type: 'histogram', aggregator: 'sum', values: upstreamDurations },
+      {
+        name: 'tidegate_upstream_duration_seconds',
+        help: "From a try's start to the head of its answer.",
+        type: 'histogram',
+        aggregator: 'sum',
+        values: upstreamDurations,
+      },
       counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
