@@ -13,6 +13,8 @@ export interface Timed {
  * moving a deadline cost a few assignments, which is what a request pays.
  */
 export class Deadlines {
+  /** `performance.now()` of the last sweep: at most about a tick old, and free to read. */
+  now = performance.now();
   readonly #items: Timed[] = [];
   readonly #timer: NodeJS.Timeout;
 
@@ -45,6 +47,7 @@ export class Deadlines {
 
   /** Runs what is due. Items may be added and removed meanwhile. */
   sweep(now: number): void {
+    this.now = now;
     // Backwards, because a removal puts the last item into the freed place.
     for (let index = this.#items.length - 1; index >= 0; index--) {
       const item = this.#items[index];

@@ -195,6 +195,8 @@ export interface Endpoint {
   readonly port: number;
   /** Terminating endpoints still serve, and are picked only when no ready one is left. */
   readonly state: 'Ready' | 'Terminating';
+  /** Share of the traffic relative to the upstream's other endpoints, for RoundRobin; absent: 1. */
+  readonly weight?: number;
   readonly zone?: string;
   readonly forZones?: readonly string[];
 }

@@ -1,0 +1,109 @@
+import type { Backend, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Availability, UpstreamState } from './upstream-state.ts';
+import { WeightedSchedule } from './weighted-schedule.ts';
+
+/** Where a picker finds its upstreams. `Upstreams` is one. */
+export interface UpstreamLookup {
+  readonly availability: Availability;
+  get(key: UpstreamKey): UpstreamState | undefined;
+}
+
+/** One backendRef of a route, bound to the worker's upstream. */
+export interface PickedBackend {
+  /** Its place in the route's `backends`. */
+  readonly index: number;
+  readonly spec: Backend;
+  /** Absent for a ref that can't be resolved: its share is answered with `spec.unresolvedStatus`. */
+  readonly upstream: UpstreamState | undefined;
+}
+
+/** A backend, or nobody, with its part of the picks. */
+interface Share {
+  readonly backend: PickedBackend | undefined;
+  readonly weight: number;
+}
+
+/**
+ * Spreads the requests of one route over its backendRefs, in one worker. A ref without a usable endpoint gives its share to
+ * the others that have one; a ref that can't be resolved keeps its share, no more and no less, as Gateway API has it.
+ * Backup refs take everything while no other ref has a usable endpoint.
+ */
+export class BackendPicker {
+  readonly backends: readonly PickedBackend[];
+  readonly #availability: Availability;
+  readonly #random: () => number;
+  /** Version of the availability that the fields below were made for. */
+  #seen = Number.NaN;
+  #shares: readonly Share[] = [];
+  /** Absent when there is at most one share. */
+  #schedule: WeightedSchedule | undefined = undefined;
+
+  /** @param random where in the sequence of picks to begin */
+  constructor(backends: readonly Backend[], upstreams: UpstreamLookup, random: () => number = Math.random) {
+    this.backends = backends.map((spec, index) => ({ index, spec, upstream: spec.upstream === undefined ? undefined : upstreams.get(spec.upstream) }));
+    this.#availability = upstreams.availability;
+    this.#random = random;
+  }
+
+  /** The backend of the next request; undefined (503) when it falls to refs of which none has a usable endpoint. */
+  pick(): PickedBackend | undefined {
+    if (this.#seen !== this.#availability.version) this.#refresh();
+    return this.#shares[this.#schedule === undefined ? 0 : this.#schedule.next()]?.backend;
+  }
+
+  #refresh(): void {
+    this.#seen = this.#availability.version;
+    const shares = divide(this.backends);
+    // The sequence goes on where it was unless the change concerns this route.
+    if (sameShares(this.#shares, shares)) return;
+    this.#shares = shares;
+    this.#schedule =
+      shares.length < 2
+        ? undefined
+        : new WeightedSchedule(
+            shares.map((share) => share.weight),
+            this.#random,
+          );
+  }
+}
+
+function divide(all: readonly PickedBackend[]): Share[] {
+  const weighted = all.filter((backend) => backend.spec.weight > 0);
+  const primary = weighted.filter((backend) => !backend.spec.backup);
+  const backup = weighted.filter((backend) => backend.spec.backup);
+  const group = !primary.some(isUsable) && (primary.length === 0 || backup.some(isUsable)) ? backup : primary;
+  const unresolved = group.filter((backend) => backend.spec.upstream === undefined);
+  const usable = group.filter(isUsable);
+  const weightOfAll = sumOfWeights(group);
+  const weightOfUnresolved = sumOfWeights(unresolved);
+  const weightOfUsable = sumOfWeights(usable);
+  const rest = weightOfAll - weightOfUnresolved;
+  if (weightOfUnresolved === 0) return usable.map((backend) => ({ backend, weight: backend.spec.weight }));
+  if (weightOfUsable === 0) {
+    const shares: Share[] = unresolved.map((backend) => ({ backend, weight: backend.spec.weight }));
+    if (rest > 0) shares.push({ backend: undefined, weight: rest });
+    return shares;
+  }
+  // The usable ones divide what the unresolved ones leave; all in whole numbers.
+  const common = greatestCommonDivisor(weightOfUsable, rest);
+  return [
+    ...unresolved.map((backend) => ({ backend, weight: (backend.spec.weight * weightOfUsable) / common })),
+    ...usable.map((backend) => ({ backend, weight: (backend.spec.weight * rest) / common })),
+  ];
+}
+
+function isUsable(backend: PickedBackend): boolean {
+  return backend.upstream?.available === true;
+}
+
+function sumOfWeights(backends: readonly PickedBackend[]): number {
+  return backends.reduce((sum, backend) => sum + backend.spec.weight, 0);
+}
+
+function greatestCommonDivisor(one: number, other: number): number {
+  return other === 0 ? one : greatestCommonDivisor(other, one % other);
+}
+
+function sameShares(one: readonly Share[], other: readonly Share[]): boolean {
+  return one.length === other.length && one.every((share, index) => share.backend === other[index]?.backend && share.weight === other[index]?.weight);
+}

@@ -1,0 +1,152 @@
+/** What the tests of this folder stand on: endpoints without a network, a clock and a chance that can be told what to be. */
+import { Deadlines } from '../exchange/deadlines.ts';
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
+import { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
+import type { Balanced } from './balancers/balancer.ts';
+import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
+import { EndpointState, type SlottedEndpoint } from './endpoint-state.ts';
+import { ConnectionPool } from './pool.ts';
+import { InFlight } from './shared-counters.ts';
+
+/** A stream on which nothing ever happens. */
+const SILENT: UpstreamStream = {
+  connected: true,
+  reused: false,
+  writeBody: () => true,
+  endBody: () => {},
+  pauseResponse: () => {},
+  resumeResponse: () => {},
+  cancel: () => {},
+};
+
+/** A connection that remembers what it was asked. */
+export class FakeConnection implements PooledConnection {
+  readonly address: string;
+  readonly port: number;
+  readonly connectTimeout: number;
+  readonly owner: ConnectionOwner;
+  requests = 0;
+  destroyed = false;
+  #busy = false;
+
+  constructor(address: string, port: number, connectTimeout: number, owner: ConnectionOwner) {
+    this.address = address;
+    this.port = port;
+    this.connectTimeout = connectTimeout;
+    this.owner = owner;
+  }
+
+  request(_request: UpstreamRequest, _handler: UpstreamHandler): UpstreamStream {
+    if (this.#busy || this.destroyed) throw new Error('a request on a connection that is busy or gone');
+    this.#busy = true;
+    this.requests++;
+    return SILENT;
+  }
+
+  destroy(): void {
+    this.destroyed = true;
+  }
+
+  /** The exchange on it is complete. */
+  done(): void {
+    this.#busy = false;
+    this.owner.onReusable(this);
+  }
+
+  /** The other side closed it. */
+  close(): void {
+    this.destroyed = true;
+    this.owner.onGone(this);
+  }
+}
+
+export class FakeConnector implements Connector {
+  readonly opened: FakeConnection[] = [];
+
+  connect(address: string, port: number, connectTimeout: number, owner: ConnectionOwner): FakeConnection {
+    const connection = new FakeConnection(address, port, connectTimeout, owner);
+    this.opened.push(connection);
+    return connection;
+  }
+}
+
+/** Nothing passes unless it is told to. */
+export class FakeClock {
+  time = 1_000;
+  readonly now = (): number => this.time;
+}
+
+/** Mulberry32: the same numbers for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
+    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
+    return ((bits ^ (bits >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** @param index also its slot, and the end of its address */
+export function endpoint(index: number, change: Partial<SlottedEndpoint> = {}): SlottedEndpoint {
+  return { address: `10.0.${index >> 8}.${index & 255}`, port: 8080, state: 'Ready', slot: index, ...change };
+}
+
+export function upstream(change: Partial<Upstream> = {}): Upstream {
+  return {
+    key: 'shop/orders/80',
+    namespace: 'shop',
+    service: 'orders',
+    port: 80,
+    loadBalancer: { type: 'RoundRobin' },
+    connectTimeout: 5_000,
+    idleTimeout: 60_000,
+    maxRequestsPerConnection: 0,
+    ...change,
+  };
+}
+
+/** What an upstream's state needs of its worker, with its clock, its connections and its counters in reach. */
+export function fakeContext(slots = 1024) {
+  const clock = new FakeClock();
+  const deadlines = new Deadlines(3_600_000);
+  deadlines.now = clock.time;
+  return {
+    clock,
+    now: clock.now,
+    random: seeded(1),
+    connector: new FakeConnector(),
+    deadlines,
+    inFlight: new InFlight(InFlight.allocate(1, slots), 1, 0),
+    availability: { version: 0 },
+    metrics: { upstream: (key: string) => new UpstreamMetrics(key) },
+  };
+}
+
+export function endpointStates(endpoints: readonly SlottedEndpoint[], context = fakeContext()): EndpointState[] {
+  return endpoints.map((one) => {
+    const pool = new ConnectionPool(one.address, one.port, upstream(), context.connector, context.deadlines);
+    return new EndpointState(one, pool, context.inFlight);
+  });
+}
+
+export interface Parts {
+  readonly clientAddress?: string;
+  readonly path?: string;
+  readonly header?: string;
+  readonly cookie?: string;
+  readonly queryParam?: string;
+}
+
+/** A request whose header, cookie and query parameter, each called `key`, are as given. */
+export function request(parts: Parts = {}): Balanced {
+  const named = (value: string | undefined) => (name: string) => (name === 'key' ? value : undefined);
+  return {
+    clientAddress: parts.clientAddress ?? '192.0.2.1',
+    path: parts.path ?? '/',
+    requestFields: { get: named(parts.header) },
+    cookie: named(parts.cookie),
+    queryParam: named(parts.queryParam),
+  };
+}

@@ -1,0 +1,59 @@
+import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { SlottedEndpoint } from './endpoint-state.ts';
+import { type Availability, type UpstreamContext, UpstreamState } from './upstream-state.ts';
+
+/** The part of a snapshot that concerns upstreams. */
+export interface UpstreamsSnapshot {
+  readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
+  readonly endpoints: ReadonlyMap<UpstreamKey, readonly SlottedEndpoint[]>;
+}
+
+export type UpstreamsContext = Omit<UpstreamContext, 'availability' | 'random' | 'now'> & Partial<Pick<UpstreamContext, 'random' | 'now'>>;
+
+const NONE: readonly SlottedEndpoint[] = [];
+
+/** Every upstream of one worker. Those that a new snapshot still has keep their connections and counters. */
+export class Upstreams {
+  readonly availability: Availability = { version: 0 };
+  readonly #context: UpstreamContext;
+  readonly #states = new Map<UpstreamKey, UpstreamState>();
+
+  /** @param context chance and clock may be given for tests */
+  constructor(context: UpstreamsContext) {
+    const { connector, deadlines, inFlight, metrics, random = Math.random, now = () => performance.now() } = context;
+    this.#context = { connector, deadlines, inFlight, metrics, random, now, availability: this.availability };
+  }
+
+  get(key: UpstreamKey): UpstreamState | undefined {
+    return this.#states.get(key);
+  }
+
+  [Symbol.iterator](): Iterator<UpstreamState> {
+    return this.#states.values();
+  }
+
+  /** Takes over a whole snapshot. Call it before that snapshot's routes are compiled: they look their upstreams up. */
+  apply(snapshot: UpstreamsSnapshot): void {
+    for (const [key, upstream] of snapshot.upstreams) {
+      const endpoints = snapshot.endpoints.get(key) ?? NONE;
+      const state = this.#states.get(key);
+      if (state === undefined) this.#states.set(key, new UpstreamState(upstream, endpoints, this.#context));
+      else state.update(upstream, endpoints);
+    }
+    for (const [key, state] of this.#states) {
+      if (snapshot.upstreams.has(key)) continue;
+      this.#states.delete(key);
+      state.close();
+    }
+  }
+
+  /** New endpoints of some upstreams; an empty list: it has none any more. Upstreams that are not known are passed over. */
+  applyEndpoints(delta: ReadonlyMap<UpstreamKey, readonly SlottedEndpoint[]>): void {
+    for (const [key, endpoints] of delta) this.#states.get(key)?.setEndpoints(endpoints);
+  }
+
+  /** Closes idle connections now, and the others once their requests are done. */
+  close(): void {
+    for (const state of this.#states.values()) state.close();
+  }
+}
