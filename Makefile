@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway lint format types bench fuzz golden crds clean
+.PHONY: help build run test test-unit test-gateway lint format types bench profile fuzz golden crds clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -16,6 +16,9 @@ CASES ?=
 ROUNDS ?=
 SECONDS ?=
 SUBJECTS ?=
+# Options of the profile.
+CASE ?= plain
+WIRE ?= handle
 # make run PORTS=free takes free ports in place of 8080, 8443, 9901 and 9101 to 9103.
 PORTS ?=
 # Options of the fuzzer: make fuzz MINUTES=10
@@ -61,6 +64,10 @@ types: $(INSTALLED) ## type check of everything, tests and scripts too
 bench: $(BUILT) ## nginx, HAProxy and Tidegate in one run; writes docs/performance.md (CASES=, ROUNDS=, SECONDS=)
 	@sh bench/prerequisites.sh
 	@exec node bench/bench.ts $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SUBJECTS),--subjects $(SUBJECTS))
+
+profile: $(BUILT) ## where Tidegate's CPU time goes in a case of the bench (CASE=plain WIRE=handle SECONDS=5)
+	@sh bench/prerequisites.sh
+	@exec node bench/profile.ts --case $(CASE) --wire $(WIRE) $(if $(SECONDS),--seconds $(SECONDS))
 
 fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
 	@exec node scripts/fuzz.ts --minutes $(MINUTES)
