@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Route } from '../snapshot/snapshot.ts';
 import { compileRouter } from './compile.ts';
+import { explain } from './explanation.ts';
 import { compileOracle } from './oracle.ts';
+import type { Found, Routable } from './router.ts';
 import { type MatchText, type RequestText, type RouteText, request, route } from './testdata/routes.ts';
 
 const TABLES = 2_000;
@@ -69,6 +71,11 @@ const requestText: fc.Arbitrary<RequestText> = fc.record({
   ),
 });
 
+function explainedBy(routes: readonly Route[], routable: Routable): Found<string> | undefined {
+  const { winner } = explain(routes, routable, 3);
+  return winner === undefined ? undefined : { value: winner.route.id, matchIndex: winner.matchIndex };
+}
+
 test('router and oracle agree', () => {
   let pairs = 0;
   let matched = 0;
@@ -76,9 +83,10 @@ test('router and oracle agree', () => {
     fc.property(table, fc.array(requestText, { minLength: REQUESTS, maxLength: REQUESTS }), (routes, texts) => {
       const oracle = compileOracle(routes, ({ id }) => id);
       const router = compileRouter(routes, ({ id }) => id);
-      for (const text of texts) {
+      for (const [index, text] of texts.entries()) {
         const routable = request(text);
         const expected = oracle.find(routable);
+        if (index < 4) assert.deepEqual(explainedBy(routes, routable), expected);
         assert.deepEqual(router.find(routable), expected, JSON.stringify(text));
         pairs++;
         if (expected !== undefined) matched++;
