@@ -99,6 +99,31 @@ export class Fields {
     return false;
   }
 
+  /** The value of the only field of that kind; undefined when there is none, or more than one. Not for families of names. */
+  single(kind: FieldKind): string | undefined {
+    const values = (this.#mask & (1 << kind)) === 0 || this.#added !== undefined ? this.valuesOf(kind) : undefined;
+    if (values !== undefined) return values.length === 1 ? values[0] : undefined;
+    const lines = this.#lines;
+    let found = -1;
+    for (let index = 0; index < lines.length; index++) {
+      if (((lines[index] as number) & KIND_MASK) !== kind) continue;
+      if (found >= 0) return undefined;
+      found = index;
+    }
+    return found < 0 ? undefined : this.#value(found);
+  }
+
+  /** Every value of that kind, in order. */
+  valuesOf(kind: FieldKind): string[] {
+    const values: string[] = [];
+    if ((this.#mask & (1 << kind)) === 0) return values;
+    for (let index = 0; index < this.#lines.length; index++) if (((this.#lines[index] as number) & KIND_MASK) === kind) values.push(this.#value(index));
+    const added = this.#expanded();
+    if (added !== undefined)
+      for (let index = 0; index < added.length; index += 2) if (kindOfName(added[index] as string) === kind) values.push(added[index + 1] as string);
+    return values;
+  }
+
   /** Whether a field of one of these kinds may be there; false is certain. @param mask see maskOf */
   mayHave(mask: number): boolean {
     return (this.#mask & mask) !== 0;
@@ -291,7 +316,7 @@ export class Fields {
 }
 
 /** `text[from..to)` without the blanks around it; String.trim would take more than is meant. */
-function withoutBlanks(text: string, from: number, to: number): string {
+export function withoutBlanks(text: string, from: number, to: number): string {
   let start = from;
   let end = to;
   while (start < end && isBlank(text.charCodeAt(start))) start++;

@@ -1,0 +1,49 @@
+/** How long a message's body is (RFC 9112 section 6), read as strictly as can be: a doubt here is a smuggled request. */
+import { FieldKind, isToken, maskOf } from '../exchange/field-names.ts';
+import { type Fields, withoutBlanks } from '../exchange/fields.ts';
+import { AMBIGUOUS_LENGTH, BAD_CONTENT_LENGTH, BAD_TRANSFER_ENCODING, type Fault, UNKNOWN_TRANSFER_CODING } from './fault.ts';
+
+export const CONTENT_LENGTH = maskOf(FieldKind.ContentLength);
+export const TRANSFER_ENCODING = maskOf(FieldKind.TransferEncoding);
+
+/** No integer above is exact; one digit less is enough for anybody. */
+const MAX_LENGTH_DIGITS = 15;
+
+/** The value of a Content-Length: digits only, at most 15 of them; -1 for anything else. */
+export function parseContentLength(text: string): number {
+  if (text.length === 0 || text.length > MAX_LENGTH_DIGITS) return -1;
+  let length = 0;
+  for (let index = 0; index < text.length; index++) {
+    const digit = text.charCodeAt(index) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    length = length * 10 + digit;
+  }
+  return length;
+}
+
+/**
+ * What is wrong with the framing fields of a message, if anything. Content-Length may stand once; Transfer-Encoding only
+ * without it, only in HTTP/1.1, and only as `chunked`.
+ */
+export function framingFault(fields: Fields, isHttp10: boolean): Fault | undefined {
+  if (!fields.mayHave(CONTENT_LENGTH | TRANSFER_ENCODING)) return undefined;
+  const codings = fields.valuesOf(FieldKind.TransferEncoding);
+  const lengths = fields.valuesOf(FieldKind.ContentLength);
+  if (codings.length > 0) {
+    if (lengths.length > 0) return AMBIGUOUS_LENGTH;
+    if (isHttp10) return BAD_TRANSFER_ENCODING;
+    return codingFault(codings);
+  }
+  if (lengths.length > 1 || (lengths.length === 1 && parseContentLength(lengths[0] as string) < 0)) return BAD_CONTENT_LENGTH;
+  return undefined;
+}
+
+function codingFault(values: readonly string[]): Fault | undefined {
+  if (values.length === 1 && (values[0] as string).toLowerCase() === 'chunked') return undefined;
+  const codings = values.flatMap((value) => value.split(',')).map((coding) => withoutBlanks(coding, 0, coding.length).toLowerCase());
+  // A chunked that is repeated or not the last leaves the length unknown (RFC 9112 section 6.3), which outweighs an unknown
+  // coding; and so does a list that has anything but tokens.
+  const chunked = codings.indexOf('chunked');
+  if ((chunked >= 0 && chunked < codings.length - 1) || !codings.every(isToken)) return BAD_TRANSFER_ENCODING;
+  return UNKNOWN_TRANSFER_CODING;
+}

@@ -1,0 +1,146 @@
+import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
+import { Fields } from '../exchange/fields.ts';
+import { type BodyLength, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
+import { latin1 } from '../wire/latin1.ts';
+import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions } from './connection-options.ts';
+import { BAD_CONNECTION, BAD_STATUS, BAD_STATUS_LINE, type Fault, HEAD_TOO_LARGE } from './fault.ts';
+import { FieldScanner, Scan } from './field-scanner.ts';
+import { CONTENT_LENGTH, framingFault, parseContentLength, TRANSFER_ENCODING } from './framing.ts';
+
+/** A response's head above these is malformed. */
+const MAX_HEAD_BYTES = 256 * 1024;
+const MAX_FIELDS = 1000;
+
+const VERSION = Buffer.from('HTTP/1.1 ', 'latin1');
+const MINOR_VERSION = 7;
+const STATUS_START = VERSION.length;
+const STATUS_END = STATUS_START + 3;
+
+const CR = 0x0d;
+const LF = 0x0a;
+const SPACE = 0x20;
+
+const IN_VERSION = 0;
+const IN_STATUS = 1;
+const AFTER_STATUS = 2;
+const IN_PHRASE = 3;
+const AT_LINE_FEED = 4;
+const IN_FIELDS = 5;
+
+const NOT_PASSED_ON = HOP_BY_HOP | maskOf(FieldKind.Expect);
+
+/**
+ * Reads and judges response heads, one after the other, each byte once however the bytes arrive, and as strictly as
+ * requests: a backend's malformed answer is how one client's bytes end up in another client's answer.
+ */
+export class ResponseHeadParser {
+  status = 0;
+  fields: Fields = new Fields();
+  headBytes = 0;
+  body: BodyLength = NO_BODY;
+  /** The body is chunked; else one of UNKNOWN_LENGTH ends with the connection. */
+  chunked = false;
+  /** The backend lets the connection be used again. */
+  keepAlive = false;
+  fault: Fault = BAD_STATUS_LINE;
+
+  readonly #scanner = new FieldScanner(MAX_FIELDS, false);
+  #phase = IN_VERSION;
+  #position = 0;
+  #isHttp10 = false;
+
+  /** Makes ready for the next head. */
+  begin(): void {
+    this.#phase = IN_VERSION;
+    this.#position = 0;
+    this.status = 0;
+  }
+
+  /**
+   * @param bytes with `bytes[base..end)` all that there is so far of the head, what was scanned before included
+   * @param toHead whether it is the answer to a HEAD request
+   * @returns Done: the head is `headBytes` long; Bad: see `fault`
+   */
+  parse(bytes: Buffer, base: number, end: number, toHead: boolean): Scan {
+    const scanner = this.#scanner;
+    if (this.#phase !== IN_FIELDS) {
+      const result = this.#parseLine(bytes, base, Math.min(end, base + MAX_HEAD_BYTES));
+      if (result !== Scan.Done) return result === Scan.More && end - base >= MAX_HEAD_BYTES ? this.#bad(HEAD_TOO_LARGE) : result;
+      this.#phase = IN_FIELDS;
+      scanner.begin(this.#position);
+    }
+    const result = scanner.scan(bytes, base, end, MAX_HEAD_BYTES);
+    if (result === Scan.More) return Scan.More;
+    if (result === Scan.Bad) return this.#bad(scanner.fault);
+    this.headBytes = scanner.end;
+    this.fields = new Fields(latin1(bytes, base, base + scanner.end), scanner.lines, scanner.linesEnd, scanner.mask);
+    const fault = this.#judge(toHead);
+    return fault === undefined ? Scan.Done : this.#bad(fault);
+  }
+
+  /** The status line (RFC 9112 section 4). The blank after the status may be missing where there is no phrase, as many backends have it. */
+  #parseLine(bytes: Buffer, base: number, stop: number): Scan {
+    let position = base + this.#position;
+    for (; position < stop; position++) {
+      const code = bytes[position] as number;
+      const index = position - base;
+      if (this.#phase === IN_VERSION) {
+        if (index === MINOR_VERSION && (code === 0x30 || code === 0x31)) this.#isHttp10 = code === 0x30;
+        else if (code !== VERSION[index]) return this.#bad(BAD_STATUS_LINE);
+        if (index === STATUS_START - 1) this.#phase = IN_STATUS;
+      } else if (this.#phase === IN_STATUS) {
+        const digit = code - 0x30;
+        if (digit < 0 || digit > 9) return this.#bad(BAD_STATUS_LINE);
+        this.status = this.status * 10 + digit;
+        if (index === STATUS_END - 1) this.#phase = AFTER_STATUS;
+      } else if (this.#phase === AFTER_STATUS) {
+        if (code === SPACE) this.#phase = IN_PHRASE;
+        else if (code === CR) this.#phase = AT_LINE_FEED;
+        else return this.#bad(BAD_STATUS_LINE);
+      } else if (this.#phase === IN_PHRASE) {
+        if (code === CR) this.#phase = AT_LINE_FEED;
+        else if ((code < SPACE && code !== 0x09) || code === 0x7f) return this.#bad(BAD_STATUS_LINE);
+      } else {
+        if (code !== LF) return this.#bad(BAD_STATUS_LINE);
+        this.#position = index + 1;
+        return Scan.Done;
+      }
+    }
+    this.#position = position - base;
+    return Scan.More;
+  }
+
+  /** What only the whole head shows: RFC 9112 section 6.3. */
+  #judge(toHead: boolean): Fault | undefined {
+    const fields = this.fields;
+    const status = this.status;
+    // RFC 9110 section 15: nothing below 100 or above 599 is a status.
+    if (status < 100 || status > 599) return BAD_STATUS;
+    const framing = framingFault(fields, this.#isHttp10);
+    if (framing !== undefined) return framing;
+    this.chunked = fields.mayHave(TRANSFER_ENCODING);
+    const length = fields.mayHave(CONTENT_LENGTH) ? parseContentLength(fields.single(FieldKind.ContentLength) as string) : UNKNOWN_LENGTH;
+    if (status < 200 || status === 204) {
+      // Neither has a body, so one that is announced leaves it open where the next message begins.
+      if (this.chunked || length > 0) return BAD_STATUS;
+      fields.removeKinds(CONTENT_LENGTH);
+      this.body = NO_BODY;
+    } else if (toHead || status === 304) {
+      // Content-Length tells what a GET would have got, and is passed on.
+      this.body = NO_BODY;
+    } else {
+      this.body = length;
+      fields.removeKinds(CONTENT_LENGTH);
+    }
+    const options = takeConnectionOptions(fields);
+    if ((options & MALFORMED) !== 0) return BAD_CONNECTION;
+    this.keepAlive = (options & CLOSE) === 0 && (!this.#isHttp10 || (options & KEEP_ALIVE) !== 0) && (this.body !== UNKNOWN_LENGTH || this.chunked);
+    fields.removeKinds(NOT_PASSED_ON);
+    return undefined;
+  }
+
+  #bad(fault: Fault): Scan {
+    this.fault = fault;
+    return Scan.Bad;
+  }
+}
