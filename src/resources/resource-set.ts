@@ -31,7 +31,7 @@ export interface Origin {
 export interface Problem {
   readonly severity: 'error' | 'warning';
   /** Condition reason, as Gateway API names them. */
-  readonly reason: 'Invalid' | 'UnsupportedValue' | 'BackendNotFound' | 'RefNotPermitted' | 'Conflicted';
+  readonly reason: 'Invalid' | 'UnsupportedValue' | 'BackendNotFound' | 'RefNotPermitted' | 'Conflicted' | 'InvalidCertificateRef' | 'TargetNotFound';
   /** Path of the field, as `spec.rules[0].matches[1].path.value`; empty for the object as a whole. */
   readonly field: string;
   /** What is wrong, in one sentence without a full stop. */

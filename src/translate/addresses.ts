@@ -1,0 +1,32 @@
+/** Addresses that no endpoint may have: they would let whoever writes a manifest reach into the gateway's own machine or network. */
+import { isIP } from 'node:net';
+import { CidrSet, parseCidr } from '../exchange/cidr.ts';
+
+const LOOPBACK = new CidrSet(['127.0.0.0/8', '::1/128']);
+/** Link-local (cloud metadata lives there), "this host", multicast, broadcast. */
+const NEVER = new CidrSet(['0.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '255.255.255.255/32', '::/128', 'fe80::/10', 'ff00::/8']);
+
+/**
+ * @param address IPv4 or IPv6
+ * @returns what kind of address it is when it is refused
+ */
+export function forbiddenAddress(address: string, allowLoopback: boolean): string | undefined {
+  if (!allowLoopback && LOOPBACK.has(address)) return 'a loopback address';
+  if (NEVER.has(address)) return 'a link-local, multicast or unspecified address';
+  return undefined;
+}
+
+/** The same for names, as far as a name tells without asking DNS. @param name of an ExternalName Service */
+export function isForbiddenName(name: string, allowLoopback: boolean): boolean {
+  const plain = name.toLowerCase().replace(/\.$/, '');
+  if (isIP(plain) !== 0) return forbiddenAddress(plain, allowLoopback) !== undefined;
+  // To resolvers of the inet_aton kind, `127.1` and `0x7f000001` are addresses.
+  if (/(^|\.)([0-9]+|0x[0-9a-f]*)$/.test(plain)) return true;
+  // RFC 6761 section 6.3.
+  return !allowLoopback && (plain === 'localhost' || plain.endsWith('.localhost'));
+}
+
+/** Equal for addresses that are the same however they are written. */
+export function addressKey(address: string): string {
+  return address.includes(':') ? (parseCidr(address)?.first.join('.') ?? address) : address;
+}

@@ -1,0 +1,110 @@
+/** tidegate.dev/v1alpha1 ApiRoute: a route for each rule. */
+import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
+import type { Entry } from '../resources/resource-set.ts';
+import type { Backend, HostPattern, Match, RouteFilters } from '../snapshot/snapshot.ts';
+import { matchKey, mayClaim } from './conflicts.ts';
+import { ANY_HOST, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { DEFAULT_BODY_BYTES } from './ingress-annotations.ts';
+import { conflict, DEFAULT_TIMEOUTS, describeMatch, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
+
+type WrittenMatch = ApiRouteRule['matches'][number];
+
+export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, context: RouteContext): RouteDraft[] {
+  const hosts = hostsOf(spec.hostnames);
+  if (spec.tls?.secretName !== undefined) context.certificates.claim(entry, 'spec.tls.secretName', spec.tls.secretName, hosts);
+  const claiming = mayClaim(
+    hosts.length,
+    spec.rules.reduce((sum, rule) => sum + rule.matches.length, 0),
+  );
+  const routes: RouteDraft[] = [];
+  for (const [index, rule] of spec.rules.entries()) {
+    const field = `spec.rules[${index}]`;
+    const matches = translateMatches(entry, rule, field, context);
+    if (claiming) claimMatches(entry, hosts, matches, context);
+    if (matches.length === 0) continue;
+    const label = ruleLabel(rule, index);
+    routes.push({
+      id: `ApiRoute/${entry.namespace}/${entry.name}/${label}`,
+      kind: 'ApiRoute',
+      namespace: entry.namespace,
+      name: entry.name,
+      rule: label,
+      hosts,
+      matches: matches.map(({ match }) => match),
+      isDefaultBackend: false,
+      httpsRedirect: spec.tls?.redirect ?? false,
+      filters: translateFilters(entry, rule, label, context),
+      timeouts: { ...DEFAULT_TIMEOUTS, ...rule.timeouts },
+      backends: translateBackends(entry, rule, field, context),
+    });
+  }
+  return routes;
+}
+
+function hostsOf(hostnames: readonly string[]): readonly HostPattern[] {
+  if (hostnames.length === 0) return [ANY_HOST];
+  const hosts = new Map<string, HostPattern>();
+  for (const hostname of hostnames) {
+    const host = hostPattern(hostname, 'Suffix');
+    hosts.set(hostKey(host), host);
+  }
+  return [...hosts.values()];
+}
+
+interface PlacedMatch {
+  readonly match: Match;
+  readonly field: string;
+}
+
+function translateMatches(entry: Entry<ApiRoute>, rule: ApiRouteRule, ruleField: string, { issues }: RouteContext): PlacedMatch[] {
+  const placed: PlacedMatch[] = [];
+  for (const [index, written] of rule.matches.entries()) {
+    const field = `${ruleField}.matches[${index}]`;
+    const path = pathMatch(written.path.type, written.path.value);
+    if (path === undefined) issues.add(entry, 'Accepted', unreachablePath(`${field}.path.value`, written.path.value));
+    else placed.push({ match: { path, ...conditionsOf(written) }, field });
+  }
+  return placed;
+}
+
+/** Parts that a request fits whatever it is like are left out. */
+function conditionsOf({ methods, headers, queryParams, cookies, clientCIDRs, scheme }: WrittenMatch): Omit<Match, 'path'> {
+  return {
+    ...(methods.length === 0 ? {} : { methods }),
+    headers,
+    queryParams,
+    cookies,
+    ...(clientCIDRs.length === 0 ? {} : { clientCIDRs }),
+    ...(scheme === undefined ? {} : { scheme }),
+  };
+}
+
+/** An older match that is the very same takes all requests: that is told, and changes nothing, since the oldest wins by rank. */
+function claimMatches(entry: Entry<ApiRoute>, hosts: readonly HostPattern[], matches: readonly PlacedMatch[], { claims, issues }: RouteContext): void {
+  for (const { match, field } of matches) {
+    const owner = { entry, field };
+    const key = matchKey(match);
+    let told = false;
+    for (const host of hosts) {
+      const older = claims.claim(host, key, owner);
+      if (older === undefined || told) continue;
+      issues.add(entry, 'told', conflict(owner, older, host, describeMatch(match)));
+      told = true;
+    }
+  }
+}
+
+function translateFilters(entry: Entry<ApiRoute>, { filters }: ApiRouteRule, label: string, { rateLimits }: RouteContext): RouteFilters {
+  const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
+  return { ...filters, limits: { maxRequestBodyBytes: DEFAULT_BODY_BYTES, ...filters.limits }, ...(rateLimit === undefined ? {} : { rateLimit }) };
+}
+
+function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {
+  return rule.backendRefs.map(({ name, namespace, port, weight, backup, filters }, index) => {
+    const ref = `${field}.backendRefs[${index}]`;
+    const fields = { namespace: `${ref}.namespace`, name: `${ref}.name`, port: `${ref}.port` };
+    const upstream = upstreams.resolve(entry, { namespace: namespace ?? entry.namespace, name, port }, fields);
+    // Its share is answered with 500, as in Gateway API (api.md, "Backends that can't serve").
+    return { ...(upstream === undefined ? { unresolvedStatus: 500 as const } : { upstream }), weight, backup, ...filters };
+  });
+}

@@ -1,0 +1,77 @@
+/** BackendPolicies: how each Service port is spoken to. */
+import type { BackendPolicy } from '../resources/backend-policy.ts';
+import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Issues } from './issues.ts';
+import { entryKey } from './order.ts';
+import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
+import { describePorts } from './services.ts';
+
+export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection'>;
+
+/** hardening: table of defaults. */
+const DEFAULTS: BackendSettings = { loadBalancer: { type: 'RoundRobin' }, connectTimeout: 5000, idleTimeout: 60_000, maxRequestsPerConnection: 0 };
+
+export class BackendPolicies {
+  readonly attachments: Attachments;
+  /** By `namespace/service` and `namespace/service/port name`. */
+  readonly #winners = new Map<string, Entry<BackendPolicy>>();
+  readonly #settings = new Map<BackendPolicy, BackendSettings>();
+
+  constructor(set: ResourceSet, issues: Issues) {
+    this.attachments = attachPolicies(set.backendPolicies, issues, (entry, _policy, target, field) => this.#attach(set, entry, target, field));
+  }
+
+  /** A policy on the port replaces one on the whole Service. @param port the port's name, may be empty */
+  settings(namespace: string, service: string, port: string): BackendSettings {
+    const whole = `${namespace}/${service}`;
+    const policy = ((port === '' ? undefined : this.#winners.get(`${whole}/${port}`)) ?? this.#winners.get(whole))?.object;
+    if (policy === undefined) return DEFAULTS;
+    let settings = this.#settings.get(policy);
+    if (settings === undefined) {
+      settings = settingsOf(policy);
+      this.#settings.set(policy, settings);
+    }
+    return settings;
+  }
+
+  #attach(set: ResourceSet, entry: Entry<BackendPolicy>, target: PolicyTarget, field: string): Problem | undefined {
+    const key = `${entry.namespace}/${target.name}`;
+    const service = set.services.get(key);
+    if (service === undefined) {
+      return targetNotFound(`${field}.name`, `Service ${key} does not exist`, 'name a Service of the same namespace');
+    }
+    const { sectionName } = target;
+    if (sectionName !== undefined && service.object !== undefined && !service.object.spec.ports.some((port) => port.name === sectionName)) {
+      const ports = describePorts(service.object);
+      return targetNotFound(
+        `${field}.sectionName`,
+        `Service ${key} has no port named ${JSON.stringify(sectionName)}`,
+        `name one of its ports: ${ports}`,
+        'error',
+      );
+    }
+    const place = sectionName === undefined ? key : `${key}/${sectionName}`;
+    const older = this.#winners.get(place);
+    if (older !== undefined) {
+      return {
+        severity: 'warning',
+        reason: 'Conflicted',
+        field,
+        message: `BackendPolicy ${entryKey(older)}, which is older, has the same target`,
+        hint: 'keep one of the two policies, or narrow one to a port with sectionName',
+      };
+    }
+    this.#winners.set(place, entry);
+    return undefined;
+  }
+}
+
+function settingsOf({ spec }: BackendPolicy): BackendSettings {
+  return {
+    loadBalancer: spec.loadBalancer,
+    connectTimeout: spec.connection.connectTimeout,
+    idleTimeout: spec.connection.idleTimeout,
+    maxRequestsPerConnection: spec.connection.maxRequests,
+  };
+}

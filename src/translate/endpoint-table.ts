@@ -1,0 +1,90 @@
+/** Endpoints of all upstreams, brought up to date for those alone whose slices changed. */
+import type { ResourceSet } from '../resources/resource-set.ts';
+import type { Endpoint, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import { endpointsOf, sameEndpoints, sliceFindings, strayFindings } from './endpoints.ts';
+import type { Finding } from './issues.ts';
+import type { ServiceOptions } from './services.ts';
+import { indexSlices, type ServiceKey, type SliceIndex } from './slice-index.ts';
+
+type UpstreamsByService = ReadonlyMap<ServiceKey, readonly Upstream[]>;
+type Endpoints = ReadonlyMap<UpstreamKey, readonly Endpoint[]>;
+/** Only Services with something to tell. */
+type Findings = ReadonlyMap<ServiceKey, readonly Finding[]>;
+
+export class EndpointTable {
+  readonly endpoints: Endpoints;
+  readonly #upstreams: UpstreamsByService;
+  readonly #index: SliceIndex;
+  readonly #findings: Findings;
+
+  private constructor(endpoints: Endpoints, upstreams: UpstreamsByService, index: SliceIndex, findings: Findings) {
+    this.endpoints = endpoints;
+    this.#upstreams = upstreams;
+    this.#index = index;
+    this.#findings = findings;
+  }
+
+  /** @param previous of an older set, whose index of slices is built on */
+  static build(set: ResourceSet, upstreams: ReadonlyMap<UpstreamKey, Upstream>, options: ServiceOptions, previous: EndpointTable | undefined): EndpointTable {
+    const { index } = indexSlices(set.endpointSlices, previous === undefined ? undefined : previous.#index);
+    const byService = groupByService(upstreams);
+    // In the order of upstreams, whatever the order of Services.
+    const endpoints = new Map<UpstreamKey, readonly Endpoint[]>([...upstreams.keys()].map((key) => [key, []]));
+    const findings = new Map<ServiceKey, readonly Finding[]>();
+    const strays = [...index.byService.keys()].filter(isStray);
+    for (const service of [...byService.keys(), ...strays]) judge(service, set, byService, index, options, endpoints, findings);
+    return new EndpointTable(endpoints, byService, index, findings);
+  }
+
+  /** @param set differs from the one that the table was made of in its EndpointSlices alone */
+  update(set: ResourceSet, options: ServiceOptions): { readonly table: EndpointTable; readonly changes: Endpoints } {
+    const { index, touched } = indexSlices(set.endpointSlices, this.#index);
+    const fresh = new Map<UpstreamKey, readonly Endpoint[]>();
+    const findings = new Map(this.#findings);
+    for (const service of touched) judge(service, set, this.#upstreams, index, options, fresh, findings);
+    const changes = new Map([...fresh].filter(([key, list]) => !sameEndpoints(list, this.endpoints.get(key))));
+    let endpoints = this.endpoints;
+    if (changes.size > 0) endpoints = new Map([...this.endpoints, ...changes]);
+    return { table: new EndpointTable(endpoints, this.#upstreams, index, findings), changes };
+  }
+
+  findings(): Finding[] {
+    return [...this.#findings.values()].flat();
+  }
+}
+
+/** Writes what one Service comes to into `endpoints` and `findings`. */
+function judge(
+  key: ServiceKey,
+  set: ResourceSet,
+  byService: UpstreamsByService,
+  index: SliceIndex,
+  options: ServiceOptions,
+  endpoints: Map<UpstreamKey, readonly Endpoint[]>,
+  findings: Map<ServiceKey, readonly Finding[]>,
+): void {
+  const slices = index.byService.get(key) ?? [];
+  const upstreams = byService.get(key) ?? [];
+  const service = set.services.get(key)?.object;
+  for (const upstream of upstreams) endpoints.set(upstream.key, endpointsOf(upstream, service, slices, options));
+  // Slices of Services that no route uses are nobody's business here.
+  const found = isStray(key) ? strayFindings(slices) : upstreams.length === 0 ? [] : sliceFindings(upstreams, service, slices, options);
+  if (found.length === 0) findings.delete(key);
+  else findings.set(key, found);
+}
+
+/** Slices without the label that names their Service. */
+function isStray(service: ServiceKey): boolean {
+  return service.endsWith('/');
+}
+
+function groupByService(upstreams: ReadonlyMap<UpstreamKey, Upstream>): Map<ServiceKey, Upstream[]> {
+  const groups = new Map<ServiceKey, Upstream[]>();
+  for (const upstream of upstreams.values()) {
+    const key = `${upstream.namespace}/${upstream.service}`;
+    const list = groups.get(key);
+    if (list === undefined) groups.set(key, [upstream]);
+    else list.push(upstream);
+  }
+  return groups;
+}

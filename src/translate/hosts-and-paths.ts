@@ -1,0 +1,66 @@
+/** Hosts and paths of manifests in the normal form that requests are compared in. */
+import { normalizePath } from '../exchange/path.ts';
+import type { HostPattern, PathMatch } from '../snapshot/snapshot.ts';
+
+export const ANY_HOST: HostPattern = { type: 'Any' };
+
+/**
+ * @param host lower-case name, or `*.` and one; absent: any host
+ * @param wildcard how many labels `*` covers: `OneLabel` in an Ingress, `Suffix` (any number) in an ApiRoute
+ */
+export function hostPattern(host: string | undefined, wildcard: 'OneLabel' | 'Suffix'): HostPattern {
+  if (host === undefined) return ANY_HOST;
+  return host.startsWith('*.') ? { type: wildcard, value: host.slice(2) } : { type: 'Exact', value: host };
+}
+
+/** Equal for equal patterns, and in the order in which hosts rank: exact, wildcard, any. */
+export function hostKey(host: HostPattern): string {
+  switch (host.type) {
+    case 'Exact':
+      return `0${host.value}`;
+    case 'Suffix':
+      return `1${host.value}`;
+    case 'OneLabel':
+      return `2${host.value}`;
+    case 'Any':
+      return '3';
+  }
+}
+
+/** As people write it, for messages. */
+export function describeHost(host: HostPattern): string {
+  switch (host.type) {
+    case 'Any':
+      return 'any host';
+    case 'Exact':
+      return `host ${host.value}`;
+    default:
+      return `host *.${host.value}`;
+  }
+}
+
+/** Whether `pattern`, written in a certificate or a list of hosts, covers `host`; `*` there covers one label (RFC 6125 section 6.4.3). */
+export function coversHost(pattern: string, host: HostPattern): boolean {
+  if (host.type === 'Any') return true;
+  const written = host.type === 'Exact' ? host.value : `*.${host.value}`;
+  if (pattern === written) return true;
+  if (!pattern.startsWith('*.') || host.type !== 'Exact') return false;
+  const dot = host.value.indexOf('.');
+  return dot > 0 && host.value.slice(dot + 1) === pattern.slice(2);
+}
+
+/**
+ * @param value as written: characters that a request would percent-encode may stand plainly
+ * @returns undefined when no request can have such a path: it has an encoded slash, backslash or NUL, a raw backslash,
+ *   `?`, `#`, or a `%` that escapes nothing
+ */
+export function pathMatch(type: PathMatch['type'], value: string): PathMatch | undefined {
+  if (type === 'RegularExpression') return { type, value };
+  const normal = normalizePath(value.toWellFormed().replace(/[^\x21-\x7e]+/g, encodeURIComponent));
+  if (normal === undefined) return undefined;
+  if (type === 'Exact') return { type, value: normal };
+  // Whole elements are compared, so that a trailing slash means nothing (Ingress: "/foo/" matches "/foo").
+  let end = normal.length;
+  while (end > 1 && normal.charCodeAt(end - 1) === 0x2f) end--;
+  return { type, value: normal.slice(0, end) };
+}

@@ -1,0 +1,81 @@
+/** The `nginx.ingress.kubernetes.io/` annotations of an Ingress. */
+import type { Ingress } from '../resources/ingress.ts';
+import type { Entry } from '../resources/resource-set.ts';
+import type { Issues } from './issues.ts';
+import { compareText } from './order.ts';
+
+const PREFIX = 'nginx.ingress.kubernetes.io/';
+
+/** hardening: table of defaults. */
+export const DEFAULT_BODY_BYTES = 10_485_760;
+const NGINX_BODY_BYTES = 1_048_576;
+/** `proxy-body-size: "0"` takes the bound away. */
+const UNBOUNDED = Number.MAX_SAFE_INTEGER;
+
+export interface IngressSettings {
+  /** Send HTTP to HTTPS where there is TLS. */
+  readonly sslRedirect: boolean;
+  /** Send HTTP to HTTPS everywhere. */
+  readonly forceSslRedirect: boolean;
+  readonly maxRequestBodyBytes: number;
+}
+
+/** Annotations that keep somebody out; without them more is served than was meant, which the warning must say. */
+const GUARDS = /^(auth-|whitelist-|denylist-|satisfy$|limit-|global-rate-limit|enable-modsecurity|modsecurity-)/;
+
+/** Tells of bad values, which are taken for the default, and of annotations that this version does not serve. */
+export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues: Issues): IngressSettings {
+  const { annotations } = ingress.metadata;
+  const names = Object.keys(annotations).filter((name) => name.startsWith(PREFIX));
+  let sslRedirect = true;
+  let forceSslRedirect = false;
+  let maxRequestBodyBytes = names.length > 0 ? NGINX_BODY_BYTES : DEFAULT_BODY_BYTES;
+  for (const name of names.sort(compareText)) {
+    const value = annotations[name] as string;
+    const field = `metadata.annotations[${JSON.stringify(name)}]`;
+    const short = name.slice(PREFIX.length);
+    switch (short) {
+      case 'ssl-redirect':
+        sslRedirect = parseBoolean(value) ?? refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"') ?? sslRedirect;
+        break;
+      case 'force-ssl-redirect':
+        forceSslRedirect = parseBoolean(value) ?? refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"') ?? forceSslRedirect;
+        break;
+      case 'proxy-body-size':
+        maxRequestBodyBytes =
+          parseSize(value) ?? refuse(entry, issues, field, value, 'not a size', 'write one as "8m", "512k" or "1g"; "0" for no bound') ?? maxRequestBodyBytes;
+        break;
+      default:
+        issues.add(entry, 'told', {
+          severity: 'warning',
+          reason: 'UnsupportedValue',
+          field,
+          message: `annotation ${short} is not supported in this version${GUARDS.test(short) ? ': requests that it would refuse are let through' : ''}`,
+          hint: 'leave it out; ssl-redirect, force-ssl-redirect and proxy-body-size are supported',
+        });
+    }
+  }
+  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes };
+}
+
+function refuse(entry: Entry<Ingress>, issues: Issues, field: string, value: string, flaw: string, hint: string): undefined {
+  issues.add(entry, 'Accepted', { severity: 'error', reason: 'Invalid', field, message: `${JSON.stringify(value.slice(0, 80))} is ${flaw}`, hint });
+  return undefined;
+}
+
+/** As ingress-nginx reads booleans (Go's strconv.ParseBool). */
+function parseBoolean(value: string): boolean | undefined {
+  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
+  return undefined;
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+/** As nginx reads sizes. */
+function parseSize(value: string): number | undefined {
+  const match = /^([0-9]{1,15})([bkmg]?)$/i.exec(value);
+  if (match === null) return undefined;
+  const bytes = Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] as number);
+  return bytes === 0 ? UNBOUNDED : Math.min(bytes, UNBOUNDED);
+}

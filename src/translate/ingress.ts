@@ -1,0 +1,158 @@
+/** networking.k8s.io/v1 Ingress: a route for each path, and one for its default backend. */
+import type { Ingress, IngressBackend } from '../resources/ingress.ts';
+import type { Entry } from '../resources/resource-set.ts';
+import type { Backend, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
+import { matchKey } from './conflicts.ts';
+import { ANY_HOST, coversHost, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
+import { conflict, DEFAULT_TIMEOUTS, type RouteContext, type RouteDraft, unreachablePath } from './routes.ts';
+
+const PATH_TYPES = { Exact: 'Exact', Prefix: 'PathPrefix', ImplementationSpecific: 'PathPrefix' } as const satisfies Record<string, PathMatch['type']>;
+
+/** A match of the path alone. */
+function onPath(path: PathMatch): Match {
+  return { path, headers: [], queryParams: [], cookies: [] };
+}
+
+/** Rules go by their index, so that nothing else bears this name. */
+const DEFAULT_SECTION = 'default';
+
+const EVERYTHING = onPath({ type: 'PathPrefix', value: '/' });
+
+export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): RouteDraft[] {
+  const settings = readAnnotations(entry, ingress, context.issues);
+  claimCertificates(entry, ingress, context);
+  const routes: RouteDraft[] = [];
+  for (const [ruleIndex, rule] of ingress.spec.rules.entries()) {
+    const host = hostPattern(rule.host, 'OneLabel');
+    const httpsRedirect = redirects(ingress, settings, host);
+    for (const [pathIndex, one] of rule.paths.entries()) {
+      const field = `spec.rules[${ruleIndex}].http.paths[${pathIndex}]`;
+      const path = pathMatch(PATH_TYPES[one.pathType], one.path);
+      if (path === undefined) {
+        context.issues.add(entry, 'Accepted', unreachablePath(`${field}.path`, one.path));
+        continue;
+      }
+      const match = onPath(path);
+      const owner = { entry, field };
+      const older = context.claims.claim(host, matchKey(match), owner);
+      if (older !== undefined) {
+        context.issues.add(entry, 'Accepted', conflict(owner, older, host, `${one.pathType} ${one.path}`));
+        continue;
+      }
+      // The first path goes by the index of its rule alone, so that a path that is added renames none.
+      const label = pathIndex === 0 ? String(ruleIndex) : `${ruleIndex}.${pathIndex}`;
+      const backend = resolveBackend(entry, one.backend, `${field}.backend`, context);
+      routes.push(makeRoute(entry, settings, context, { label, section: String(ruleIndex), hosts: [host], match, httpsRedirect, backend }));
+    }
+  }
+  routes.push(...translateDefaultBackend(entry, ingress, settings, context));
+  return routes;
+}
+
+/**
+ * `spec.defaultBackend` serves what no rule of the Ingress's hosts takes; of those without rules, the oldest serves
+ * everything else (api.md, "Ingress").
+ */
+function translateDefaultBackend(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext): RouteDraft[] {
+  const { defaultBackend, rules } = ingress.spec;
+  if (defaultBackend === undefined) {
+    for (const [index, rule] of rules.entries()) {
+      if (rule.paths.length > 0) continue;
+      context.issues.add(entry, 'told', {
+        severity: 'warning',
+        reason: 'Invalid',
+        field: `spec.rules[${index}]`,
+        message: 'the rule has no paths, and the Ingress no defaultBackend: nothing serves it',
+        hint: 'write http.paths, or spec.defaultBackend',
+      });
+    }
+    return [];
+  }
+  const owner = { entry, field: 'spec.defaultBackend' };
+  const hosts = new Map<string, HostPattern>();
+  for (const host of rules.length === 0 ? [ANY_HOST] : rules.map((rule) => hostPattern(rule.host, 'OneLabel'))) hosts.set(hostKey(host), host);
+  const served: HostPattern[] = [];
+  for (const host of hosts.values()) {
+    const older = context.claims.claim(host, 'default', owner);
+    if (older === undefined) served.push(host);
+    else context.issues.add(entry, 'Accepted', conflict(owner, older, host, 'the default backend'));
+  }
+  if (served.length === 0) return [];
+  const backend = resolveBackend(entry, defaultBackend, 'spec.defaultBackend', context);
+  const routes: RouteDraft[] = [];
+  for (const httpsRedirect of [true, false]) {
+    const group = served.filter((host) => redirects(ingress, settings, host) === httpsRedirect);
+    if (group.length === 0) continue;
+    const label = routes.length === 0 ? DEFAULT_SECTION : `${DEFAULT_SECTION}.1`;
+    routes.push(makeRoute(entry, settings, context, { label, section: DEFAULT_SECTION, hosts: group, match: EVERYTHING, httpsRedirect, backend }));
+  }
+  return routes;
+}
+
+interface RouteParts {
+  readonly label: string;
+  /** What a policy's sectionName may call it. */
+  readonly section: string;
+  readonly hosts: readonly HostPattern[];
+  readonly match: Match;
+  readonly httpsRedirect: boolean;
+  readonly backend: Backend;
+}
+
+function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSettings, { rateLimits }: RouteContext, parts: RouteParts): RouteDraft {
+  const { label, section, hosts, match, httpsRedirect, backend } = parts;
+  const rateLimit = rateLimits.limits('Ingress', namespace, name, section);
+  return {
+    id: `Ingress/${namespace}/${name}/${label}`,
+    kind: 'Ingress',
+    namespace,
+    name,
+    rule: label,
+    hosts,
+    matches: [match],
+    isDefaultBackend: section === DEFAULT_SECTION,
+    httpsRedirect,
+    filters: { limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes }, ...(rateLimit === undefined ? {} : { rateLimit }) },
+    timeouts: DEFAULT_TIMEOUTS,
+    backends: [backend],
+  };
+}
+
+/** A backend that can't be reached answers 503 (api.md, "Backends"). */
+function resolveBackend(entry: Entry<Ingress>, { service, resource }: IngressBackend, field: string, { upstreams, issues }: RouteContext): Backend {
+  const unresolved: Backend = { unresolvedStatus: 503, weight: 1, backup: false };
+  if (service === undefined) {
+    const what = resource === undefined ? 'nothing' : `a ${resource.kind}`;
+    issues.add(entry, 'ResolvedRefs', {
+      severity: 'error',
+      reason: 'UnsupportedValue',
+      field: `${field}.resource`,
+      message: `the backend is ${what}, and only Services are supported`,
+      hint: 'write service: { name: shop, port: { number: 80 } }',
+    });
+    return unresolved;
+  }
+  const { number, name } = service.port;
+  const portField = number === undefined ? 'name' : 'number';
+  const reference = { namespace: entry.namespace, name: service.name, port: number ?? name ?? 0 };
+  const fields = { namespace: `${field}.service`, name: `${field}.service.name`, port: `${field}.service.port.${portField}` };
+  const upstream = upstreams.resolve(entry, reference, fields);
+  return upstream === undefined ? unresolved : { upstream, weight: 1, backup: false };
+}
+
+/** As ingress-nginx does: with TLS, unless `ssl-redirect` is "false"; with `force-ssl-redirect`, always. */
+function redirects({ spec }: Ingress, { sslRedirect, forceSslRedirect }: IngressSettings, host: HostPattern): boolean {
+  if (forceSslRedirect) return true;
+  return sslRedirect && spec.tls.some(({ hosts }) => hosts.length === 0 || hosts.some((pattern) => coversHost(pattern, host)));
+}
+
+/** A Secret without hosts is for all hosts of the rules. */
+function claimCertificates(entry: Entry<Ingress>, { spec }: Ingress, { certificates }: RouteContext): void {
+  for (const [index, { secretName, hosts }] of spec.tls.entries()) {
+    if (secretName === undefined) continue;
+    const names = hosts.length > 0 ? hosts : [...new Set(spec.rules.map((rule) => rule.host))];
+    const patterns = names.length === 0 ? [ANY_HOST] : names.map((host) => hostPattern(host, 'OneLabel'));
+    certificates.claim(entry, `spec.tls[${index}].secretName`, secretName, patterns);
+  }
+}

@@ -1,0 +1,31 @@
+/** The orders that make translation independent of how maps were filled. */
+import type { Entries, Entry } from '../resources/resource-set.ts';
+import type { Finding } from './issues.ts';
+
+/** By UTF-16 code units: the same on every machine, unlike a locale's order. */
+export function compareText(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+/** The oldest first, then by `namespace/name` (api.md, "Which rule wins"), then by kind. */
+export function compareAge(one: Entry<unknown>, other: Entry<unknown>): number {
+  return one.age - other.age || compareText(entryKey(one), entryKey(other)) || compareText(one.kind, other.kind);
+}
+
+export function entryKey(entry: Entry<unknown>): string {
+  return entry.namespace === '' ? entry.name : `${entry.namespace}/${entry.name}`;
+}
+
+export function oldestFirst<T>(entries: Entries<T>): Entry<T>[] {
+  return [...entries.values()].sort(compareAge);
+}
+
+/** By object; within one object in the order in which they were found, which follows its fields. */
+export function sortFindings(findings: Finding[]): Finding[] {
+  return findings.sort((one, other) => compareAge(one.entry, other.entry));
+}
+
+/** A map with its keys in order, for output that reads the same whatever came first. */
+export function sortedMap<T>(map: ReadonlyMap<string, T>): Map<string, T> {
+  return new Map([...map].sort(([one], [other]) => compareText(one, other)));
+}

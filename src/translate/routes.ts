@@ -1,0 +1,75 @@
+/** What the translations of Ingress and ApiRoute share. */
+import type { ApiRouteRule } from '../resources/api-route.ts';
+import type { Entry, Problem } from '../resources/resource-set.ts';
+import type { HostPattern, Match, Route, Timeouts } from '../snapshot/snapshot.ts';
+import type { Certificates } from './certificates.ts';
+import type { Claims } from './conflicts.ts';
+import { describeHost } from './hosts-and-paths.ts';
+import type { Issues } from './issues.ts';
+import { entryKey } from './order.ts';
+import type { RateLimits } from './rate-limits.ts';
+import type { Upstreams } from './services.ts';
+
+/** A route without its rank, which comes from its place in the list. */
+export type RouteDraft = Omit<Route, 'rank'>;
+
+/** Whose rule it is, and where in the object. */
+export interface RuleOwner {
+  readonly entry: Entry<unknown>;
+  readonly field: string;
+}
+
+/** What objects are translated with; one for a whole set. Objects go through it in order of age. */
+export interface RouteContext {
+  readonly issues: Issues;
+  readonly upstreams: Upstreams;
+  readonly rateLimits: RateLimits;
+  readonly certificates: Certificates;
+  readonly claims: Claims<RuleOwner>;
+}
+
+/** hardening: table of defaults. */
+export const DEFAULT_TIMEOUTS: Timeouts = { request: 300_000, backendRequest: 60_000, idle: 60_000 };
+
+/** What policies, metrics and logs call a rule: its name, else its index. */
+export function ruleLabel(rule: Pick<ApiRouteRule, 'name'>, index: number): string {
+  return rule.name ?? String(index);
+}
+
+/** @param what the path or match that both have */
+export function conflict(owner: RuleOwner, older: RuleOwner, host: HostPattern, what: string): Problem {
+  const same = older.entry === owner.entry;
+  const other = `${older.entry.kind} ${entryKey(older.entry)}`;
+  return {
+    severity: 'warning',
+    reason: 'Conflicted',
+    field: owner.field,
+    message: same
+      ? `${what} on ${describeHost(host)} is there already, in ${older.field}, which wins`
+      : `${what} on ${describeHost(host)} belongs to ${other} (${older.field}), which is older and wins`,
+    hint: same ? 'leave one of them out' : 'change the host or the match, or take the rule out of one of the two objects',
+  };
+}
+
+/** A match as people would say it, for messages. */
+export function describeMatch({ path, ...rest }: Match): string {
+  const conditions = [
+    ...(rest.methods === undefined ? [] : [rest.methods.join(' or ')]),
+    ...rest.headers.map(({ name }) => `header ${name}`),
+    ...rest.queryParams.map(({ name }) => `query parameter ${name}`),
+    ...rest.cookies.map(({ name }) => `cookie ${name}`),
+    ...(rest.clientCIDRs === undefined ? [] : ['client CIDRs']),
+    ...(rest.scheme === undefined ? [] : [rest.scheme]),
+  ];
+  return `${path.type} ${path.value}${conditions.length === 0 ? '' : ` with ${conditions.join(', ')}`}`;
+}
+
+export function unreachablePath(field: string, value: string): Problem {
+  return {
+    severity: 'error',
+    reason: 'Invalid',
+    field,
+    message: `no request can have the path ${JSON.stringify(value.slice(0, 80))}`,
+    hint: 'leave out ?, #, backslashes, encoded slashes, and % that escape nothing',
+  };
+}

@@ -1,0 +1,152 @@
+/** What a reference to a Service port comes to. */
+import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import type { Service } from '../resources/service.ts';
+import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import { isForbiddenName } from './addresses.ts';
+import type { BackendPolicies } from './backend-policies.ts';
+import type { Issues } from './issues.ts';
+
+export type ServicePort = Service['spec']['ports'][number];
+
+export interface ServiceReference {
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: number | string;
+}
+
+/** Paths of the parts of a reference, for messages. */
+export interface ReferenceFields {
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: string;
+}
+
+/** A problem whose field is still to be named. */
+type Unresolved = Omit<Problem, 'field'> & { readonly part: keyof ReferenceFields };
+
+type Resolution = { readonly upstream: UpstreamKey } | { readonly unresolved: Unresolved };
+
+export interface ServiceOptions {
+  readonly allowExternalName: boolean;
+  readonly allowLoopbackEndpoints: boolean;
+}
+
+/** Protocols that `appProtocol` may ask for and that this version does not speak to backends. */
+const UNSPOKEN = new Set(['https', 'http2', 'h2c', 'kubernetes.io/h2c', 'kubernetes.io/wss', 'grpc', 'grpcs']);
+
+/** Resolves references to upstreams, and collects the upstreams that are in use. */
+export class Upstreams {
+  readonly used = new Map<UpstreamKey, Upstream>();
+  readonly #set: ResourceSet;
+  readonly #options: ServiceOptions;
+  readonly #policies: BackendPolicies;
+  readonly #issues: Issues;
+  readonly #resolved = new Map<string, Resolution>();
+
+  constructor(set: ResourceSet, options: ServiceOptions, policies: BackendPolicies, issues: Issues) {
+    this.#set = set;
+    this.#options = options;
+    this.#policies = policies;
+    this.#issues = issues;
+  }
+
+  /**
+   * @param owner whose reference it is; it is told of what is wrong
+   * @returns undefined when the reference leads nowhere
+   */
+  resolve(owner: Entry<unknown>, reference: ServiceReference, fields: ReferenceFields): UpstreamKey | undefined {
+    const { namespace, name, port } = reference;
+    if (namespace !== owner.namespace) {
+      this.#issues.add(owner, 'ResolvedRefs', {
+        severity: 'error',
+        reason: 'RefNotPermitted',
+        field: fields.namespace,
+        message: `Service ${namespace}/${name} is in another namespace, and no ReferenceGrant allows the reference`,
+        hint: `use a Service of namespace ${owner.namespace}: ReferenceGrants are not read in this version`,
+      });
+      return undefined;
+    }
+    // A port's number and its name can't be mixed up: names have a letter.
+    const key = `${namespace}/${name}/${port}`;
+    let resolution = this.#resolved.get(key);
+    if (resolution === undefined) {
+      resolution = this.#find(reference);
+      this.#resolved.set(key, resolution);
+    }
+    if ('upstream' in resolution) return resolution.upstream;
+    const { part, ...problem } = resolution.unresolved;
+    this.#issues.add(owner, 'ResolvedRefs', { ...problem, field: fields[part] });
+    return undefined;
+  }
+
+  #find({ namespace, name, port }: ServiceReference): Resolution {
+    const what = `Service ${namespace}/${name}`;
+    const entry = this.#set.services.get(`${namespace}/${name}`);
+    if (entry === undefined) {
+      return notFound('name', 'warning', `${what} does not exist`, 'create it, or name a Service of the same namespace');
+    }
+    const service = entry.object;
+    if (service === undefined) {
+      return notFound('name', 'warning', `${what} is not valid, and no earlier version of it is known`, 'mend the Service');
+    }
+    if (service.spec.type === 'ExternalName') {
+      const refusal = externalNameRefusal(service, this.#options);
+      if (refusal !== undefined)
+        return { unresolved: { severity: 'warning', reason: 'RefNotPermitted', part: 'name', message: `${what} ${refusal[0]}`, hint: refusal[1] } };
+      // Such a Service needs no ports: nothing listens on it.
+      if (service.spec.ports.length === 0 && typeof port === 'number') return this.#use(namespace, name, port, '');
+    }
+    const candidates = service.spec.ports.filter((one) => (typeof port === 'number' ? one.port === port : one.name === port));
+    const found = candidates.find((one) => one.protocol === 'TCP');
+    if (found !== undefined) {
+      this.#checkProtocol(entry, service, found);
+      return this.#use(namespace, name, found.port, found.name);
+    }
+    const asked = typeof port === 'number' ? `port ${port}` : `port named ${JSON.stringify(port)}`;
+    const other = candidates[0];
+    if (other !== undefined) {
+      const message = `the ${asked} of ${what} is for ${other.protocol}`;
+      return { unresolved: { severity: 'error', reason: 'UnsupportedValue', part: 'port', message, hint: `use a TCP port: ${describePorts(service)}` } };
+    }
+    return notFound('port', 'error', `${what} has no ${asked}`, `its ports are ${describePorts(service)}`);
+  }
+
+  #use(namespace: string, service: string, port: number, portName: string): Resolution {
+    const key = `${namespace}/${service}/${port}`;
+    if (!this.used.has(key)) this.used.set(key, { key, namespace, service, port, ...this.#policies.settings(namespace, service, portName) });
+    return { upstream: key };
+  }
+
+  #checkProtocol(entry: Entry<Service>, service: Service, port: ServicePort): void {
+    const { appProtocol } = port;
+    if (appProtocol === undefined || !UNSPOKEN.has(appProtocol)) return;
+    const field = `spec.ports[${service.spec.ports.indexOf(port)}].appProtocol`;
+    // A port may be referred to by number and by name.
+    if (this.#issues.of(entry).some((issue) => issue.problem.field === field)) return;
+    this.#issues.add(entry, 'told', {
+      severity: 'warning',
+      reason: 'UnsupportedValue',
+      field,
+      message: `appProtocol ${JSON.stringify(appProtocol)} is not supported in this version: the backend is spoken to in HTTP/1.1 without TLS`,
+      hint: 'offer plain HTTP/1.1 on a port, and leave appProtocol out or write http',
+    });
+  }
+}
+
+/** Why an ExternalName Service is not to be used, and what would be right; undefined when it may be. */
+export function externalNameRefusal(service: Service, options: ServiceOptions): readonly [message: string, hint: string] | undefined {
+  if (!options.allowExternalName) return ['is of type ExternalName, which is refused', 'start with --allow-external-name, or write EndpointSlices'];
+  if (isForbiddenName(service.spec.externalName ?? '', options.allowLoopbackEndpoints)) {
+    return ["has an externalName that leads to the gateway's own machine or network", 'name a host elsewhere'];
+  }
+  return undefined;
+}
+
+export function describePorts(service: Service): string {
+  const ports = service.spec.ports.map(({ name, port, protocol }) => `${port}${name === '' ? '' : ` (${name})`}${protocol === 'TCP' ? '' : `/${protocol}`}`);
+  return ports.length === 0 ? 'none' : ports.join(', ');
+}
+
+function notFound(part: keyof ReferenceFields, severity: Problem['severity'], message: string, hint: string): Resolution {
+  return { unresolved: { severity, reason: 'BackendNotFound', part, message, hint } };
+}

@@ -1,0 +1,65 @@
+/** EndpointSlices by the Service that they belong to, kept up to date by what changed rather than built anew. */
+import type { EndpointSlice } from '../resources/endpoint-slice.ts';
+import type { Entries, Entry } from '../resources/resource-set.ts';
+import { compareText } from './order.ts';
+
+/** The label that ties a slice to its Service. */
+export const SERVICE_LABEL = 'kubernetes.io/service-name';
+
+/** `namespace/service`; of a slice without the label, `namespace/`. */
+export type ServiceKey = string;
+
+export type SliceEntry = Entry<EndpointSlice>;
+
+export interface SliceIndex {
+  /** What was indexed. */
+  readonly slices: Entries<EndpointSlice>;
+  /** Slices of each Service, by name; those that never were good are left out. */
+  readonly byService: ReadonlyMap<ServiceKey, readonly SliceEntry[]>;
+}
+
+const EMPTY: SliceIndex = { slices: new Map(), byService: new Map() };
+
+export function serviceKeyOf({ object, namespace }: SliceEntry): ServiceKey | undefined {
+  return object === undefined ? undefined : `${namespace}/${object.metadata.labels[SERVICE_LABEL] ?? ''}`;
+}
+
+/**
+ * Compares entries by reference, and regroups the slices of those Services alone where one differs.
+ * @returns the new index, and the Services whose slices changed
+ */
+export function indexSlices(
+  slices: Entries<EndpointSlice>,
+  previous: SliceIndex = EMPTY,
+): { readonly index: SliceIndex; readonly touched: ReadonlySet<ServiceKey> } {
+  const touched = new Set<ServiceKey>();
+  if (slices === previous.slices) return { index: previous, touched };
+  const removed = new Set<SliceEntry>();
+  const added = new Map<ServiceKey, SliceEntry[]>();
+  const touch = (entry: SliceEntry): ServiceKey | undefined => {
+    const key = serviceKeyOf(entry);
+    if (key !== undefined) touched.add(key);
+    return key;
+  };
+  for (const [key, entry] of slices) {
+    const before = previous.slices.get(key);
+    if (before === entry) continue;
+    if (before !== undefined && touch(before) !== undefined) removed.add(before);
+    const service = touch(entry);
+    if (service === undefined) continue;
+    const list = added.get(service);
+    if (list === undefined) added.set(service, [entry]);
+    else list.push(entry);
+  }
+  for (const [key, entry] of previous.slices) {
+    if (!slices.has(key) && touch(entry) !== undefined) removed.add(entry);
+  }
+  const byService = new Map(previous.byService);
+  for (const service of touched) {
+    const kept = (byService.get(service) ?? []).filter((entry) => !removed.has(entry));
+    const list = [...kept, ...(added.get(service) ?? [])].sort((one, other) => compareText(one.name, other.name));
+    if (list.length === 0) byService.delete(service);
+    else byService.set(service, list);
+  }
+  return { index: { slices, byService }, touched };
+}

@@ -1,0 +1,88 @@
+/** Conditions of each object, as Gateway API has them (api.md, "Statuses" and "in a cluster"). */
+import { CONTROLLER_NAME } from '../resources/ingress-class.ts';
+import type { Entry, Problem } from '../resources/resource-set.ts';
+import type { Condition, ObjectStatus } from '../snapshot/status.ts';
+import type { Consequence, Issue } from './issues.ts';
+import type { Attachment } from './policy-targets.ts';
+
+/** Problems beyond these are counted, so that a message stays readable (and within the API server's 32 KiB). */
+const MOST_TOLD = 8;
+
+/**
+ * Status of an Ingress or ApiRoute.
+ * @param serves whether the snapshot holds a route of it
+ */
+export function routeStatus(entry: Entry<unknown>, issues: readonly Issue[], serves: boolean): ObjectStatus {
+  const invalid = errorsOf(entry);
+  const refused = invalid.length > 0 ? invalid : problemsWith(issues, 'Accepted');
+  const conditions = [refused.length === 0 ? accepted(entry, 'the object is valid') : failed(entry, 'Accepted', refused)];
+  if (entry.object !== undefined) {
+    const unresolved = problemsWith(issues, 'ResolvedRefs');
+    conditions.push(unresolved.length === 0 ? holds(entry, 'ResolvedRefs', 'every reference leads somewhere') : failed(entry, 'ResolvedRefs', unresolved));
+  }
+  conditions.push(programmed(entry, invalid, serves || refused.length === 0 ? [] : refused));
+  return { kind: entry.kind, namespace: entry.namespace, name: entry.name, conditions };
+}
+
+/**
+ * Status of a policy.
+ * @param attachments its targets; empty when it never was good
+ */
+export function policyStatus(entry: Entry<unknown>, attachments: readonly Attachment[]): ObjectStatus {
+  const invalid = errorsOf(entry);
+  const unattached = attachments.flatMap(({ problem }) => (problem === undefined ? [] : [problem]));
+  const applies = attachments.some(({ problem }) => problem === undefined);
+  const refused = invalid.length > 0 ? invalid : applies ? [] : unattached;
+  const conditions = [
+    refused.length === 0
+      ? accepted(entry, `the policy applies to ${attachments.length - unattached.length} of ${attachments.length} targets`)
+      : failed(entry, 'Accepted', refused),
+    programmed(entry, invalid, applies ? [] : refused),
+  ];
+  const ancestors = attachments.map(({ ancestorRef, problem }) => {
+    const flaws = invalid.length > 0 ? invalid : problem === undefined ? [] : [problem];
+    return {
+      ancestorRef,
+      controllerName: CONTROLLER_NAME,
+      conditions: [flaws.length === 0 ? accepted(entry, 'the policy applies to this target') : failed(entry, 'Accepted', flaws)],
+    };
+  });
+  return { kind: entry.kind, namespace: entry.namespace, name: entry.name, conditions, ancestors };
+}
+
+function errorsOf(entry: Entry<unknown>): Problem[] {
+  return entry.problems.filter((problem) => problem.severity === 'error');
+}
+
+function problemsWith(issues: readonly Issue[], consequence: Consequence): Problem[] {
+  return issues.filter((issue) => issue.consequence === consequence).map((issue) => issue.problem);
+}
+
+function accepted(entry: Entry<unknown>, message: string): Condition {
+  return holds(entry, 'Accepted', message);
+}
+
+/** @param invalid errors of the newest version; @param blocking why nothing of the object is in force */
+function programmed(entry: Entry<unknown>, invalid: readonly Problem[], blocking: readonly Problem[]): Condition {
+  if (entry.object === undefined) return failed(entry, 'Programmed', invalid, 'nothing of the object is in force: ');
+  if (invalid.length > 0) return holds(entry, 'Programmed', 'the last good version is in force');
+  if (blocking.length > 0) return failed(entry, 'Programmed', blocking, 'nothing of the object is in force: ');
+  return holds(entry, 'Programmed', 'the object is in force');
+}
+
+function holds(entry: Entry<unknown>, type: Condition['type'], message: string): Condition {
+  return { type, status: 'True', reason: type, message, observedGeneration: entry.generation };
+}
+
+/** The first problem gives the reason. */
+function failed(entry: Entry<unknown>, type: Condition['type'], problems: readonly Problem[], prefix = ''): Condition {
+  const told = problems.slice(0, MOST_TOLD).map(describeProblem);
+  if (problems.length > MOST_TOLD) told.push(`and ${problems.length - MOST_TOLD} more`);
+  const reason = problems[0]?.reason ?? 'Invalid';
+  return { type, status: 'False', reason, message: prefix + told.join(' | '), observedGeneration: entry.generation };
+}
+
+/** On one line: field, what is wrong, what would be right. */
+export function describeProblem({ field, message, hint }: Problem): string {
+  return `${field === '' ? '' : `${field}: `}${message}${hint === '' ? '' : `; ${hint}`}`;
+}
