@@ -1,7 +1,7 @@
 /** Flags that several subcommands share, and how their values are read. Each flag may also be given as TIDEGATE_NAME. */
 import { InvalidArgumentError, Option } from 'commander';
 import { parseCidr } from '../src/exchange/cidr.ts';
-import { parseDuration } from '../src/resources/duration.ts';
+import { durationMilliseconds } from '../src/resources/fields.ts';
 import type { Address } from '../src/workers/messages.ts';
 
 /** @param flags as commander takes them, such as `--http <host:port>` */
@@ -27,7 +27,7 @@ export function parseWorkers(text: string): number {
 
 /** @returns milliseconds */
 export function parseDurationFlag(text: string): number {
-  const milliseconds = parseDuration(text);
+  const milliseconds = durationMilliseconds(text);
   if (milliseconds === undefined) throw new InvalidArgumentError('expected a duration, such as 250ms, 10s or 1m30s.');
   return milliseconds;
 }

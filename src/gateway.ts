@@ -5,10 +5,11 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import { AdminServer, BadQuery } from './admin/admin-server.ts';
 import { Controller } from './controller/controller.ts';
-import { explainRequest, renderExplanation } from './explain/explain.ts';
+import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
 import { FileSource } from './sources/file-source.ts';
+import { FolderError } from './sources/folder-scan.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
 import type { Entries } from './resources/resource-set.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
@@ -48,6 +49,8 @@ export class Gateway {
   #ticketKeys: TicketKeyRing | undefined;
   #draining = false;
 
+  readonly #write = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void => this.#log[level](fields, message);
+
   constructor(options: GatewayOptions, log: Logger) {
     this.#options = options;
     this.#log = log;
@@ -66,7 +69,6 @@ export class Gateway {
     const pool = await new Promise<WorkerPool>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
-      const log = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void => this.#log[level](fields, message);
       const pool = new WorkerPool(
         {
           workers: options.workers,
@@ -81,7 +83,7 @@ export class Gateway {
           ticketKeys: ticketKeys.current,
         },
         { onListenFailed: (listener, address, code) => reject(new StartError(`--${listener} ${address.host}:${address.port}: ${code}`)) },
-        log,
+        this.#write,
       );
       this.#pool = pool;
       this.#begin(pool).then(() => resolve(pool), reject);
@@ -91,8 +93,9 @@ export class Gateway {
 
   async #begin(pool: WorkerPool): Promise<void> {
     const options = this.#options;
-    const source = new FileSource(options.folder, this.#log);
-    const controller = new Controller(source, options, pool, this.#log);
+    const log = this.#write;
+    const source = new FileSource({ folder: options.folder, log });
+    const controller = new Controller(source, options, pool, log);
     const metrics = new Metrics(
       pool,
       () => configState(controller),
@@ -118,7 +121,9 @@ export class Gateway {
       throw new StartError(listenMessage('--admin', admin, error));
     });
     this.#log.info({ host: admin.host, port }, 'admin port open');
-    await controller.start();
+    await controller.start().catch((error) => {
+      throw error instanceof FolderError ? new StartError(`--manifests: ${error.message}`) : error;
+    });
     await pool.untilServing();
   }
 
@@ -188,8 +193,12 @@ function explainQuery(controller: Controller, query: URLSearchParams): { json: u
     const colon = header.indexOf(':');
     return [header.slice(0, colon).trim(), header.slice(colon + 1).trim()];
   });
-  const report = explainRequest(snapshot, { method: query.get('method') ?? 'GET', url, headers, clientIp: query.get('clientIp') ?? '127.0.0.1' });
-  return { json: report, text: renderExplanation(report) };
+  try {
+    const report = explainRequest(snapshot, { method: query.get('method') ?? 'GET', url, headers, clientIp: query.get('clientIp') ?? '127.0.0.1' });
+    return { json: report, text: renderExplanation(report) };
+  } catch (error) {
+    throw error instanceof ExplainUsageError ? new BadQuery(error.message) : error;
+  }
 }
 
 /**

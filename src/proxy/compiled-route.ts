@@ -3,7 +3,7 @@ import type { Filter, Policy, PolicyContext } from '../policies/policy.ts';
 import { requestHeaderModifier } from '../policies/request-header-modifier.ts';
 import { responseHeaderModifier } from '../policies/response-header-modifier.ts';
 import type { Backend, PathMatch, Route } from '../snapshot/snapshot.ts';
-import type { RouteMetrics, UpstreamMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { BackendPicker } from '../upstream/backend-picker.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 
@@ -11,8 +11,6 @@ import type { Upstreams } from '../upstream/upstreams.ts';
 export interface CompiledBackend {
   readonly requestFilter: Filter | undefined;
   readonly responseFilter: Filter | undefined;
-  /** Absent for a ref that can't be resolved. */
-  readonly metrics: UpstreamMetrics | undefined;
 }
 
 /** A route as one worker runs it: its filters made, its backends bound to the worker's upstreams. */
@@ -38,7 +36,7 @@ export function compileRoute(route: Route, upstreams: Upstreams, context: Policy
     requestFilters: filters.filter((filter) => filter.onRequest !== undefined),
     responseFilters: filters.filter((filter) => filter.onResponse !== undefined).reverse(),
     picker: new BackendPicker(route.backends, upstreams),
-    backends: route.backends.map((backend) => compileBackend(backend, context, metrics)),
+    backends: route.backends.map((backend) => compileBackend(backend, context)),
     metrics: metrics.route(route.id),
   };
 }
@@ -53,10 +51,9 @@ export function compileFilters(route: Route, context: PolicyContext): Filter[] {
   return filters;
 }
 
-function compileBackend(backend: Backend, context: PolicyContext, metrics: WorkerMetrics): CompiledBackend {
+function compileBackend(backend: Backend, context: PolicyContext): CompiledBackend {
   return {
     requestFilter: backend.requestHeaderModifier && requestHeaderModifier.compile(backend.requestHeaderModifier, context),
     responseFilter: backend.responseHeaderModifier && responseHeaderModifier.compile(backend.responseHeaderModifier, context),
-    metrics: backend.upstream === undefined ? undefined : metrics.upstream(backend.upstream),
   };
 }

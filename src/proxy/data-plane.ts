@@ -1,4 +1,5 @@
 /** Everything that one worker runs: listeners, proxy, upstreams, certificates, and how a new snapshot replaces the old one. */
+import { ClientConnection } from '../http1/client-connection.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -61,7 +62,13 @@ export class DataPlane {
         ? undefined
         : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
     this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog);
-    this.#upstreams = new Upstreams({ wire, deadlines: this.#proxy.deadlines, inFlight: new InFlight(shared.inFlight, workers, worker), metrics });
+    const deadlines = this.#proxy.deadlines;
+    this.#upstreams = new Upstreams({
+      connector: { connect: (address, port, connectTimeout, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },
+      deadlines,
+      inFlight: new InFlight(shared.inFlight, workers, worker),
+      metrics,
+    });
     this.#certificates = new CertificateStore(settings.selfSigned, log);
     this.#policyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),

@@ -208,7 +208,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.status = status;
     this.upstreamStatus = status;
     this.upstreamMs = now - this.#tryStartedAt;
-    this.#compiledBackend?.metrics?.count(status, this.upstreamMs / 1000);
+    this.backend?.upstream?.metrics.count(status, this.upstreamMs / 1000);
     this.#compiledBackend?.responseFilter?.onResponse?.(this.exchange, status, fields);
     this.#filterResponse(status, fields);
     this.responseBytes = end - start;

@@ -1,5 +1,5 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
-import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 import type { MetricFamily } from './worker-metrics.ts';
 
@@ -52,7 +52,12 @@ export class Metrics {
       registers,
       collect: () => this.#delay.set({ thread: 'main' }, mainDelay()),
     });
-    this.#restarts = new Gauge({ name: 'tidegate_worker_restarts', help: 'Workers replaced because they died.', registers, collect: () => this.#restarts.set(this.#pool.restarts) });
+    this.#restarts = new Gauge({
+      name: 'tidegate_worker_restarts',
+      help: 'Workers replaced because they died.',
+      registers,
+      collect: () => this.#restarts.set(this.#pool.restarts),
+    });
   }
 
   /** @returns the text of a scrape */

@@ -11,7 +11,7 @@ export interface Answer {
 export interface RequestOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Buffer;
+  readonly body?: string;
   readonly agent?: Agent | false;
   readonly localAddress?: string;
 }
@@ -38,10 +38,10 @@ export async function get(port: number, path: string, headers: Readonly<Record<s
 }
 
 /** Sends text as it is and gives back all that came until the other side closed. */
-export async function raw(port: number, text: string | Buffer): Promise<string> {
+export async function raw(port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const socket = connect(port, '127.0.0.1', () => socket.write(text as string));
+    const socket = connect(port, '127.0.0.1', () => socket.write(text));
     socket.on('data', (chunk) => chunks.push(chunk));
     socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
     socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -82,8 +82,8 @@ export class RawConnection {
     return connection;
   }
 
-  write(text: string | Buffer): void {
-    this.socket.write(text as string);
+  write(text: string): void {
+    this.socket.write(text);
   }
 
   /** Waits until what was received satisfies, or the other side closed. */
