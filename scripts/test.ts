@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, relative } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -156,7 +156,7 @@ if (patterns.length === 0) {
 }
 const files = globSync(patterns.length === 0 ? everything : patterns, { cwd: root, exclude: ['**/node_modules/**'] })
   .sort()
-  .map((file) => `${root}/${file}`);
+  .map((file) => resolve(root, file));
 if (files.length > 0) await runTests(files, sum);
 if (sum.passed + sum.failed === 0) {
   console.log(`no test file fits ${patterns.join(' ')}`);
