@@ -108,6 +108,24 @@ describe('Fields', () => {
     assert.deepEqual(pairsOf(fields), []);
   });
 
+  it('removes several names without a kind', () => {
+    const fields = fromLines([
+      ['X-A', '1'],
+      ['Host', 'a'],
+      ['x-b', '2'],
+      ['x-a', '3'],
+      ['X-C', '4'],
+    ]);
+    fields.append('X-B', '5');
+    fields.appendLines('X-D: 6\r\nx-a: 7\r\n', maskOf(FieldKind.Other));
+    fields.removeOthers(['x-a', 'x-b', 'x-e']);
+    assert.deepEqual(pairsOf(fields), [
+      ['Host', 'a'],
+      ['X-C', '4'],
+      ['X-D', '6'],
+    ]);
+  });
+
   it('removes by kind, families included', () => {
     const fields = fromLines([
       ['Connection', ' x'],
