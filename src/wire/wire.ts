@@ -80,12 +80,21 @@ export interface ListenOptions {
   readonly tls?: ServerTls;
 }
 
+/** What a client can do, as far as is known while its handshake waits for a certificate. `TLSSocket` is one. */
+export interface HandshakeOffer {
+  getProtocol(): string | null;
+  /** As `ECDSA+SHA256`: signature algorithms that both sides have. */
+  getSharedSigalgs(): readonly string[];
+}
+
 export interface ServerTls {
   /**
    * The context for a server name ('' when the client sent none). Called once for each full handshake; on `stream`, with
    * '' first for every connection. When it throws, that handshake fails.
+   * @param offer given where the context takes another's place in the middle of a handshake: Node then uses a single
+   *   certificate of it, so that whoever has several for one name must choose by what the client offers
    */
-  secureContext(serverName: string): SecureContext;
+  secureContext(serverName: string, offer?: HandshakeOffer): SecureContext;
   /** 48 bytes, shared by all workers; replaced through `WireListener.setTicketKeys`. */
   readonly ticketKeys: Buffer;
   /** Milliseconds. */

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { secureContextOptions } from '../../wire/secure-context.ts';
+import type { HandshakeOffer } from '../../wire/wire.ts';
 
 /** A certificate with its key, both PEM. */
 export interface KeyPair {
@@ -20,6 +21,8 @@ export class CertificateMaterial {
   readonly #onProblem: (certificates: string, error: Error) => void;
   #context: SecureContext | undefined = undefined;
   #failed = false;
+  /** A context for each type of key, the preferred one first; none where there is only one type. */
+  #single: readonly TypedContext[] = [];
 
   /**
    * @param pairs in order of preference; of those with the same type of key the first counts
@@ -30,17 +33,32 @@ export class CertificateMaterial {
     this.#onProblem = onProblem;
   }
 
-  /** Undefined when none can be made of these certificates. */
+  /** A context with all certificates; OpenSSL chooses by what the client offers. Undefined when none can be made. */
   get context(): SecureContext | undefined {
     if (this.#context === undefined && !this.#failed) {
       try {
-        this.#context = makeContext(this.pairs);
+        this.#make();
       } catch (error) {
         this.#failed = true;
         this.#onProblem(this.pairs.map((pair) => pair.id).join(', '), error instanceof Error ? error : new Error(String(error)));
       }
     }
     return this.#context;
+  }
+
+  /**
+   * A context with one certificate, for a client that offers this: Node takes over no more than one where a context takes
+   * another's place in a handshake. ECDSA where the client has it, because its handshake is several times cheaper; but with
+   * TLS 1.2 RSA: there the cipher suites have a say as well, which Node does not tell, and the RSA certificate is the one
+   * that is there for the sake of old clients.
+   */
+  contextFor(offer: HandshakeOffer): SecureContext | undefined {
+    const context = this.context;
+    if (this.#single.length === 0) return context;
+    const signatures = offer.getSharedSigalgs();
+    const takes = ({ signature }: TypedContext) => signatures.some((name) => name.startsWith(signature));
+    const single = offer.getProtocol() === 'TLSv1.3' ? this.#single.find(takes) : this.#single.findLast(takes);
+    return single?.context ?? context;
   }
 
   holds(pairs: readonly KeyPair[]): boolean {
@@ -52,28 +70,39 @@ export class CertificateMaterial {
       })
     );
   }
+
+  #make(): void {
+    const byType = this.pairs.length > 1 ? onePerKeyType(this.pairs) : [];
+    if (byType.length > 1) this.#single = byType.map(({ type, pair }) => ({ signature: SIGNATURES[type] ?? type, context: makeContext([pair]) }));
+    this.#context = makeContext(byType.length > 0 ? byType.map(({ pair }) => pair) : this.pairs);
+  }
 }
+
+interface TypedContext {
+  /** How the names of its signature algorithms begin. */
+  readonly signature: string;
+  readonly context: SecureContext;
+}
+
+const SIGNATURES: Readonly<Record<string, string>> = { ec: 'ECDSA', rsa: 'RSA', 'rsa-pss': 'RSA-PSS', ed25519: 'Ed25519', ed448: 'Ed448' };
 
 /** @throws when a certificate or key can't be read, they don't belong together, or OpenSSL finds them too weak */
 function makeContext(pairs: readonly KeyPair[]): SecureContext {
-  const chosen = pairs.length > 1 ? onePerKeyType(pairs) : pairs;
   return createSecureContext({
     ...secureContextOptions,
-    cert: chosen.map((pair) => pair.chain),
-    key: chosen.map((pair) => pair.key),
+    cert: pairs.map((pair) => pair.chain),
+    key: pairs.map((pair) => pair.key),
     // No roots: without client certificates there is nothing to verify, and they are most of a context's memory.
     ca: [],
   });
 }
 
-/** OpenSSL keeps one certificate a type of key, the last one given. ECDSA first: its handshake is several times cheaper. */
-function onePerKeyType(pairs: readonly KeyPair[]): KeyPair[] {
+/** OpenSSL keeps one certificate a type of key. ECDSA comes first, the others in their order of preference. */
+function onePerKeyType(pairs: readonly KeyPair[]): { readonly type: string; readonly pair: KeyPair }[] {
   const byType = new Map<string, KeyPair>();
   for (const pair of pairs) {
     const type = new X509Certificate(pair.chain).publicKey.asymmetricKeyType ?? '';
     if (!byType.has(type)) byType.set(type, pair);
   }
-  const ecdsa = byType.get('ec');
-  byType.delete('ec');
-  return ecdsa === undefined ? [...byType.values()] : [ecdsa, ...byType.values()];
+  return [...byType].map(([type, pair]) => ({ type, pair })).sort((one, other) => Number(other.type === 'ec') - Number(one.type === 'ec'));
 }

@@ -1,5 +1,6 @@
 import type { SecureContext } from 'node:tls';
 import type { HostPattern, ServerName } from '../../snapshot/snapshot.ts';
+import type { HandshakeOffer } from '../../wire/wire.ts';
 import { CertificateMaterial, type KeyPair } from './certificate-material.ts';
 
 /** The part of a snapshot that concerns certificates. */
@@ -51,9 +52,10 @@ export class CertificateStore {
   /**
    * The context for a server name as the client sent it ('' when it sent none): that of the exact name, else of the longest
    * wildcard, else the default one. Never throws.
+   * @param offer given where the context replaces another one in a handshake, and so must have a single certificate
    */
-  secureContext(serverName: string): SecureContext {
-    return contextOf(this.#find(serverName)) ?? contextOf(this.#default) ?? this.#selfSigned;
+  secureContext(serverName: string, offer?: HandshakeOffer): SecureContext {
+    return contextOf(this.#find(serverName), offer) ?? contextOf(this.#default, offer) ?? this.#selfSigned;
   }
 
   /**
@@ -144,6 +146,7 @@ function renewed(slot: Slot | undefined, material: CertificateMaterial | undefin
   return { material, lastGood: slot.material.context === undefined ? slot.lastGood : slot.material };
 }
 
-function contextOf(slot: Slot | undefined): SecureContext | undefined {
-  return slot?.material.context ?? slot?.lastGood?.context;
+function contextOf(slot: Slot | undefined, offer: HandshakeOffer | undefined): SecureContext | undefined {
+  if (offer === undefined) return slot?.material.context ?? slot?.lastGood?.context;
+  return slot?.material.contextFor(offer) ?? slot?.lastGood?.contextFor(offer);
 }

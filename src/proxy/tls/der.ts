@@ -41,9 +41,9 @@ export function octetString(contents: Buffer): Buffer {
   return encode(0x04, contents);
 }
 
-/** @param unusedBits bits at the end of the last byte that do not count */
-export function bitString(contents: Buffer, unusedBits = 0): Buffer {
-  return encode(0x03, Buffer.concat([Buffer.from([unusedBits]), contents]));
+/** Of whole bytes. */
+export function bitString(contents: Buffer): Buffer {
+  return encode(0x03, Buffer.concat([Buffer.from([0]), contents]));
 }
 
 export function utf8String(text: string): Buffer {

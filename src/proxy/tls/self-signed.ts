@@ -63,8 +63,6 @@ const RSA_WITH_SHA256 = der.sequence(der.objectIdentifier('1.2.840.113549.1.1.11
 function extensions(names: readonly string[], publicInfo: Buffer): Buffer[] {
   return [
     extension('2.5.29.17', false, der.sequence(...names.map(generalName))),
-    // digitalSignature alone: key transport with RSA is not for this gateway.
-    extension('2.5.29.15', true, der.bitString(Buffer.from([0x80]), 7)),
     extension('2.5.29.37', false, der.sequence(der.objectIdentifier('1.3.6.1.5.5.7.3.1'))),
     // No certificate authority: an empty sequence stands for the default.
     extension('2.5.29.19', true, der.sequence()),

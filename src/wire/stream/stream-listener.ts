@@ -96,7 +96,7 @@ export class StreamListener implements WireListener {
         SNICallback(name, done) {
           // A throw here must end this handshake, not the process.
           try {
-            done(null, tls.secureContext(name));
+            done(null, tls.secureContext(name, socket));
           } catch (error) {
             done(error instanceof Error ? error : new Error(String(error)));
           }
