@@ -3,7 +3,6 @@
  * stood when the file was last read is not read again, so that an edit costs what it changed, not what the file holds.
  */
 import { isUtf8 } from 'node:buffer';
-import { createHash } from 'node:crypto';
 import { type Decoded, decode, isMapping } from '../resources/decode.ts';
 import { fieldPath, parseFieldPath } from '../resources/field-path.ts';
 import { quote } from '../resources/fields.ts';
@@ -16,8 +15,6 @@ export const MAX_FILE_BYTES = 8 * 1024 * 1024;
 /** One object of a file. It is the same value in every reading of the file until its document changes. */
 export interface ManifestObject {
   readonly decoded: Decoded;
-  /** Equal for objects whose fields are equal, whatever their order; it gives nothing of the content away. */
-  readonly digest: string;
   /** Current 1-based line of the object in its file. */
   line(): number;
   /** Current 1-based line of a field, or of its nearest parent that is there. */
@@ -190,7 +187,7 @@ class DocumentText {
       const decoded = decode(one, now === undefined ? {} : { now });
       if (decoded === undefined) return;
       const own = duplicates.filter((duplicate) => path.every((part, index) => duplicate.path[index] === part));
-      objects.push(new DocumentObject(this, document, path, decoded, digestOf(one), own));
+      objects.push(new DocumentObject(this, document, path, decoded, own));
     };
     readOne(value, []);
     const stray = duplicates.find(({ path }) => !path.some((_, length) => places.has(path.slice(0, length).join('/'))));
@@ -205,18 +202,16 @@ function itemsOf(value: unknown): readonly unknown[] | undefined {
 
 class DocumentObject implements ManifestObject {
   readonly decoded: Decoded;
-  readonly digest: string;
   readonly #text: DocumentText;
   readonly #document: number;
   readonly #path: readonly (string | number)[];
   /** Lines are 0-based, in the text. */
   readonly #problems: readonly (Problem & { readonly line: number })[];
 
-  constructor(text: DocumentText, document: number, path: readonly (string | number)[], decoded: Decoded, digest: string, duplicates: readonly DuplicateKey[]) {
+  constructor(text: DocumentText, document: number, path: readonly (string | number)[], decoded: Decoded, duplicates: readonly DuplicateKey[]) {
     this.#text = text;
     this.#document = document;
     this.#path = path;
-    this.digest = digest;
     const problems = decoded.problems.map((problem) => ({ ...problem, line: text.index().lineOf(document, [...path, ...parseFieldPath(problem.field)]) }));
     for (const duplicate of duplicates) {
       const field = fieldPath(duplicate.path.slice(path.length));
@@ -253,15 +248,4 @@ class DocumentObject implements ManifestObject {
   #lineAt(path: readonly (string | number)[]): number {
     return this.#text.firstLine + this.#text.index().lineOf(this.#document, [...this.#path, ...path]);
   }
-}
-
-function digestOf(value: unknown): string {
-  return createHash('sha256').update(canonical(value)).digest('base64');
-}
-
-/** JSON with the keys in order. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    isMapping(part) ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0))) : part,
-  );
 }

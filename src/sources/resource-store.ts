@@ -2,6 +2,8 @@
  * Files into resource sets: last good versions, duplicates, age, and the promise that what did not change stays the very
  * same reference.
  */
+import type { Decoded } from '../resources/decode.ts';
+import { sameValue } from '../resources/equality.ts';
 import { KINDS, type SetField } from '../resources/kinds.ts';
 import type { Entry, FileProblem, Origin, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { ManifestObject } from './manifest-file.ts';
@@ -39,7 +41,7 @@ class FileOrigin implements Origin {
 interface Held {
   readonly entry: Entry<unknown>;
   readonly origin: FileOrigin;
-  readonly digest: string;
+  readonly decoded: Decoded;
 }
 
 /** One object at its place in the order of age. */
@@ -98,10 +100,10 @@ export class ResourceStore {
   /** The entry as it was where it still holds, else a new one. */
   #hold(placed: Placed, age: number, extra: readonly Problem[], belongs: boolean): Held {
     const { object, file, id } = placed;
-    const { decoded, digest } = object;
+    const { decoded } = object;
     const before = this.#held.get(id);
     const problems = [...object.problems(), ...extra];
-    if (before !== undefined && before.digest === digest && before.entry.age === age && sameProblems(before.entry.problems, problems)) {
+    if (before !== undefined && before.entry.age === age && sameDecoded(before.decoded, decoded) && sameProblems(before.entry.problems, problems)) {
       before.origin.moveTo(object);
       return before;
     }
@@ -118,7 +120,7 @@ export class ResourceStore {
       ...(good === undefined ? {} : { object: good }),
       problems,
     };
-    return { entry, origin, digest };
+    return { entry, origin, decoded };
   }
 
   #lastGood({ object: { decoded } }: Placed): unknown {
@@ -193,6 +195,11 @@ function duplicateProblem(one: Placed, first: Placed, held: ReadonlyMap<string, 
     hint: 'remove one of them, or give it another name or namespace',
     line: one.object.lineOf('metadata.name'),
   };
+}
+
+/** What a version says, apart from its problems; fields that nobody uses do not count. */
+function sameDecoded(left: Decoded, right: Decoded): boolean {
+  return left === right || (left.generation === right.generation && sameValue(left.object, right.object));
 }
 
 function sameProblems(left: readonly Problem[], right: readonly Problem[]): boolean {
