@@ -103,8 +103,21 @@ export function describeHost(pattern: HostPattern): string {
   }
 }
 
-export function describePath(match: PathMatch): string {
+function describePath(match: PathMatch): string {
   return `${match.type} ${match.value}`;
+}
+
+/** All parts of a match, in words. */
+export function describeMatch(match: Match): readonly string[] {
+  return [
+    describePath(match.path),
+    ...(match.methods === undefined ? [] : [`method ${match.methods.join(' or ')}`]),
+    ...match.headers.map((header) => `header ${describeField(header)}`),
+    ...match.queryParams.map((param) => `query parameter ${describeField(param)}`),
+    ...match.cookies.map((cookie) => `cookie ${describeField(cookie)}`),
+    ...(match.clientCIDRs === undefined ? [] : [`client in ${match.clientCIDRs.join(', ')}`]),
+    ...(match.scheme === undefined ? [] : [`scheme ${match.scheme}`]),
+  ];
 }
 
 function describeField(match: FieldMatch): string {

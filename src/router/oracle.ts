@@ -36,7 +36,7 @@ export function precedence(fit: Fit): readonly number[] {
   return [
     fit.route.isDefaultBackend ? 1 : 0,
     HOST_ORDER[fit.host.type],
-    fit.host.type === 'Any' ? 0 : -fit.host.value.length,
+    -wildcardLength(fit.host),
     PATH_ORDER[match.path.type],
     -match.path.value.length,
     match.methods === undefined ? 1 : 0,
@@ -60,6 +60,15 @@ export function decidingCriterion(a: Fit, b: Fit): number {
 export function compareFits(a: Fit, b: Fit): number {
   const index = decidingCriterion(a, b);
   return index < 0 ? 0 : (precedence(a)[index] as number) - (precedence(b)[index] as number);
+}
+
+/** Negative when host pattern `a` goes before `b`: exact, then the longest wildcard, then none. */
+export function compareHosts(a: HostPattern, b: HostPattern): number {
+  return HOST_ORDER[a.type] - HOST_ORDER[b.type] || wildcardLength(b) - wildcardLength(a);
+}
+
+function wildcardLength(host: HostPattern): number {
+  return host.type === 'Any' ? 0 : host.value.length;
 }
 
 /** Every match that fits, in no particular order. */

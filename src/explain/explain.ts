@@ -1,0 +1,170 @@
+/** Follows one request through the gateway without sending it, and reports each decision. */
+import type { Exchange } from '../exchange/exchange.ts';
+import type { PolicyContext } from '../policies/policy.ts';
+import { Verdict } from '../policies/policy.ts';
+import { RateLimiter } from '../policies/rate-limit/limiter.ts';
+import { ClientIdentity } from '../proxy/client-identity.ts';
+import { compileFilters } from '../proxy/compiled-route.ts';
+import * as replies from '../proxy/replies.ts';
+import { type Explanation, explain } from '../router/explanation.ts';
+import { describeHost, describeMatch, hostFits } from '../router/judge.ts';
+import { compareHosts } from '../router/oracle.ts';
+import type { Limit, Match, Route, Snapshot } from '../snapshot/snapshot.ts';
+import { reportBackends } from './backends.ts';
+import type { AnswerReport, BackendReport, ExplainReport, FilterReport, LimitReport, RequestReport, SentReport } from './report.ts';
+import { type ExplainInput, readRequest } from './request.ts';
+
+export { renderExplanation } from './render.ts';
+export type { ExplainReport } from './report.ts';
+export { type ExplainInput, ExplainUsageError } from './request.ts';
+
+/**
+ * @returns what the gateway would do with the request, as JSON-able data
+ * @throws ExplainUsageError when the input can't be written as a request
+ */
+export function explainRequest(snapshot: Snapshot, input: ExplainInput): ExplainReport {
+  const read = readRequest(input);
+  if (read.exchange === undefined) {
+    const { fault, authority, target, scheme } = read;
+    return {
+      request: { method: input.method, scheme, authority, host: '', path: target, query: '', clientIp: input.clientIp },
+      answer: { status: fault.status, reason: fault.reason, by: 'gateway', detail: fault.detail },
+      filters: [],
+      rateLimits: [],
+      backends: [],
+      outranked: [],
+      nearMisses: [],
+    };
+  }
+  const { exchange } = read;
+  const request = reportRequest(snapshot, exchange);
+  // Routes see the fields as the gateway has completed them.
+  new ClientIdentity([]).stamp(exchange);
+  const explanation = explain(snapshot.routes, exchange);
+  const { winner } = explanation;
+  if (winner === undefined) {
+    const { status, reason, detail } = replies.noRoute;
+    return {
+      request,
+      answer: { status, reason, by: 'gateway', ...(detail === undefined ? {} : { detail }) },
+      filters: [],
+      rateLimits: [],
+      backends: [],
+      ...reportOthers(explanation),
+    };
+  }
+  const { route, matchIndex } = winner;
+  const match = route.matches[matchIndex] as Match;
+  exchange.matchedPath = match.path;
+  const run = runFilters(route, exchange);
+  const backends = reportBackends(snapshot, route);
+  const answer = run.answer ?? answerWithoutEndpoint(backends);
+  return {
+    request,
+    ...(answer === undefined ? { sent: reportSent(exchange) } : { answer }),
+    route: {
+      id: route.id,
+      kind: route.kind,
+      namespace: route.namespace,
+      name: route.name,
+      rule: route.rule,
+      isDefaultBackend: route.isDefaultBackend,
+      host: describeHost(winner.host),
+      match: matchIndex,
+      matches: route.matches.length,
+      parts: describeMatch(match),
+      timeouts: route.timeouts,
+    },
+    filters: run.filters,
+    rateLimits: (route.filters.rateLimit ?? []).map(reportLimit),
+    backends,
+    ...reportOthers(explanation),
+  };
+}
+
+function reportRequest(snapshot: Snapshot, { method, scheme, authority, host, path, query, clientAddress }: Exchange): RequestReport {
+  const request = { method, scheme, authority, host, path, query, clientIp: clientAddress };
+  if (scheme !== 'https') return request;
+  const [name] = snapshot.serverNames.filter((serverName) => hostFits(serverName.host, host)).sort((a, b) => compareHosts(a.host, b.host));
+  return { ...request, certificates: name?.certificates ?? (snapshot.defaultCertificate === undefined ? [] : [snapshot.defaultCertificate]) };
+}
+
+function reportLimit({ policy, name, algorithm, requests, period, calendar, burst, key, mode }: Limit): LimitReport {
+  const keys = key.map((part) => (part.name === undefined ? part.type : `${part.type} ${part.name}`));
+  return { policy, limit: name, algorithm, requests, period: calendar ?? period, burst, key: keys, mode };
+}
+
+function reportOthers({ outranked, nearMisses }: Explanation): Pick<ExplainReport, 'outranked' | 'nearMisses'> {
+  return {
+    outranked: outranked.map(({ fit, decidedBy }) => ({ route: fit.route.id, match: fit.matchIndex, decidedBy })),
+    nearMisses: nearMisses.map(({ route, matchIndex, mismatch }) => ({ route: route.id, match: matchIndex, ...mismatch })),
+  };
+}
+
+/** What a rate limit would decide hangs on the requests before; it is told, not asked. */
+const STATEFUL = 'rateLimit';
+
+/** Runs the request steps of a route's filters on the exchange, as the proxy does. */
+function runFilters(route: Route, exchange: Exchange): { readonly answer: AnswerReport | undefined; readonly filters: readonly FilterReport[] } {
+  let answer: AnswerReport | undefined;
+  if (route.httpsRedirect && exchange.scheme === 'http') answer = reportAnswer(replies.httpsRedirect(exchange), 'gateway');
+  const filters = compileFilters(route, unsharedContext()).map((filter): FilterReport => {
+    const described = { policy: filter.policy, does: filter.describe() };
+    if (filter.onRequest === undefined) return { ...described, outcome: 'on the answer' };
+    if (answer !== undefined) return { ...described, outcome: 'not reached' };
+    if (filter.policy === STATEFUL) return { ...described, outcome: 'depends on earlier requests' };
+    if (filter.onRequest(exchange) === Verdict.Continue) return { ...described, outcome: 'passed' };
+    answer = reportAnswer(exchange.reply ?? replies.internalError, filter.policy);
+    return { ...described, outcome: 'answers' };
+  });
+  return { answer, filters };
+}
+
+/** For filters of this request alone: no worker sees what they count. */
+function unsharedContext(): PolicyContext {
+  const memory = RateLimiter.allocate({ counterSets: 1, logSets: 1 });
+  return {
+    rateLimiter: new RateLimiter(memory, 0),
+    limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
+  };
+}
+
+function reportAnswer(reply: NonNullable<Exchange['reply']>, by: string): AnswerReport {
+  const location = reply.fields?.find(([name]) => name.toLowerCase() === 'location')?.[1];
+  return {
+    status: reply.status,
+    reason: reply.reason,
+    by,
+    ...(reply.detail === undefined ? {} : { detail: reply.detail }),
+    ...(location === undefined ? {} : { location }),
+  };
+}
+
+/** Without any backend to go to, the gateway answers; where only some refs are bad, each answers its own share. */
+function answerWithoutEndpoint(backends: readonly BackendReport[]): AnswerReport | undefined {
+  const taking = backends.filter((backend) => backend.weight > 0);
+  if (taking.some((backend) => backend.endpoints.length > 0)) return undefined;
+  const unresolved = taking.filter((backend) => backend.upstream === undefined);
+  if (unresolved.length === 0) return reportAnswer(replies.noEndpoint, 'gateway');
+  return reportAnswer(unresolved.some((backend) => backend.unresolvedStatus === 503) ? replies.unresolvedBackend503 : replies.unresolvedBackend500, 'gateway');
+}
+
+function reportSent(exchange: Exchange): SentReport {
+  const fields: (readonly [string, string])[] = [];
+  exchange.requestFields.forEach((name, value) => {
+    if (!ADDED_TO_ALL.has(name.toLowerCase())) fields.push([name, value]);
+  });
+  return { method: exchange.method, host: exchange.upstreamHost, target: exchange.upstreamPath + exchange.query, fields };
+}
+
+/** Host is told by itself; the others are on every request, and some of them are random. */
+const ADDED_TO_ALL = new Set([
+  'host',
+  'x-request-id',
+  'traceparent',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-real-ip',
+]);

@@ -1,0 +1,92 @@
+/** The report as text, for people. */
+import type { BackendReport, ExplainReport, LimitReport } from './report.ts';
+
+/** In text; the JSON has them all. */
+const MAX_ENDPOINTS = 10;
+
+/** @returns lines without an end of line after the last */
+export function renderExplanation(report: ExplainReport): string {
+  const { request, answer, route, sent } = report;
+  const lines = [`${request.method} ${request.scheme}://${request.authority}${request.path}${request.query} from ${request.clientIp}`];
+  if (request.certificates !== undefined) {
+    section(lines, 'certificate', [request.certificates.length === 0 ? 'self-signed' : request.certificates.join(', ')]);
+  }
+  if (route === undefined) {
+    section(lines, 'route', ['none']);
+  } else {
+    section(lines, 'route', [
+      `${route.id}${route.isDefaultBackend ? ' (default backend)' : ''}`,
+      `by host ${route.host}, match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
+      `timeouts: request ${duration(route.timeouts.request)}, backendRequest ${duration(route.timeouts.backendRequest)}, idle ${duration(route.timeouts.idle)}`,
+    ]);
+    section(
+      lines,
+      'filters',
+      report.filters.length === 0 ? ['none'] : report.filters.map(({ policy, does, outcome }, index) => `${index + 1}. ${policy}: ${does} [${outcome}]`),
+    );
+  }
+  if (report.rateLimits.length > 0) section(lines, 'rate limits', report.rateLimits.map(renderLimit));
+  if (answer !== undefined) {
+    const by = answer.by === 'gateway' ? '' : ` by ${answer.by}`;
+    const where = answer.location === undefined ? '' : `, Location: ${answer.location}`;
+    section(lines, 'answer', [`${answer.status} (${answer.reason})${by}${where}`, ...(answer.detail === undefined ? [] : [answer.detail])]);
+  }
+  if (sent !== undefined) {
+    section(lines, 'sent', [`${sent.method} ${sent.target}`, `Host: ${sent.host}`, ...sent.fields.map(([name, value]) => `${name}: ${value}`)]);
+  }
+  if (report.backends.length > 0) section(lines, 'backends', report.backends.flatMap(renderBackend));
+  if (report.outranked.length > 0) {
+    section(
+      lines,
+      'also fit',
+      report.outranked.map(({ route: id, match, decidedBy }) => `${id} match ${match + 1}: loses by ${decidedBy}`),
+    );
+  }
+  if (report.nearMisses.length > 0) {
+    section(
+      lines,
+      'near misses',
+      report.nearMisses.map(({ route: id, match, part, expected, got }) => `${id} match ${match + 1}: ${part}: expected ${expected}; got ${got}`),
+    );
+  }
+  return lines.join('\n');
+}
+
+function renderLimit({ policy, limit, algorithm, requests, period, burst, key, mode }: LimitReport): string {
+  const per = typeof period === 'number' ? duration(period) : period;
+  const bucket = algorithm === 'TokenBucket' || algorithm === 'LeakyBucket' ? `, burst ${burst}` : '';
+  const by = key.length === 0 ? 'one bucket' : `by ${key.join(', ')}`;
+  return `RateLimitPolicy ${policy}, limit ${limit}: ${algorithm}, ${requests} per ${per}${bucket}, ${by}${mode === 'Shadow' ? ', Shadow' : ''}`;
+}
+
+function renderBackend(backend: BackendReport): readonly string[] {
+  const share = backend.backup ? `backup, weight ${backend.weight}` : `weight ${backend.weight} of ${backend.totalWeight}`;
+  if (backend.upstream === undefined) {
+    const status = backend.unresolvedStatus === undefined ? '' : `: its share is answered with ${backend.unresolvedStatus}`;
+    return [`not resolved (${share})${status}`];
+  }
+  const shown = backend.endpoints.slice(0, MAX_ENDPOINTS);
+  const rest = backend.endpoints.length - shown.length;
+  return [
+    `${backend.upstream} (${share}${backend.loadBalancer === undefined ? '' : `, ${backend.loadBalancer}`})${backend.endpoints.length === 0 ? ': no endpoint' : ''}`,
+    ...backend.filters.map((filter) => `  ${filter}`),
+    ...shown.map(
+      ({ address, port, state, zone }) => `  ${address.includes(':') ? `[${address}]` : address}:${port} ${state}${zone === undefined ? '' : ` in ${zone}`}`,
+    ),
+    ...(rest > 0 ? [`  and ${rest} more`] : []),
+  ];
+}
+
+const INDENT = ' '.repeat(13);
+
+function section(lines: string[], title: string, content: readonly string[]): void {
+  for (const [index, line] of content.entries()) lines.push(`${index === 0 ? `${title}:`.padEnd(INDENT.length) : INDENT}${line}`);
+}
+
+/** As Gateway API writes durations. */
+function duration(milliseconds: number): string {
+  if (milliseconds === 0) return '0s';
+  if (milliseconds % 1000 !== 0) return `${milliseconds}ms`;
+  const seconds = milliseconds / 1000;
+  return seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
+}

@@ -1,0 +1,124 @@
+/** What `explain` tells, as plain data: the JSON of the command and of the admin port. */
+
+export interface ExplainReport {
+  readonly request: RequestReport;
+  /** The gateway's own answer, where the request ends without a backend. */
+  readonly answer?: AnswerReport;
+  /** Absent when no route takes the request. */
+  readonly route?: RouteReport;
+  /** In order of execution; each step on the answer runs in reverse. */
+  readonly filters: readonly FilterReport[];
+  /** Limits of the policies that are attached to the route or its rule. */
+  readonly rateLimits: readonly LimitReport[];
+  /** What goes to the backend; absent when the gateway answers by itself. */
+  readonly sent?: SentReport;
+  readonly backends: readonly BackendReport[];
+  /** Other routes that fit and rank lower, in the order in which they would take the request. */
+  readonly outranked: readonly OutrankedReport[];
+  /** The nearest of the routes that do not fit, nearest first. */
+  readonly nearMisses: readonly NearMissReport[];
+}
+
+export interface RequestReport {
+  readonly method: string;
+  readonly scheme: 'http' | 'https';
+  readonly authority: string;
+  /** What hosts are matched with. */
+  readonly host: string;
+  /** Normalised: what paths are matched with. */
+  readonly path: string;
+  readonly query: string;
+  readonly clientIp: string;
+  /** `namespace/name` of the Secrets that serve the handshake; empty: a self-signed one. Only for https. */
+  readonly certificates?: readonly string[];
+}
+
+export interface AnswerReport {
+  readonly status: number;
+  /** As in the access log. */
+  readonly reason: string;
+  /** Who answers: `gateway`, or the name of a filter. */
+  readonly by: string;
+  readonly detail?: string;
+  readonly location?: string;
+}
+
+export interface RouteReport {
+  /** `Kind/namespace/name/rule` */
+  readonly id: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly rule: string;
+  readonly isDefaultBackend: boolean;
+  /** The host pattern that fits. */
+  readonly host: string;
+  /** Index into the rule's matches. */
+  readonly match: number;
+  readonly matches: number;
+  /** All parts of the match that won, in words. */
+  readonly parts: readonly string[];
+  /** Milliseconds. */
+  readonly timeouts: { readonly request: number; readonly backendRequest: number; readonly idle: number };
+}
+
+export interface FilterReport {
+  readonly policy: string;
+  readonly does: string;
+  /** `passed`: its step on the request was run and let the request on. `not reached`: something before it answers. */
+  readonly outcome: 'passed' | 'answers' | 'not reached' | 'on the answer' | 'depends on earlier requests';
+}
+
+export interface LimitReport {
+  /** `namespace/name` of the RateLimitPolicy. */
+  readonly policy: string;
+  readonly limit: string;
+  readonly algorithm: string;
+  readonly requests: number;
+  /** Milliseconds, or the calendar's unit. */
+  readonly period: number | 'Day' | 'Month';
+  readonly burst: number;
+  /** In words, such as `Header x-user`; empty: one bucket for all. */
+  readonly key: readonly string[];
+  readonly mode: 'Enforce' | 'Shadow';
+}
+
+export interface SentReport {
+  readonly method: string;
+  readonly host: string;
+  /** Path and query. */
+  readonly target: string;
+  /** Header fields, those for the chosen backend alone not included. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+}
+
+export interface BackendReport {
+  /** `namespace/service/port`; absent when the reference can't be resolved. */
+  readonly upstream?: string;
+  /** Answered to its share when it can't be resolved. */
+  readonly unresolvedStatus?: number;
+  readonly weight: number;
+  /** Of all refs that are no backup. */
+  readonly totalWeight: number;
+  readonly backup: boolean;
+  readonly loadBalancer?: string;
+  /** Filters for this backend alone. */
+  readonly filters: readonly string[];
+  readonly endpoints: readonly { readonly address: string; readonly port: number; readonly state: string; readonly zone?: string }[];
+}
+
+export interface OutrankedReport {
+  readonly route: string;
+  readonly match: number;
+  /** What the winner won by. */
+  readonly decidedBy: string;
+}
+
+export interface NearMissReport {
+  readonly route: string;
+  readonly match: number;
+  /** The first part that fails. */
+  readonly part: string;
+  readonly expected: string;
+  readonly got: string;
+}
