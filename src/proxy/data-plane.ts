@@ -7,7 +7,7 @@ import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { Upstreams } from '../upstream/upstreams.ts';
-import type { Wire } from '../wire/wire.ts';
+import type { HandshakeOffer, Wire } from '../wire/wire.ts';
 import type { PublishedEndpoints, PublishedSnapshot, WorkerSettings } from '../workers/messages.ts';
 import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
@@ -113,7 +113,7 @@ export class DataPlane {
       throw new ListenError('http', error);
     });
     const tls = {
-      secureContext: (serverName: string) => this.#certificates.secureContext(serverName),
+      secureContext: (serverName: string, offer?: HandshakeOffer) => this.#certificates.secureContext(serverName, offer),
       ticketKeys: Buffer.from(ticketKeys),
       handshakeTimeout: HANDSHAKE_TIMEOUT,
       alpnProtocols: ['http/1.1'],
