@@ -51,6 +51,28 @@ describe('rendezvous hashing', () => {
     }
   });
 
+  it('is even and forgets what it remembered, whether it remembers owners or not', () => {
+    for (const count of [2, 7, 8, 9, 40, 300]) {
+      const all = states(count);
+      const rendezvous = new Rendezvous();
+      rendezvous.update(all);
+      const keys = Array.from({ length: 100 * count }, (_, number) => `k${number}`);
+      const counts = new Map<EndpointState | undefined, number>();
+      const before = keys.map((key) => rendezvous.pick(key, undefined));
+      for (const state of before) counts.set(state, (counts.get(state) ?? 0) + 1);
+      for (const state of all) assert.ok(Math.abs((counts.get(state) ?? 0) - 100) < 65, `${state.name} of ${count}: ${counts.get(state)}`);
+      assert.deepEqual(
+        keys.map((key) => rendezvous.pick(key, undefined)?.name),
+        before.map((state) => state?.name),
+      );
+      rendezvous.update(all.slice(1));
+      keys.forEach((key, number) => {
+        const after = rendezvous.pick(key, undefined);
+        assert.ok(before[number] === all[0] ? after !== all[0] : after === before[number]);
+      });
+    }
+  });
+
   it('depends on the set of endpoints, not on their order, slots or state objects', () => {
     const one = endpointStates([1, 2, 3, 4, 5].map((index) => endpoint(index)));
     const other = endpointStates([4, 2, 5, 1, 3].map((index) => endpoint(index, { slot: 100 - index })));
@@ -67,8 +89,13 @@ describe('rendezvous hashing', () => {
 
   it('gives these owners in every version, or a rolling update of the gateway would move every key', () => {
     const rendezvous = new Rendezvous();
-    rendezvous.update(states(5));
-    const picks = ['', 'a', 'user-1', '203.0.113.7', '/v1/orders', 'naïve ☃'].map((key) => rendezvous.pick(key, undefined)?.address);
-    assert.deepEqual(picks, ['10.0.0.2', '10.0.0.4', '10.0.0.4', '10.0.0.2', '10.0.0.2', '10.0.0.2']);
+    const picks = [5, 30].map((count) => {
+      rendezvous.update(states(count));
+      return ['', 'a', 'user-1', '203.0.113.7', '/v1/orders', 'naïve ☃'].map((key) => Number(rendezvous.pick(key, undefined)?.address.split('.').at(-1)));
+    });
+    assert.deepEqual(picks, [
+      [2, 1, 1, 0, 2, 4],
+      [5, 7, 23, 0, 16, 5],
+    ]);
   });
 });
