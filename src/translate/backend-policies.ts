@@ -47,7 +47,7 @@ export class BackendPolicies {
       return targetNotFound(
         `${field}.sectionName`,
         `Service ${key} has no port named ${JSON.stringify(sectionName)}`,
-        `name one of its ports: ${ports}`,
+        `name one of its ports, or leave sectionName out; ${ports}`,
         'error',
       );
     }

@@ -25,15 +25,15 @@ export class Certificates {
   }
 
   /**
-   * Serves the hosts with a Secret's certificate. Of several Secrets with keys of the same type for one host, one whose
-   * certificate names the host comes first, then the one that was claimed first: call in order of age.
+   * Serves the hosts with a Secret's certificate. Of several Secrets with keys of the same type for one host, the one that
+   * was claimed first serves: call in order of age.
    *
    * @param owner whose reference it is; it is told of what is wrong
    * @param field path of the reference
    */
   claim(owner: Entry<unknown>, field: string, secretName: string, hosts: readonly HostPattern[]): void {
     const id = `${owner.namespace}/${secretName}`;
-    const pair = this.#use(owner, field, id);
+    const pair = this.#use(owner, field, id, 'the default certificate');
     if (pair === undefined) return;
     const uncovered: HostPattern[] = [];
     for (const host of hosts) {
@@ -50,31 +50,29 @@ export class Certificates {
   /** The certificate for names that nobody claimed. @param id of the Secret; it need not exist */
   claimDefault(id: string): void {
     const entry = this.#secrets.get(id) ?? absentSecret(id);
-    if (this.#use(entry, '', id) !== undefined) this.#default = id;
+    if (this.#use(entry, '', id, 'a self-signed certificate') !== undefined) this.#default = id;
   }
 
   build(): Pick<Snapshot, 'certificates' | 'serverNames' | 'defaultCertificate'> {
     const serverNames = [...this.#names.values()]
       .sort((one, other) => compareText(hostKey(one.host), hostKey(other.host)))
       .map(({ host, claims }): ServerName => ({ host, certificates: preferred(claims) }));
-    return { certificates: sortedMap(this.#used), serverNames, ...(this.#default === undefined ? {} : { defaultCertificate: this.#default }) };
+    const served = new Set([...serverNames.flatMap(({ certificates }) => certificates), this.#default]);
+    const certificates = sortedMap(new Map([...this.#used].filter(([id]) => served.has(id))));
+    return { certificates, serverNames, ...(this.#default === undefined ? {} : { defaultCertificate: this.#default }) };
   }
 
-  #use(owner: Entry<unknown>, field: string, id: string): TlsPair | undefined {
+  /** @param substitute what serves where there is no pair */
+  #use(owner: Entry<unknown>, field: string, id: string, substitute: string): TlsPair | undefined {
     const entry = this.#secrets.get(id);
     const object = entry?.object;
     const pair = object?.tls;
     const add = (severity: Problem['severity'], message: string, hint: string, consequence: Consequence = 'ResolvedRefs'): void =>
       this.#issues.add(owner, consequence, { severity, reason: 'InvalidCertificateRef', field, message, hint });
-    if (entry === undefined)
-      add('warning', `Secret ${id} does not exist, so the default certificate serves`, 'create a Secret of type kubernetes.io/tls by this name');
-    else if (object === undefined) add('warning', `Secret ${id} is not valid, so the default certificate serves: ${firstError(entry)}`, 'mend the Secret');
+    if (entry === undefined) add('warning', `Secret ${id} does not exist, so ${substitute} serves`, 'create a Secret of type kubernetes.io/tls by this name');
+    else if (object === undefined) add('warning', `Secret ${id} is not valid, so ${substitute} serves: ${firstError(entry)}`, 'mend the Secret');
     else if (pair === undefined) {
-      add(
-        'error',
-        `Secret ${id} is of type ${object.type}, so the default certificate serves`,
-        'use a Secret of type kubernetes.io/tls, with tls.crt and tls.key',
-      );
+      add('error', `Secret ${id} is of type ${object.type}, so ${substitute} serves`, 'use a Secret of type kubernetes.io/tls, with tls.crt and tls.key');
     } else {
       const error = firstError(entry);
       if (error !== undefined) add('warning', `the newest version of Secret ${id} is not valid, so its last good one serves: ${error}`, 'mend the Secret');
@@ -84,12 +82,15 @@ export class Certificates {
   }
 }
 
-/** One certificate for each type of key: a client takes one or the other, and can't tell two of the same type apart. */
+/**
+ * One certificate for each type of key: a client takes one or the other, and can't tell two of the same type apart.
+ * Those that do not cover the name serve only where none does.
+ */
 function preferred(claims: readonly Claim[]): string[] {
   const types = new Set<string>();
   const ids: string[] = [];
-  // Sorting is stable, so age decides among equals.
-  for (const { id, keyType } of claims.toSorted((one, other) => Number(other.covers) - Number(one.covers))) {
+  const covering = claims.filter(({ covers }) => covers);
+  for (const { id, keyType } of covering.length > 0 ? covering : claims) {
     if (types.has(keyType)) continue;
     types.add(keyType);
     ids.push(id);
@@ -122,7 +123,7 @@ function absentSecret(id: string): Entry<Secret> {
     name: id.slice(slash + 1),
     generation: 0,
     age: Number.MAX_SAFE_INTEGER,
-    origin: { file: '--default-certificate', line: 0 },
+    origin: { file: '--default-certificate', line: 0, lineOf: () => 0 },
     problems: [],
   };
 }

@@ -105,10 +105,10 @@ export class Upstreams {
     const asked = typeof port === 'number' ? `port ${port}` : `port named ${JSON.stringify(port)}`;
     const other = candidates[0];
     if (other !== undefined) {
-      const message = `the ${asked} of ${what} is for ${other.protocol}`;
-      return { unresolved: { severity: 'error', reason: 'UnsupportedValue', part: 'port', message, hint: `use a TCP port: ${describePorts(service)}` } };
+      const message = `${asked} of ${what} is for ${other.protocol}`;
+      return { unresolved: { severity: 'error', reason: 'UnsupportedValue', part: 'port', message, hint: `use a TCP port; ${describePorts(service)}` } };
     }
-    return notFound('port', 'error', `${what} has no ${asked}`, `its ports are ${describePorts(service)}`);
+    return notFound('port', 'error', `${what} has no ${asked}`, describePorts(service));
   }
 
   #use(namespace: string, service: string, port: number, portName: string): Resolution {
@@ -142,9 +142,10 @@ export function externalNameRefusal(service: Service, options: ServiceOptions): 
   return undefined;
 }
 
+/** As a sentence for hints. */
 export function describePorts(service: Service): string {
   const ports = service.spec.ports.map(({ name, port, protocol }) => `${port}${name === '' ? '' : ` (${name})`}${protocol === 'TCP' ? '' : `/${protocol}`}`);
-  return ports.length === 0 ? 'none' : ports.join(', ');
+  return ports.length === 0 ? 'it has no ports of its own, so only a number will do' : `its ports are ${ports.join(', ')}`;
 }
 
 function notFound(part: keyof ReferenceFields, severity: Problem['severity'], message: string, hint: string): Resolution {

@@ -20,7 +20,7 @@ export function routeStatus(entry: Entry<unknown>, issues: readonly Issue[], ser
     const unresolved = problemsWith(issues, 'ResolvedRefs');
     conditions.push(unresolved.length === 0 ? holds(entry, 'ResolvedRefs', 'every reference leads somewhere') : failed(entry, 'ResolvedRefs', unresolved));
   }
-  conditions.push(programmed(entry, invalid, serves || refused.length === 0 ? [] : refused));
+  conditions.push(programmed(entry, invalid, refused, serves));
   return { kind: entry.kind, namespace: entry.namespace, name: entry.name, conditions };
 }
 
@@ -37,7 +37,7 @@ export function policyStatus(entry: Entry<unknown>, attachments: readonly Attach
     refused.length === 0
       ? accepted(entry, `the policy applies to ${attachments.length - unattached.length} of ${attachments.length} targets`)
       : failed(entry, 'Accepted', refused),
-    programmed(entry, invalid, applies ? [] : refused),
+    programmed(entry, invalid, refused, applies),
   ];
   const ancestors = attachments.map(({ ancestorRef, problem }) => {
     const flaws = invalid.length > 0 ? invalid : problem === undefined ? [] : [problem];
@@ -62,12 +62,24 @@ function accepted(entry: Entry<unknown>, message: string): Condition {
   return holds(entry, 'Accepted', message);
 }
 
-/** @param invalid errors of the newest version; @param blocking why nothing of the object is in force */
-function programmed(entry: Entry<unknown>, invalid: readonly Problem[], blocking: readonly Problem[]): Condition {
-  if (entry.object === undefined) return failed(entry, 'Programmed', invalid, 'nothing of the object is in force: ');
+/**
+ * @param invalid errors of the newest version
+ * @param refused why the newest version is not accepted, or not as a whole
+ * @param serves whether something of the object is in force
+ */
+function programmed(entry: Entry<unknown>, invalid: readonly Problem[], refused: readonly Problem[], serves: boolean): Condition {
+  if (entry.object === undefined || (refused.length > 0 && !serves)) {
+    const reason = refused[0]?.reason ?? 'Invalid';
+    return {
+      type: 'Programmed',
+      status: 'False',
+      reason,
+      message: 'nothing of the object is in force, for what Accepted says',
+      observedGeneration: entry.generation,
+    };
+  }
   if (invalid.length > 0) return holds(entry, 'Programmed', 'the last good version is in force');
-  if (blocking.length > 0) return failed(entry, 'Programmed', blocking, 'nothing of the object is in force: ');
-  return holds(entry, 'Programmed', 'the object is in force');
+  return holds(entry, 'Programmed', refused.length === 0 ? 'the object is in force' : 'all of the object but what Accepted names is in force');
 }
 
 function holds(entry: Entry<unknown>, type: Condition['type'], message: string): Condition {
@@ -75,11 +87,11 @@ function holds(entry: Entry<unknown>, type: Condition['type'], message: string):
 }
 
 /** The first problem gives the reason. */
-function failed(entry: Entry<unknown>, type: Condition['type'], problems: readonly Problem[], prefix = ''): Condition {
+function failed(entry: Entry<unknown>, type: Condition['type'], problems: readonly Problem[]): Condition {
   const told = problems.slice(0, MOST_TOLD).map(describeProblem);
   if (problems.length > MOST_TOLD) told.push(`and ${problems.length - MOST_TOLD} more`);
   const reason = problems[0]?.reason ?? 'Invalid';
-  return { type, status: 'False', reason, message: prefix + told.join(' | '), observedGeneration: entry.generation };
+  return { type, status: 'False', reason, message: told.join(' | '), observedGeneration: entry.generation };
 }
 
 /** On one line: field, what is wrong, what would be right. */
