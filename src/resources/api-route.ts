@@ -25,6 +25,9 @@ const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };
 const BY_NAME = { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] };
 export const MAX_RULES = 10_000;
 
+/** In a cluster fewer, since the API server bounds what CEL may cost in the worst case; 1.5 MiB hold not many more. */
+const MAX_RULES_IN_CLUSTER = 1000;
+
 const pathMatch = strictObject({
   type: oneOf(['Exact', 'PathPrefix', 'RegularExpression'])
     .default('PathPrefix')
@@ -104,15 +107,15 @@ export const ROOT_PREFIX = { type: 'PathPrefix' as const, value: '/' };
 const match = strictObject({
   path: pathMatch.default(ROOT_PREFIX).describe('Absent: every path.'),
   methods: z.array(method).max(32).default([]).describe('Any of these methods; absent: every method.').meta(ATOMIC),
-  headers: z.array(fieldMatch(headerName)).max(32).superRefine(unique('header')).default([]).describe('All of these headers.').meta(BY_NAME),
+  headers: z.array(fieldMatch(headerName)).max(16).superRefine(unique('header')).default([]).describe('All of these headers.').meta(BY_NAME),
   queryParams: z
     .array(fieldMatch(queryParamName))
-    .max(32)
+    .max(16)
     .superRefine(unique('query parameter'))
     .default([])
     .describe('All of these query parameters.')
     .meta(BY_NAME),
-  cookies: z.array(fieldMatch(cookieName)).max(32).superRefine(unique('cookie')).default([]).describe('All of these cookies.').meta(BY_NAME),
+  cookies: z.array(fieldMatch(cookieName)).max(16).superRefine(unique('cookie')).default([]).describe('All of these cookies.').meta(BY_NAME),
   clientCIDRs: z.array(cidr).max(1024).default([]).describe("The client's address is in one of these; absent: every address.").meta(ATOMIC),
   scheme: oneOf(['http', 'https']).exactOptional().describe('Absent: both.'),
 });
@@ -195,7 +198,12 @@ const spec = strictObject(
     )
       .exactOptional()
       .describe('TLS for the hostnames.'),
-    rules: z.array(rule).min(1).max(MAX_RULES).describe('The first by precedence that matches a request serves it.').meta(ATOMIC),
+    rules: z
+      .array(rule)
+      .min(1)
+      .max(MAX_RULES)
+      .describe('The first by precedence that matches a request serves it.')
+      .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
   },
   { later: ['priority'] },
 ).superRefine(
