@@ -1,0 +1,35 @@
+/**
+ * The registry of policies. Its order is the order of execution on requests, and backwards on answers:
+ *
+ * 1. `ipAccess`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
+ *    Envoy's RBAC before its rate limits. (nginx counts first and looks at allow and deny after; there a client that is
+ *    shut out eats into the limits of others.)
+ * 2. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
+ *    there whatever a header modifier or a backend says.
+ * 3. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
+ * 4. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
+ *    what they wrote.
+ * 5. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
+ *    gateway's own answers get it too.
+ */
+import type { RouteFilters } from '../snapshot/snapshot.ts';
+import { directResponse } from './direct-response.ts';
+import { ipAccess } from './ip-access.ts';
+import { limits } from './limits.ts';
+import type { Policy } from './policy.ts';
+import { rateLimit } from './rate-limit/rate-limit.ts';
+import { requestHeaderModifier } from './request-header-modifier.ts';
+import { requestRedirect } from './request-redirect.ts';
+import { responseHeaderModifier } from './response-header-modifier.ts';
+import { urlRewrite } from './url-rewrite.ts';
+
+export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }[keyof RouteFilters][] = [
+  ipAccess,
+  limits,
+  rateLimit,
+  requestRedirect,
+  directResponse,
+  requestHeaderModifier,
+  urlRewrite,
+  responseHeaderModifier,
+];

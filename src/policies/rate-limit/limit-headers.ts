@@ -1,0 +1,104 @@
+import { FieldKind, maskOf } from '../../exchange/field-names.ts';
+import type { Fields } from '../../exchange/fields.ts';
+import { FixedWindow } from './fixed-window.ts';
+import type { LimitSet } from './limiter.ts';
+import type { Meter } from './meter.ts';
+
+/** What an answer says about its limits; a backend's own word on the same is replaced. */
+const NAMES = ['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'ratelimit-policy', 'ratelimit'];
+const MASK = maskOf(FieldKind.Other);
+
+/**
+ * The fields that tell clients of the limits of a route: `X-RateLimit-*` for the tightest limit, and for all of them
+ * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers; structured fields, RFC 9651). Limits in mode
+ * Shadow are not in them.
+ *
+ * The tightest limit of a refused request is, of those that refuse it, the one that does so longest; of any other request
+ * the one with the fewest requests left, and of several such the one that takes longest to reset.
+ */
+export class LimitHeaders {
+  readonly #meters: readonly Meter[];
+  /** What of the text never changes, for each meter: up to Remaining, of its item in RateLimit-Policy, of that in RateLimit. */
+  readonly #heads: readonly string[];
+  readonly #policies: readonly string[];
+  readonly #items: readonly string[];
+  /** What stands between Reset and the first item of RateLimit, where it never changes. */
+  readonly #middle: string | undefined;
+
+  constructor(set: LimitSet) {
+    this.#meters = set.meters.filter((meter) => meter.isEnforced);
+    this.#heads = this.#meters.map((meter) => `X-RateLimit-Limit: ${meter.capacity}\r\nX-RateLimit-Remaining: `);
+    this.#policies = this.#meters.map(({ limit }) => `${quoted(limit.name)};q=${limit.requests};w=`);
+    this.#items = this.#meters.map(({ limit }) => `${quoted(limit.name)};r=`);
+    this.#middle = this.#meters.some(({ limit }) => limit.calendar === 'Month') ? undefined : this.#renderMiddle(0);
+  }
+
+  /** Whether there is anything to show. */
+  get isEmpty(): boolean {
+    return this.#meters.length === 0;
+  }
+
+  /** The limit that decides what the answer shows, after a decision; not to be called when empty. */
+  tightest(): Meter {
+    return this.#meters[this.#tightestIndex()] as Meter;
+  }
+
+  #tightestIndex(): number {
+    let tightest = 0;
+    for (let index = 1; index < this.#meters.length; index++) {
+      if (isTighter(this.#meters[index] as Meter, this.#meters[tightest] as Meter)) tightest = index;
+    }
+    return tightest;
+  }
+
+  /** The field lines after a decision of the limiter; not to be called when empty. @param now on the limiter's clock */
+  render(now: number): string {
+    const meters = this.#meters;
+    const tightest = this.#tightestIndex();
+    let remaining = '';
+    let reset = '';
+    let items = '';
+    for (let at = meters.length - 1; at >= 0; at--) {
+      const meter = meters[at] as Meter;
+      const left = String(meter.remaining);
+      const seconds = String(wholeSeconds(meter.resetsIn));
+      items = `${this.#items[at]}${left};t=${seconds}${items === '' ? '\r\n' : ', '}${items}`;
+      if (at === tightest) {
+        remaining = left;
+        reset = seconds;
+      }
+    }
+    return `${this.#heads[tightest]}${remaining}\r\nX-RateLimit-Reset: ${reset}${this.#middle ?? this.#renderMiddle(now)}${items}`;
+  }
+
+  #renderMiddle(now: number): string {
+    const policies = this.#meters.map((meter, index) => {
+      const length = meter instanceof FixedWindow ? meter.length(now) : meter.limit.period;
+      return `${this.#policies[index]}${wholeSeconds(length)}`;
+    });
+    return `\r\nRateLimit-Policy: ${policies.join(', ')}\r\nRateLimit: `;
+  }
+
+  /** @param lines made by `render` */
+  static write(fields: Fields, lines: string): void {
+    fields.removeOthers(NAMES);
+    fields.appendLines(lines, MASK);
+  }
+}
+
+function isTighter(meter: Meter, other: Meter): boolean {
+  if (meter.isAllowed !== other.isAllowed) return other.isAllowed;
+  if (!meter.isAllowed) return meter.retryIn > other.retryIn;
+  if (meter.remaining !== other.remaining) return meter.remaining < other.remaining;
+  return meter.resetsIn > other.resetsIn;
+}
+
+/** Whole seconds, rounded up. A millionth is rounding: a minute that is left is 60 seconds, not 61. */
+export function wholeSeconds(milliseconds: number): number {
+  return Math.max(0, Math.ceil(milliseconds / 1000 - 1e-6));
+}
+
+/** RFC 9651 section 4.1.6; names of limits are ASCII. */
+function quoted(name: string): string {
+  return `"${name.replace(/[\\"]/g, '\\$&')}"`;
+}

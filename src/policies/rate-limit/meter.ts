@@ -1,0 +1,54 @@
+import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Place } from './slot-table.ts';
+
+/**
+ * One limit of one route as a worker runs it: the algorithm, and what the last request came to. It is used for one request
+ * at a time, from `look` to the end of the limiter's work, so what it says is to be read before the next request.
+ *
+ * State is kept as what was used, so that a limit with other `requests` or another `burst` goes on with it.
+ */
+export abstract class Meter {
+  readonly limit: Limit;
+  readonly place: Place;
+  readonly isEnforced: boolean;
+  /** What X-RateLimit-Limit shows: the most that can pass at once. */
+  readonly capacity: number;
+
+  /** Whether the limit lets the request pass. */
+  isAllowed = false;
+  /** Whether the request used up something. */
+  isTaken = false;
+  /** How many more requests would pass now. */
+  remaining = 0;
+  /** Milliseconds until everything is there again, or the window ends. */
+  resetsIn = 0;
+  /** When not allowed: milliseconds until the next request passes. */
+  retryIn = 0;
+  /** When allowed: milliseconds that the request has to wait for its turn. */
+  waits = 0;
+
+  constructor(limit: Limit, place: Place, capacity: number) {
+    this.limit = limit;
+    this.place = place;
+    this.isEnforced = limit.mode === 'Enforce';
+    this.capacity = capacity;
+  }
+
+  /** Judges one more request by the state at `place.readAt` and sets every field but `isTaken`; changes no state. */
+  abstract look(now: number): void;
+
+  /**
+   * After a `look` that allowed it: counts the request into the state at `place.writeAt`.
+   * @returns when the state will be that of a key never seen before
+   */
+  abstract take(now: number): number;
+
+  /** For a request that finds no slot at all: refused until one comes free. */
+  refuse(retryIn: number): void {
+    this.isAllowed = false;
+    this.remaining = 0;
+    this.resetsIn = retryIn;
+    this.retryIn = retryIn;
+    this.waits = 0;
+  }
+}

@@ -1,0 +1,34 @@
+import type { Exchange } from '../exchange/exchange.ts';
+import { requestHeaderModifierSchema } from '../resources/api-route-filters.ts';
+import type { HeaderModifier } from '../snapshot/snapshot.ts';
+import { HeaderEdits } from './header-edits.ts';
+import { type Filter, type Policy, Verdict } from './policy.ts';
+
+/**
+ * Changes the request's headers before it goes to the backend; also on a single backendRef. Host is not among them: the
+ * schema refuses it and points to urlRewrite.hostname, which is how Gateway API changes it, so that there is one place
+ * where the upstream's Host comes from. What limits and matches look at was read before.
+ */
+export const requestHeaderModifier: Policy<'requestHeaderModifier'> = {
+  name: 'requestHeaderModifier',
+  schema: requestHeaderModifierSchema,
+  compile: (modifier) => new RequestHeaderFilter(modifier),
+};
+
+class RequestHeaderFilter implements Filter {
+  readonly policy = 'requestHeaderModifier';
+  readonly #edits: HeaderEdits;
+
+  constructor(modifier: HeaderModifier) {
+    this.#edits = new HeaderEdits(modifier);
+  }
+
+  describe(): string {
+    return `request headers: ${this.#edits.describe()}`;
+  }
+
+  onRequest(exchange: Exchange): Verdict {
+    this.#edits.apply(exchange.requestFields);
+    return Verdict.Continue;
+  }
+}
