@@ -19,6 +19,13 @@ const exact = (value: string): HostPattern => ({ type: 'Exact', value });
 const suffix = (value: string): HostPattern => ({ type: 'Suffix', value });
 const oneLabel = (value: string): HostPattern => ({ type: 'OneLabel', value });
 
+/** Those that this Node offers; whether it should is for the wire's own tests. */
+const wires: ('stream' | 'handle')[] = ['stream'];
+await createWire('handle').then(
+  () => wires.push('handle'),
+  () => {},
+);
+
 const selfSigned = makeSelfSigned();
 const a = pair('a');
 const b = pair('b');
@@ -41,8 +48,8 @@ function make() {
 }
 
 /** A listener that serves a store's contexts; what it answers is one byte. */
-async function serve(store: CertificateStore, ticketKeys: Buffer): Promise<WireListener> {
-  const wire = await createWire('stream');
+async function serve(mode: 'stream' | 'handle', store: CertificateStore, ticketKeys: Buffer): Promise<WireListener> {
+  const wire = await createWire(mode);
   return wire.listen(
     {
       host: '127.0.0.1',
@@ -257,96 +264,96 @@ describe('certificate store', () => {
     assert.throws(() => new CertificateStore({ id: 'x', chain: a.chain, key: b.key }, () => {}), /key values mismatch/);
   });
 
-  describe('on a listener', () => {
-    const ticketKeys = randomBytes(48);
-    const { store, apply } = make();
-    const other = make();
-    let listener: WireListener;
-    let otherListener: WireListener;
-    before(async () => {
-      const names = [
-        [exact('a.test'), 'a'],
-        [exact('both.test'), 'rsa', 'b'],
-        [suffix('rsa.test'), 'rsa'],
-      ] as const;
-      apply([a, b, rsa], names);
-      other.apply([a, b, rsa], names);
-      listener = await serve(store, ticketKeys);
-      otherListener = await serve(other.store, ticketKeys);
-    });
-    after(async () => {
-      await listener.close();
-      await otherListener.close();
-    });
-
-    it('serves by server name', async () => {
-      assert.equal((await meet(listener.port, 'a.test')).id, 'a');
-      assert.equal((await meet(listener.port, 'x.y.rsa.test')).id, 'rsa');
-      assert.equal((await meet(listener.port, 'unknown.test')).id, 'tidegate.invalid');
-      assert.equal((await meet(listener.port, '')).id, 'tidegate.invalid');
-    });
-
-    it('serves ECDSA to who takes nothing else and RSA to who takes nothing else, by one name', async () => {
-      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-        assert.equal((await meet(listener.port, 'both.test', { maxVersion, sigalgs: 'ecdsa_secp256r1_sha256' })).id, 'b');
-        assert.equal((await meet(listener.port, 'both.test', { maxVersion, sigalgs: 'rsa_pss_rsae_sha256' })).id, 'rsa');
-      }
-    });
-
-    it('prefers ECDSA with TLS 1.3, and RSA with TLS 1.2, whose suites could rule ECDSA out', async () => {
-      assert.equal((await meet(listener.port, 'both.test')).id, 'b');
-      assert.equal((await meet(listener.port, 'both.test', { sigalgs: 'rsa_pss_rsae_sha256:ecdsa_secp256r1_sha256' })).id, 'b');
-      assert.equal((await meet(listener.port, 'both.test', { maxVersion: 'TLSv1.2' })).id, 'rsa');
-      assert.equal((await meet(listener.port, 'both.test', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES256-GCM-SHA384' })).id, 'rsa');
-    });
-
-    it('leaves the choice to OpenSSL where the client sends no name', async () => {
-      const dual = make();
-      dual.apply([rsa, b], [[{ type: 'Any' }, 'rsa', 'b']]);
-      const nameless = await serve(dual.store, ticketKeys);
-      assert.equal((await meet(nameless.port, '')).id, 'b');
-      assert.equal((await meet(nameless.port, '', { maxVersion: 'TLSv1.2' })).id, 'b');
-      assert.equal((await meet(nameless.port, '', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES256-GCM-SHA384' })).id, 'rsa');
-      assert.equal((await meet(nameless.port, '', { sigalgs: 'rsa_pss_rsae_sha256' })).id, 'rsa');
-      await nameless.close();
-    });
-
-    it('takes TLS 1.2 with ECDHE and AEAD, and TLS 1.3, nothing else', async () => {
-      const old = await meet(listener.port, 'a.test', { maxVersion: 'TLSv1.2' });
-      assert.deepEqual([old.protocol, old.cipher], ['TLSv1.2', 'ECDHE-ECDSA-AES128-GCM-SHA256']);
-      assert.equal((await meet(listener.port, 'a.test')).protocol, 'TLSv1.3');
-      for (const options of [
-        { maxVersion: 'TLSv1.2', ciphers: 'AES128-GCM-SHA256' },
-        { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256' },
-        { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
-      ] as const) {
-        await assert.rejects(meet(listener.port, 'both.test', options), /alert|EPROTO|reset/i);
-      }
-    });
-
-    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-      it(`resumes a ${maxVersion} session in another worker, also after a reload that made all contexts new`, async () => {
-        const first = await meet(listener.port, 'a.test', { maxVersion });
-        assert.deepEqual([first.id, first.reused], ['a', false]);
-        const session = first.session as Buffer;
-        const second = await meet(otherListener.port, 'a.test', { maxVersion, session });
-        assert.equal(second.reused, true);
-        other.apply([{ ...pair('renewed'), id: 'a' }, b, rsa], [[exact('a.test'), 'a']]);
-        const third = await meet(otherListener.port, 'a.test', { maxVersion, session: second.session ?? session });
-        assert.equal(third.reused, true);
-        assert.equal((await meet(otherListener.port, 'a.test', { maxVersion })).id, 'renewed');
+  for (const mode of wires)
+    describe(`on a listener of the ${mode} wire`, () => {
+      const ticketKeys = randomBytes(48);
+      const { store, apply } = make();
+      const other = make();
+      let listener: WireListener;
+      let otherListener: WireListener;
+      before(async () => {
+        const names = [
+          [exact('a.test'), 'a'],
+          [exact('both.test'), 'rsa', 'b'],
+          [suffix('rsa.test'), 'rsa'],
+        ] as const;
+        apply([a, b, rsa], names);
+        other.apply([a, b, rsa], names);
+        listener = await serve(mode, store, ticketKeys);
+        otherListener = await serve(mode, other.store, ticketKeys);
       });
-    }
+      after(async () => {
+        await listener.close();
+        await otherListener.close();
+      });
 
-    it('keeps open connections through a rotation, and serves the new certificate from then on', async () => {
-      const socket = tls.connect({ host: '127.0.0.1', port: listener.port, servername: 'a.test', rejectUnauthorized: false });
-      await once(socket, 'secureConnect');
-      apply([{ ...pair('rotated'), id: 'a' }, b, rsa], [[exact('a.test'), 'a']]);
-      assert.equal((await meet(listener.port, 'a.test')).id, 'rotated');
-      socket.write('?');
-      assert.equal(String((await once(socket, 'data'))[0]), '!');
-      socket.destroy();
-      await once(socket, 'close');
+      it('serves by server name', async () => {
+        assert.equal((await meet(listener.port, 'a.test')).id, 'a');
+        assert.equal((await meet(listener.port, 'x.y.rsa.test')).id, 'rsa');
+        assert.equal((await meet(listener.port, 'unknown.test')).id, 'tidegate.invalid');
+        assert.equal((await meet(listener.port, '')).id, 'tidegate.invalid');
+      });
+
+      it('serves ECDSA to who takes nothing else and RSA to who takes nothing else, by one name', async () => {
+        for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+          assert.equal((await meet(listener.port, 'both.test', { maxVersion, sigalgs: 'ecdsa_secp256r1_sha256' })).id, 'b');
+          assert.equal((await meet(listener.port, 'both.test', { maxVersion, sigalgs: 'rsa_pss_rsae_sha256' })).id, 'rsa');
+        }
+      });
+
+      it('prefers ECDSA with TLS 1.3, and RSA with TLS 1.2, whose suites could rule ECDSA out', async () => {
+        assert.equal((await meet(listener.port, 'both.test')).id, 'b');
+        assert.equal((await meet(listener.port, 'both.test', { sigalgs: 'rsa_pss_rsae_sha256:ecdsa_secp256r1_sha256' })).id, 'b');
+        assert.equal((await meet(listener.port, 'both.test', { maxVersion: 'TLSv1.2' })).id, 'rsa');
+        assert.equal((await meet(listener.port, 'both.test', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES256-GCM-SHA384' })).id, 'rsa');
+      });
+
+      it('has the certificate for a client that sends no name, too', async () => {
+        const dual = make();
+        dual.apply([rsa, b], [[{ type: 'Any' }, 'rsa', 'b']]);
+        const nameless = await serve(mode, dual.store, ticketKeys);
+        assert.equal((await meet(nameless.port, '')).id, 'b');
+        assert.equal((await meet(nameless.port, '', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES256-GCM-SHA384' })).id, 'rsa');
+        assert.equal((await meet(nameless.port, '', { sigalgs: 'rsa_pss_rsae_sha256' })).id, 'rsa');
+        await nameless.close();
+      });
+
+      it('takes TLS 1.2 with ECDHE and AEAD, and TLS 1.3, nothing else', async () => {
+        const old = await meet(listener.port, 'a.test', { maxVersion: 'TLSv1.2' });
+        assert.deepEqual([old.protocol, old.cipher], ['TLSv1.2', 'ECDHE-ECDSA-AES128-GCM-SHA256']);
+        assert.equal((await meet(listener.port, 'a.test')).protocol, 'TLSv1.3');
+        for (const options of [
+          { maxVersion: 'TLSv1.2', ciphers: 'AES128-GCM-SHA256' },
+          { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256' },
+          { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
+        ] as const) {
+          await assert.rejects(meet(listener.port, 'both.test', options), /alert|EPROTO|reset/i);
+        }
+      });
+
+      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+        it(`resumes a ${maxVersion} session in another worker, also after a reload that made all contexts new`, async () => {
+          const first = await meet(listener.port, 'a.test', { maxVersion });
+          assert.deepEqual([first.id, first.reused], ['a', false]);
+          const session = first.session as Buffer;
+          const second = await meet(otherListener.port, 'a.test', { maxVersion, session });
+          assert.equal(second.reused, true);
+          other.apply([{ ...pair('renewed'), id: 'a' }, b, rsa], [[exact('a.test'), 'a']]);
+          const third = await meet(otherListener.port, 'a.test', { maxVersion, session: second.session ?? session });
+          assert.equal(third.reused, true);
+          assert.equal((await meet(otherListener.port, 'a.test', { maxVersion })).id, 'renewed');
+        });
+      }
+
+      it('keeps open connections through a rotation, and serves the new certificate from then on', async () => {
+        const socket = tls.connect({ host: '127.0.0.1', port: listener.port, servername: 'a.test', rejectUnauthorized: false });
+        await once(socket, 'secureConnect');
+        apply([{ ...pair('rotated'), id: 'a' }, b, rsa], [[exact('a.test'), 'a']]);
+        assert.equal((await meet(listener.port, 'a.test')).id, 'rotated');
+        socket.write('?');
+        assert.equal(String((await once(socket, 'data'))[0]), '!');
+        socket.destroy();
+        await once(socket, 'close');
+      });
     });
-  });
 });
