@@ -46,7 +46,10 @@ async function run(method: string, url: string, flags: ExplainFlags, command: Co
     return;
   }
   const bad = countBad(set);
-  if (bad > 0) process.stderr.write(`tidegate: ${bad} bad objects or files are left out; "tidegate validate ${flags.manifests}" tells what is wrong\n`);
+  if (bad > 0)
+    process.stderr.write(
+      `tidegate: ${bad} bad ${bad === 1 ? 'object or file is' : 'objects or files are'} left out; "tidegate validate ${flags.manifests}" tells what is wrong\n`,
+    );
   const { ingressClass, defaultCertificate, allowExternalName } = flags;
   const { snapshot } = translate(set, { ingressClass, ...(defaultCertificate && { defaultCertificate }), allowExternalName, allowLoopbackEndpoints: true });
   try {
