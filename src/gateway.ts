@@ -95,7 +95,7 @@ export class Gateway {
     const options = this.#options;
     const log = this.#write;
     const source = new FileSource({ folder: options.folder, log });
-    const controller = new Controller(source, options, pool, log);
+    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: true }, pool, log);
     const metrics = new Metrics(
       pool,
       () => configState(controller),

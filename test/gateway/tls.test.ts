@@ -160,7 +160,7 @@ test('a new certificate is used within two seconds, no connection is dropped, a 
   assert.equal((await httpsGet('a.test', agent)).status, 200);
   agent.destroy();
   await gateway.write('a-secret.yaml', secret('a', { cert: makeCertificate('a.test').cert, key: makeCertificate('a.test').key }));
-  await gateway.untilLogged('object is invalid', (line) => JSON.stringify(line).includes('Secret'));
+  await gateway.untilLogged('object has a problem', (line) => line['object'] === 'Secret/default/a');
   assert.equal((await certificateOf('a.test')).fingerprint256, after);
 });
 
