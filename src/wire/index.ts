@@ -1,3 +1,4 @@
+import { HandleWire } from './handle/handle-wire.ts';
 import { StreamWire } from './stream/stream-wire.ts';
 import type { Wire } from './wire.ts';
 
@@ -11,7 +12,7 @@ export type WireMode = 'auto' | 'stream' | 'handle';
  * one on public sockets; `log` is told which, and why.
  */
 export async function createWire(mode: WireMode, log: (message: string, fields: Record<string, unknown>) => void = () => {}): Promise<Wire> {
-  if (mode === 'handle') throw new Error('the handle implementation of sockets is not available');
+  if (mode === 'handle') return new HandleWire();
   const wire = new StreamWire();
   log('sockets chosen', { mode, wire: wire.name });
   return wire;

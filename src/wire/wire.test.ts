@@ -1,3 +1,4 @@
 import { wireSuite } from './suite.ts';
 
 wireSuite('stream');
+wireSuite('handle');

@@ -2,11 +2,9 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
 import { TicketKeys } from '../secure-context.ts';
-import type { Connection, ConnectionHandler, ListenOptions, ServerTls, WireListener } from '../wire.ts';
+import { unhandled } from '../unhandled.ts';
+import type { Connection, ListenOptions, ServerTls, WireListener } from '../wire.ts';
 import { StreamConnection } from './stream-connection.ts';
-
-/** Takes the place of the handler until the accept callback has set one. */
-export const unhandled: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 export class StreamListener implements WireListener {
   connections = 0;

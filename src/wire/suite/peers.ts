@@ -15,9 +15,9 @@ function pem(name: string): Buffer {
 export const rsaContext = tls.createSecureContext({ ...secureContextOptions, key: pem('rsa.key'), cert: pem('rsa.crt') });
 export const ecdsaContext = tls.createSecureContext({ ...secureContextOptions, key: pem('ecdsa.key'), cert: pem('ecdsa.crt') });
 
-/** Waits for a state; fails after ten seconds. */
+/** Waits for a state; fails after half a minute. */
 export async function until(state: () => boolean, what: string): Promise<void> {
-  const last = Date.now() + 10_000;
+  const last = Date.now() + 30_000;
   while (!state()) {
     if (Date.now() > last) assert.fail(`not reached: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
@@ -33,6 +33,8 @@ export class Recorder implements ConnectionHandler {
   drains = 0;
   error: NodeJS.ErrnoException | undefined;
 
+  /** Called when `connection` is set. */
+  opened(): void {}
   onConnect(): void {
     this.events.push('connect');
   }
@@ -99,6 +101,7 @@ export async function serve(
       const recorder = make();
       recorder.connection = connection;
       connection.handler = recorder;
+      recorder.opened();
       accepted.push(recorder);
     },
   );

@@ -66,8 +66,11 @@ class Source extends Recorder {
 
 /** Passes bytes on to another connection as a proxy does with a long body. */
 class Pipe extends Recorder {
-  to!: Connection;
+  to!: Pipe;
   pauses = 0;
+  override opened(): void {
+    this.connection.setBulk(true);
+  }
   override onData(bytes: Buffer, start: number, end: number): void {
     this.length += end - start;
     if (!this.to.connection.write(bytes, start, end, true)) {
@@ -84,8 +87,6 @@ class Pipe extends Recorder {
     this.to.connection.end();
   }
 }
-type Connection = Pipe;
-
 export function transferSuite(make: Make, secure: boolean): void {
   let wire: Wire;
   before(async () => {
@@ -232,10 +233,8 @@ export function transferSuite(make: Make, secure: boolean): void {
       client.to = upstream;
       upstream.to = client;
       upstream.connection = wire.connect({ host: '127.0.0.1', port: (slow.address() as net.AddressInfo).port, handler: upstream });
-      upstream.connection.setBulk(true);
+      upstream.opened();
       upstreams.push(upstream);
-      // The connection is only known after this returns.
-      queueMicrotask(() => client.connection.setBulk(true));
       return client;
     });
     const bytes = randomBytes(24 * MIB);

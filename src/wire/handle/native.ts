@@ -1,0 +1,49 @@
+import { type Bindings, loadBindings, type WriteRequest } from './bindings.ts';
+import { ReadBuffers } from './read-buffers.ts';
+
+/** What all connections of a thread share: the bindings, the read buffers, and requests for writes that are sent at once. */
+export class Native {
+  readonly bindings: Bindings;
+  readonly buffers = new ReadBuffers();
+  /** Node's window on the last read or write. */
+  readonly state: Int32Array;
+  readonly readBytes: number;
+  readonly wasAsync: number;
+  readonly eof: number;
+  /**
+   * Handed to each write. One that goes out at once leaves it untouched; one that does not takes it, and it is replaced.
+   * A request is never used again after that: its native half lives on for a while after `oncomplete`.
+   */
+  request: WriteRequest;
+
+  constructor() {
+    this.bindings = loadBindings();
+    const { stream, uv } = this.bindings;
+    this.state = stream.streamBaseState;
+    this.readBytes = stream.kReadBytesOrError;
+    this.wasAsync = stream.kLastWriteWasAsync;
+    this.eof = uv.UV_EOF;
+    this.request = this.newRequest();
+  }
+
+  /** The request that the last write took. */
+  takeRequest(): WriteRequest {
+    const { request } = this;
+    this.request = this.newRequest();
+    return request;
+  }
+
+  private newRequest(): WriteRequest {
+    const request = new this.bindings.stream.WriteWrap();
+    request.owner = undefined;
+    request.kept = undefined;
+    request.done = false;
+    request.oncomplete = onComplete;
+    return request;
+  }
+}
+
+function onComplete(this: WriteRequest, status: number): void {
+  this.done = true;
+  this.owner?.written(status, this.kept);
+}
