@@ -1,5 +1,5 @@
 /** Certificates from Secrets, and the server names that they are for. */
-import type { Entries, Entry, Problem } from '../resources/resource-set.ts';
+import type { Entries, Entry, Origin, Problem } from '../resources/resource-set.ts';
 import type { Secret, TlsPair } from '../resources/secret.ts';
 import type { Certificate, HostPattern, ServerName, Snapshot } from '../snapshot/snapshot.ts';
 import { coversHost, describeHost, hostKey } from './hosts-and-paths.ts';
@@ -114,6 +114,8 @@ function uncoveredProblem(field: string, id: string, pair: TlsPair, hosts: reado
   };
 }
 
+const DEFAULT_CERTIFICATE_FLAG: Origin = { file: '--default-certificate', line: 0, lineOf: () => 0 };
+
 /** Stands for a Secret that a flag names and that is not there, so that somebody can be told. */
 function absentSecret(id: string): Entry<Secret> {
   const slash = id.indexOf('/');
@@ -123,7 +125,7 @@ function absentSecret(id: string): Entry<Secret> {
     name: id.slice(slash + 1),
     generation: 0,
     age: Number.MAX_SAFE_INTEGER,
-    origin: { file: '--default-certificate', line: 0, lineOf: () => 0 },
+    origin: DEFAULT_CERTIFICATE_FLAG,
     problems: [],
   };
 }

@@ -74,23 +74,6 @@ export function strayFindings(slices: readonly SliceEntry[]): Finding[] {
   }));
 }
 
-export function sameEndpoints(one: readonly Endpoint[] | undefined, other: readonly Endpoint[] | undefined): boolean {
-  if (one === other) return true;
-  if (one === undefined || other === undefined || one.length !== other.length) return false;
-  return one.every((endpoint, index) => sameEndpoint(endpoint, other[index] as Endpoint));
-}
-
-function sameEndpoint(one: Endpoint, other: Endpoint): boolean {
-  return (
-    one.address === other.address &&
-    one.port === other.port &&
-    one.state === other.state &&
-    one.zone === other.zone &&
-    one.forZones?.length === other.forZones?.length &&
-    (one.forZones ?? []).every((zone, index) => zone === other.forZones?.[index])
-  );
-}
-
 function portNameOf(upstream: Upstream, service: Service): string | undefined {
   return service.spec.ports.find((one) => one.port === upstream.port && one.protocol === 'TCP')?.name;
 }
