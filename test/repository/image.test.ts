@@ -46,7 +46,7 @@ describe('container image', { skip: canUnshare ? false : 'neither root nor allow
   const image = mkdtempSync(join(tmpdir(), 'tidegate-image-'));
   const running: ChildProcess[] = [];
 
-  /** The image's entry point with other arguments, in its own root and with an empty environment. */
+  /** The image's entry point with other arguments, in its own root and with next to no environment. */
   function enter(args: readonly string[]): readonly [command: string, args: readonly string[]] {
     const entry = JSON.parse(instruction('ENTRYPOINT')) as string[];
     if (isRoot) return ['chroot', [`--userspec=${instruction('USER')}`, image, ...entry, ...args]];
@@ -80,7 +80,7 @@ describe('container image', { skip: canUnshare ? false : 'neither root nor allow
 
   test('tells its version', () => {
     const [command, args] = enter(['--version']);
-    const { status, stdout, stderr } = spawnSync(command, args, { env: {}, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(command, args, { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, encoding: 'utf8' });
     assert.equal(status, 0, stderr);
     assert.ok(stdout.includes(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version), stdout);
   });
@@ -89,7 +89,7 @@ describe('container image', { skip: canUnshare ? false : 'neither root nor allow
     const [http, https, admin] = [await freePort(), await freePort(), await freePort()];
     const listen = ['--http', `127.0.0.1:${http}`, '--https', `127.0.0.1:${https}`, '--admin', `127.0.0.1:${admin}`, '--drain-delay', '0s'];
     const [command, args] = enter(['serve', '--manifests', '/manifests', ...listen]);
-    const child = spawn(command, args, { env: {}, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, stdio: ['ignore', 'pipe', 'pipe'] });
     running.push(child);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
