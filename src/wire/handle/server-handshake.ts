@@ -47,6 +47,7 @@ export class ServerHandshake implements Timed {
     secure.oncertcb = onCertificateWanted;
     secure.onhandshakedone = onHandshakeDone;
     secure.onerror = onError;
+    secure.sni_context = context;
     secure.enableCertCb();
     if (alpn !== undefined) secure.setALPNProtocols(alpn);
     secure.useUserBuffer(native.buffers.shared);

@@ -89,8 +89,8 @@ export function tlsSuite(make: Make): void {
       const second = await greet(two.listener.port, { ...options, session: first.session });
       assert.equal(second.reused, true);
       assert.equal(two.accepted[0]!.connection.tls!.resumed, true);
-      // OpenSSL keeps no server name with a TLS 1.2 session unless a callback that Node leaves unset has confirmed it.
-      if (maxVersion !== 'TLSv1.2') assert.equal(two.accepted[0]!.connection.tls!.serverName, 'rsa.test');
+      // OpenSSL keeps no server name with a TLS 1.2 session unless a callback of Node's confirms it, which `stream` can't make it do.
+      if (maxVersion !== 'TLSv1.2' || wire.name === 'handle') assert.equal(two.accepted[0]!.connection.tls!.serverName, 'rsa.test');
       two.listener.setTicketKeys(Buffer.alloc(48, 'n'));
       const third = await greet(two.listener.port, { ...options, session: second.session ?? first.session });
       assert.equal(third.reused, false);
