@@ -20,5 +20,6 @@ it('stays within ASCII whatever the detail is', () => {
 
 it('knows the usual reason phrases', () => {
   assert.equal(statusText(431), 'Request Header Fields Too Large');
+  assert.equal(statusText(413), 'Content Too Large');
   assert.equal(statusText(799), '');
 });

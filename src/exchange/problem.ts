@@ -1,9 +1,12 @@
 /** The gateway's own errors as problem documents (RFC 9457). */
 import { STATUS_CODES } from 'node:http';
 
+/** Phrases of RFC 9110 that Node.js has older ones for. */
+const PHRASES: Readonly<Record<number, string>> = { ...STATUS_CODES, 413: 'Content Too Large', 422: 'Unprocessable Content' };
+
 /** The standard reason phrase; empty for a status that has none. */
 export function statusText(status: number): string {
-  return STATUS_CODES[status] ?? '';
+  return PHRASES[status] ?? '';
 }
 
 /**

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Scan } from './field-scanner.ts';
 import { RequestHeadParser } from './request-head.ts';
 
-const LIMITS = { maxHeadBytes: 16_384, maxFields: 100 };
+const LIMITS = { maxHeaderBytes: 16_384, maxFields: 100 };
 
 /** What a parser makes of a text that arrives in pieces: as a plain value, to be compared. */
 function read(text: string, cuts: readonly number[] = [], scheme: 'http' | 'https' = 'http', limits = LIMITS) {
@@ -350,7 +350,7 @@ describe('RequestHeadParser', () => {
   });
 
   it('gives the same outcome of over-long heads however the bytes arrive', () => {
-    const limits = { maxHeadBytes: 64, maxFields: 3 };
+    const limits = { maxHeaderBytes: 64, maxFields: 3 };
     const texts = [
       get(`X-A: ${'a'.repeat(100)}`),
       `GET /${'a'.repeat(100)} HTTP/1.1\r\n`,

@@ -42,7 +42,7 @@ const NOT_PASSED_ON = HOP_BY_HOP | CONTENT_LENGTH | EXPECT;
 
 export interface RequestLimits {
   /** Bytes of a request's head, its empty line included; at most MAX_FIELDS_TEXT. */
-  readonly maxHeadBytes: number;
+  readonly maxHeaderBytes: number;
   readonly maxFields: number;
 }
 
@@ -93,11 +93,6 @@ export class RequestHeadParser implements RequestHead {
     this.#scanner = new FieldScanner(limits.maxFields, true);
   }
 
-  /** Some bytes of a head have been read, beyond empty lines before it. */
-  get begun(): boolean {
-    return this.#phase !== BEFORE_LINE;
-  }
-
   /** Makes ready for the next head. */
   begin(): void {
     this.#phase = BEFORE_LINE;
@@ -115,16 +110,16 @@ export class RequestHeadParser implements RequestHead {
    */
   parse(bytes: Buffer, base: number, end: number): Scan {
     if (this.#phase !== IN_FIELDS) {
-      const result = this.#parseLine(bytes, base, Math.min(end, base + this.#limits.maxHeadBytes));
+      const result = this.#parseLine(bytes, base, Math.min(end, base + this.#limits.maxHeaderBytes));
       if (result !== Scan.Done) {
-        if (result === Scan.More && end - base >= this.#limits.maxHeadBytes) return this.#bad(faults.TARGET_TOO_LONG);
+        if (result === Scan.More && end - base >= this.#limits.maxHeaderBytes) return this.#bad(faults.TARGET_TOO_LONG);
         return result;
       }
       this.#phase = IN_FIELDS;
       this.#scanner.begin(this.#position);
     }
     const scanner = this.#scanner;
-    const result = scanner.scan(bytes, base, end, this.#limits.maxHeadBytes);
+    const result = scanner.scan(bytes, base, end, this.#limits.maxHeaderBytes);
     if (result === Scan.More) return Scan.More;
     if (result === Scan.Bad) return this.#bad(scanner.fault);
     this.headBytes = scanner.end;

@@ -1,0 +1,512 @@
+import type { Deadlines, Timed } from '../exchange/deadlines.ts';
+import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
+import type { Fields } from '../exchange/fields.ts';
+import {
+  type BodyLength,
+  NO_BODY,
+  UNKNOWN_LENGTH,
+  type UpstreamFailure,
+  type UpstreamHandler,
+  type UpstreamRequest,
+  type UpstreamStream,
+} from '../exchange/streams.ts';
+import type { Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
+import { Body, BodyReader } from './body-reader.ts';
+import { ClientExchange } from './client-exchange.ts';
+import { BAD_STATUS, EXCESS_BYTES, type Fault } from './fault.ts';
+import { Scan } from './field-scanner.ts';
+import { CONTENT_LENGTH } from './framing.ts';
+import { HeldBytes } from './held-bytes.ts';
+import { writeChunk } from './message-writer.ts';
+import { PartialBytes } from './partial-bytes.ts';
+import { ResponseHeadParser } from './response-head.ts';
+import { defer } from './turn-queue.ts';
+
+/** Who keeps the connection. Neither is called from within `request` or `destroy`. */
+export interface ClientConnectionOwner {
+  /** Its exchange is complete in both directions and nothing is left over: it may carry another one, or wait for one. */
+  onReusable(connection: ClientConnection): void;
+  /** It is closed, or about to be, whoever closed it. */
+  onGone(connection: ClientConnection): void;
+}
+
+const CONNECTING = 0;
+const IDLE = 1;
+const AT_HEAD = 2;
+const IN_BODY = 3;
+const CLOSED = 4;
+type State = typeof CONNECTING | typeof IDLE | typeof AT_HEAD | typeof IN_BODY | typeof CLOSED;
+
+/** Interim answers before the final one; more are taken for an attack. */
+const MAX_INTERIM = 16;
+/** Bodies above this are read in bulk mode. */
+const BULK_THRESHOLD = 64 * 1024;
+const NOT_SENT = HOP_BY_HOP | CONTENT_LENGTH | maskOf(FieldKind.Expect);
+
+const NOTHING = Buffer.alloc(0);
+
+/** One connection to a backend: carries one request after the other. Whatever is not plainly right destroys it. */
+export class ClientConnection implements ConnectionHandler, Timed {
+  deadline = Number.POSITIVE_INFINITY;
+  deadlineIndex = -1;
+  /** Requests begun on it so far. */
+  requests = 0;
+
+  readonly #connection: Connection;
+  readonly #deadlines: Deadlines;
+  readonly #owner: ClientConnectionOwner;
+  readonly #parser = new ResponseHeadParser();
+  readonly #body = new BodyReader();
+  readonly #partial = new PartialBytes();
+  readonly #held = new HeldBytes();
+  #state: State = CONNECTING;
+  #up = false;
+  #current: ClientExchange | undefined = undefined;
+  #goneTold = false;
+  #interim = 0;
+  #consuming = false;
+  #deferred = false;
+  #reading = true;
+  #bulk = false;
+  #peerEnded = false;
+
+  /** The request's head while it waits for the connection, or for the first bytes of its body. */
+  #head = '';
+  #chunked = false;
+  /** Bytes of the request's body still to come; not used where its length is unknown. */
+  #requestLeft = 0;
+  #requestEnded = true;
+  /** Something of the request has been written. */
+  #requestSent = false;
+  /** Body bytes that were given before the connection was up. */
+  #early = NOTHING;
+  #endEarly = false;
+  /** The backend takes no more for now. */
+  #outputHeld = false;
+
+  /**
+   * Begins to connect.
+   * @param target a numeric address, and its port
+   * @param connectTimeout milliseconds
+   */
+  constructor(
+    wire: Wire,
+    deadlines: Deadlines,
+    target: { readonly address: string; readonly port: number },
+    connectTimeout: number,
+    owner: ClientConnectionOwner,
+  ) {
+    this.#deadlines = deadlines;
+    this.#owner = owner;
+    this.deadline = deadlines.now + connectTimeout;
+    deadlines.add(this);
+    this.#connection = wire.connect({ host: target.address, port: target.port, handler: this });
+  }
+
+  get connected(): boolean {
+    return this.#up;
+  }
+
+  /** Sends a request; only before the first one, or after `onReusable`. May be called before the connection is up. */
+  request(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
+    if (this.#current !== undefined) throw new Error('the connection has a request under way');
+    this.requests++;
+    const stream = new ClientExchange(this, handler, this.requests > 1, request.method === 'HEAD');
+    this.#current = stream;
+    this.#interim = 0;
+    this.#requestSent = false;
+    this.#head = this.#serialize(request);
+    if (this.#state === CLOSED) {
+      // Lost since it was last seen good, or never had: the failure is told once the caller has its stream.
+      this.#defer();
+      return stream;
+    }
+    this.#parser.begin();
+    if (this.#up) {
+      this.#state = AT_HEAD;
+      if (this.#requestEnded) this.#flushHead();
+      else this.#defer();
+    }
+    return stream;
+  }
+
+  /** Closes it at once. Nothing is told to a request under way. */
+  destroy(): void {
+    this.#current?.detach();
+    this.#current = undefined;
+    this.#shut();
+  }
+
+  #serialize(request: UpstreamRequest): string {
+    const { fields, body } = request;
+    fields.removeKinds(NOT_SENT);
+    this.#requestEnded = body === NO_BODY || body === 0;
+    this.#chunked = body === UNKNOWN_LENGTH;
+    this.#requestLeft = Math.max(body, 0);
+    return `${request.method} ${request.target} HTTP/1.1\r\n${fields.serialize()}${framing(body)}`;
+  }
+
+  // --- the request's way ---
+
+  onConnect(): void {
+    if (this.#state !== CONNECTING) return;
+    this.#up = true;
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.#deadlines.remove(this);
+    const stream = this.#current;
+    this.#state = stream === undefined ? IDLE : AT_HEAD;
+    if (stream === undefined) return;
+    const early = this.#early;
+    const endEarly = this.#endEarly;
+    if (early.length > 0) {
+      this.#early = NOTHING;
+      this.writeBody(early, 0, early.length, true);
+    }
+    if (endEarly) this.#finishRequest(undefined);
+    else if (this.#requestEnded) this.#flushHead();
+    else {
+      if (!this.#outputHeld) stream.handler.onUpstreamWritable();
+      // Behind those who bring the body now, so that head and body go out together.
+      this.#defer();
+    }
+  }
+
+  #flushHead(): void {
+    if (this.#head === '') return;
+    const head = this.#head;
+    this.#head = '';
+    this.#requestSent = true;
+    if (!this.#connection.writeLatin1(head)) this.#outputHeld = true;
+  }
+
+  /** Called by the stream. @param end more than `start` */
+  writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    if (this.#requestEnded || this.#state === CLOSED) return true;
+    if (!this.#up) {
+      this.#early = Buffer.concat([this.#early, bytes.subarray(start, end)]);
+      return false;
+    }
+    const head = this.#head;
+    this.#head = '';
+    this.#requestSent = true;
+    let taken: boolean;
+    if (this.#chunked) {
+      taken = writeChunk(this.#connection, head, bytes, start, end, stable);
+    } else {
+      // More than was announced would be read as a request of its own.
+      const length = Math.min(end - start, this.#requestLeft);
+      this.#requestLeft -= length;
+      taken =
+        head === ''
+          ? this.#connection.write(bytes, start, start + length, stable)
+          : this.#connection.writeHeadAndBytes(head, bytes, start, start + length, stable);
+    }
+    if (!taken) this.#outputHeld = true;
+    return taken;
+  }
+
+  endBody(trailers: Fields | undefined): void {
+    if (this.#requestEnded || this.#state === CLOSED) return;
+    if (this.#up) this.#finishRequest(trailers);
+    else this.#endEarly = true;
+  }
+
+  #finishRequest(trailers: Fields | undefined): void {
+    this.#endEarly = false;
+    // Less than was announced: the connection can't be reused, and the backend is to see that it was cut.
+    if (!this.#chunked && this.#requestLeft > 0) {
+      this.#defer();
+      this.#shut();
+      return;
+    }
+    this.#requestEnded = true;
+    const head = this.#head;
+    this.#head = '';
+    this.#requestSent = true;
+    const text = this.#chunked ? `${head}0\r\n${trailers?.serialize() ?? ''}\r\n` : head;
+    if (text !== '' && !this.#connection.writeLatin1(text)) this.#outputHeld = true;
+  }
+
+  onDrain(): void {
+    this.#outputHeld = false;
+    if (!this.#requestEnded) this.#current?.handler.onUpstreamWritable();
+  }
+
+  // --- the response's way ---
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    if (this.#state === CLOSED) return;
+    if (this.#current === undefined) {
+      // Nobody asked for it, so whatever it is, it must not be taken for the next answer.
+      this.#lose();
+    } else if (!this.#requestSent) {
+      // It can't be the answer; such as the 408 of a backend that found the connection idle for too long.
+      this.#fail('reset', new Error('the backend sent bytes before the request'));
+    } else if (this.#held.empty) {
+      this.#consume(bytes, start, end, this.#bulk);
+    } else {
+      this.#held.append(bytes, start, end);
+    }
+  }
+
+  #consume(bytes: Buffer, start: number, end: number, stable: boolean): void {
+    this.#consuming = true;
+    let position = start;
+    while (position < end && this.#current !== undefined) {
+      const stream = this.#current;
+      if (stream.paused) {
+        this.#held.hold(bytes, position, end, stable);
+        break;
+      }
+      position = this.#state === IN_BODY ? this.#readBody(stream, bytes, position, end, stable) : this.#readHead(stream, bytes, position, end);
+    }
+    this.#consuming = false;
+    this.#updateReading();
+  }
+
+  #readHead(stream: ClientExchange, bytes: Buffer, position: number, end: number): number {
+    const parser = this.#parser;
+    const partial = this.#partial;
+    const before = partial.length;
+    let result: Scan;
+    if (before === 0) {
+      result = parser.parse(bytes, position, end, stream.isHead);
+    } else {
+      partial.append(bytes, position, end);
+      result = parser.parse(partial.bytes, 0, partial.length, stream.isHead);
+    }
+    if (result === Scan.More) {
+      if (before === 0) partial.append(bytes, position, end);
+      return end;
+    }
+    if (result === Scan.Bad) {
+      this.#malformed(parser.fault);
+      return end;
+    }
+    if (before > 0) partial.clear();
+    const next = position + parser.headBytes - before;
+    if (parser.status >= 200) return this.#readFirst(stream, bytes, next, end);
+    if (parser.status === 101 || ++this.#interim > MAX_INTERIM) {
+      // A switch of protocols that nobody asked for would turn everything after it into a tunnel.
+      this.#malformed(BAD_STATUS);
+      return end;
+    }
+    const { status, fields } = parser;
+    parser.begin();
+    if (status === 103) stream.handler.onInformational(status, fields);
+    return next;
+  }
+
+  /** The final answer's head is there, and with it perhaps the first bytes of its body, or all of them. */
+  #readFirst(stream: ClientExchange, bytes: Buffer, position: number, end: number): number {
+    const { status, fields, body: length, chunked } = this.#parser;
+    const body = this.#body;
+    body.begin(length, chunked);
+    this.#state = IN_BODY;
+    const empty = body.complete;
+    const result = empty ? Body.End : body.next(bytes, position, end);
+    const next = empty ? position : body.position;
+    if (result === Body.Bad) {
+      this.#malformed(body.fault);
+    } else if (body.complete && next < end) {
+      this.#malformed(EXCESS_BYTES);
+    } else if (result === Body.Data) {
+      const { dataStart, dataEnd } = body;
+      if (body.complete || (chunked && isEnd(bytes, next, end))) {
+        this.#respondWhole(stream, status, fields, dataEnd - dataStart, bytes, dataStart, dataEnd);
+        return end;
+      }
+      stream.handler.onResponse(status, fields, length, bytes, dataStart, dataEnd, false, false);
+      this.#useBulk();
+    } else if (result === Body.End && body.trailers === undefined) {
+      this.#respondWhole(stream, status, fields, empty ? length : 0, undefined, 0, 0);
+    } else {
+      stream.handler.onResponse(status, fields, length, undefined, 0, 0, false, false);
+      if (result === Body.End && this.#current === stream) this.#endResponse(stream, body.trailers);
+      else this.#useBulk();
+    }
+    return next;
+  }
+
+  #readBody(stream: ClientExchange, bytes: Buffer, position: number, end: number, stable: boolean): number {
+    const body = this.#body;
+    const result = body.next(bytes, position, end);
+    if (result === Body.Bad) {
+      this.#malformed(body.fault);
+    } else if (body.complete && body.position < end) {
+      this.#malformed(EXCESS_BYTES);
+    } else if (result === Body.Data) {
+      // After the last bytes the buffer is used for other things, whether or not they have been sent on.
+      stream.handler.onResponseData(bytes, body.dataStart, body.dataEnd, stable && !body.complete);
+      if (body.complete && this.#current === stream) this.#endResponse(stream, undefined);
+      else this.#useBulk();
+    } else if (result === Body.End) {
+      this.#endResponse(stream, body.trailers);
+    }
+    return body.position;
+  }
+
+  #useBulk(): void {
+    const body = this.#body;
+    if (this.#bulk || this.#state !== IN_BODY || (body.left > 0 ? body.left : body.length) <= BULK_THRESHOLD) return;
+    this.#bulk = true;
+    this.#connection.setBulk(true);
+  }
+
+  #respondWhole(stream: ClientExchange, status: number, fields: Fields, length: BodyLength, bytes: Buffer | undefined, start: number, end: number): void {
+    const reusable = this.#leave(stream);
+    stream.handler.onResponse(status, fields, length, bytes, start, end, false, true);
+    this.#settle(reusable);
+  }
+
+  #endResponse(stream: ClientExchange, trailers: Fields | undefined): void {
+    const reusable = this.#leave(stream);
+    stream.handler.onResponseEnd(trailers);
+    this.#settle(reusable);
+  }
+
+  /** The response is complete. @returns whether the connection can carry another request */
+  #leave(stream: ClientExchange): boolean {
+    stream.detach();
+    this.#current = undefined;
+    this.#state = IDLE;
+    // A request that is not wholly sent could go on where the next one begins.
+    return this.#parser.keepAlive && this.#requestEnded && !this.#outputHeld && !this.#peerEnded;
+  }
+
+  #settle(reusable: boolean): void {
+    if (this.#state === CLOSED) return;
+    if (this.#bulk) {
+      this.#bulk = false;
+      this.#connection.setBulk(false);
+    }
+    if (reusable) this.#owner.onReusable(this);
+    else this.#lose();
+  }
+
+  #updateReading(): void {
+    if (this.#state === CLOSED) return;
+    const stream = this.#current;
+    const wanted = stream === undefined || (!stream.paused && this.#held.empty);
+    if (wanted === this.#reading) return;
+    this.#reading = wanted;
+    if (wanted) this.#connection.resumeReading();
+    else this.#connection.pauseReading();
+  }
+
+  responsePaused(): void {
+    this.#updateReading();
+  }
+
+  responseResumed(): void {
+    if (!this.#held.empty || this.#peerEnded) this.#defer();
+    else if (!this.#consuming) this.#updateReading();
+  }
+
+  // --- the end ---
+
+  /** Called by the stream: nobody wants the answer any more. */
+  cancelled(): void {
+    this.#current?.detach();
+    this.#current = undefined;
+    this.#shut();
+    this.#tellGone();
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#current === undefined) this.#lose();
+    else if (this.#held.empty && !this.#deferred && !this.#current.paused) this.#atPeerEnd();
+  }
+
+  /** The backend sends no more, and all that it has sent was consumed. */
+  #atPeerEnd(): void {
+    const stream = this.#current as ClientExchange;
+    const untilClose = this.#state === IN_BODY && !this.#body.chunked && this.#body.left === 0;
+    if (untilClose) this.#endResponse(stream, undefined);
+    else this.#fail('reset', new Error('the backend closed the connection before its answer was complete'));
+  }
+
+  onClose(error: Error | undefined): void {
+    if (this.#current === undefined) this.#lose();
+    else this.#fail(this.#up ? 'reset' : 'connect-failure', error);
+  }
+
+  onDeadline(): void {
+    const error: NodeJS.ErrnoException = new Error('the backend did not accept the connection in time');
+    error.code = 'ETIMEDOUT';
+    if (this.#current === undefined) this.#lose();
+    else this.#fail('connect-failure', error);
+  }
+
+  #malformed(fault: Fault): void {
+    this.#fail('malformed', new Error(fault.detail));
+  }
+
+  #fail(failure: UpstreamFailure, cause: Error | undefined): void {
+    const stream = this.#current as ClientExchange;
+    stream.detach();
+    this.#current = undefined;
+    this.#lose();
+    stream.handler.onUpstreamFailure(failure, this.#requestSent, stream.reused, cause);
+  }
+
+  #lose(): void {
+    this.#shut();
+    this.#tellGone();
+  }
+
+  #shut(): void {
+    if (this.#state === CLOSED) return;
+    this.#state = CLOSED;
+    this.#deadlines.remove(this);
+    this.#held.clear();
+    this.#partial.clear();
+    this.#early = NOTHING;
+    this.#connection.destroy();
+  }
+
+  #tellGone(): void {
+    if (this.#goneTold) return;
+    this.#goneTold = true;
+    this.#owner.onGone(this);
+  }
+
+  #defer(): void {
+    if (this.#deferred) return;
+    this.#deferred = true;
+    defer(this);
+  }
+
+  runDeferred(): void {
+    this.#deferred = false;
+    const stream = this.#current;
+    if (stream === undefined) return;
+    if (this.#state === CLOSED) {
+      this.#fail(this.#up ? 'reset' : 'connect-failure', new Error('the connection is closed'));
+      return;
+    }
+    if (this.#up) this.#flushHead();
+    if (!this.#held.empty && !stream.paused) {
+      const { bytes, start, end } = this.#held;
+      this.#held.clear();
+      this.#consume(bytes, start, end, true);
+    }
+    this.#updateReading();
+    if (this.#peerEnded && this.#held.empty && this.#current?.paused === false) this.#atPeerEnd();
+  }
+}
+
+function framing(body: BodyLength): string {
+  if (body === NO_BODY) return '\r\n';
+  return body === UNKNOWN_LENGTH ? 'Transfer-Encoding: chunked\r\n\r\n' : `Content-Length: ${body}\r\n\r\n`;
+}
+
+/** Whether nothing follows on a chunk's data but the end of its line, the last chunk, and no trailers. */
+function isEnd(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start !== END.length) return false;
+  for (let index = 0; index < END.length; index++) if (bytes[start + index] !== END[index]) return false;
+  return true;
+}
+
+const END = Buffer.from('\r\n0\r\n\r\n', 'latin1');

@@ -1,0 +1,454 @@
+import type { Deadlines, Timed } from '../exchange/deadlines.ts';
+import { Exchange } from '../exchange/exchange.ts';
+import type { Fields } from '../exchange/fields.ts';
+import { newRequestId } from '../exchange/request-id.ts';
+import { type ExchangeSink, UNKNOWN_LENGTH } from '../exchange/streams.ts';
+import type { Connection, ConnectionHandler } from '../wire/wire.ts';
+import { Body, BodyReader } from './body-reader.ts';
+import { BODY_CUT, BODY_TOO_LARGE, type Fault, SLOW_HEAD } from './fault.ts';
+import { Scan } from './field-scanner.ts';
+import { HeldBytes } from './held-bytes.ts';
+import { PartialBytes } from './partial-bytes.ts';
+import { problemAnswer } from './problem-answer.ts';
+import { RequestHeadParser, type RequestLimits } from './request-head.ts';
+import { ServerExchange } from './server-exchange.ts';
+import { defer } from './turn-queue.ts';
+
+/** Shared by all connections of a listener. Times are in milliseconds. */
+export interface ServerOptions extends RequestLimits {
+  readonly scheme: 'http' | 'https';
+  readonly deadlines: Deadlines;
+  /** From a head's first byte, or for the first head from the connection's beginning, to its last byte. */
+  readonly headerTimeout: number;
+  readonly keepAliveTimeout: number;
+  readonly maxRequestsPerConnection: number;
+  /** Whether every answer is to be the last of its connection. */
+  isDraining(): boolean;
+  /** Hears how many fields of a request were dropped because of an underscore in the name. */
+  onFieldsDropped(count: number): void;
+}
+
+/** Reading a head, or waiting for the answer to the request that was read. */
+const AT_HEAD = 0;
+const IN_BODY = 1;
+/** The last answer is on its way out; what still comes in is read and dropped, since closing would reset it (RFC 9112 section 9.6). */
+const DISCARDING = 2;
+const CLOSED = 3;
+type State = typeof AT_HEAD | typeof IN_BODY | typeof DISCARDING | typeof CLOSED;
+
+/** Pipelined bytes kept while an answer is under way; beyond that reading stops. */
+const MAX_HELD = 16 * 1024;
+/** Of a request body that nobody wants: up to here it is read and dropped, beyond that the connection closes. */
+const MAX_DRAINED = 64 * 1024;
+/** Bodies above this are read in bulk mode. */
+const BULK_THRESHOLD = 64 * 1024;
+const LINGER_IDLE = 5_000;
+const LINGER_TOTAL = 30_000;
+const FLUSH_TIMEOUT = 60_000;
+/** How long after the end of the client's bytes the answer may take before it matters whether the client is still there. */
+const HALF_CLOSE_GRACE = 1_000;
+/** Means nothing to a client that has its request sent, and is reset by one that is gone. */
+const PROBE = 'HTTP/1.1 100 Continue\r\n\r\n';
+
+/** One client's connection: reads requests one after the other, hands each to the sink, and reads the next when it is answered. */
+export class ServerConnection implements ConnectionHandler, Timed {
+  deadline: number;
+  deadlineIndex = -1;
+  readonly #connection: Connection;
+  readonly #options: ServerOptions;
+  readonly #sink: ExchangeSink;
+  readonly #onClosed: (() => void) | undefined;
+  readonly #parser: RequestHeadParser;
+  readonly #body = new BodyReader();
+  readonly #partial = new PartialBytes();
+  readonly #held = new HeldBytes();
+  #state: State = AT_HEAD;
+  #current: ServerExchange | undefined = undefined;
+  #requests = 0;
+  #startedAt = 0;
+  #drainedBytes = 0;
+  #pendingFault: Fault | undefined = undefined;
+  #consuming = false;
+  #deferred = false;
+  #reading = true;
+  #bulk = false;
+  /** The client takes no more for now. */
+  #outputHeld = false;
+  #peerEnded = false;
+  #probed = false;
+  #bytesWrittenBefore = 0;
+  #closeWhenIdle = false;
+  #lingerUntil = 0;
+
+  /** Takes the connection over. @param onClosed called once when it is gone */
+  constructor(connection: Connection, options: ServerOptions, sink: ExchangeSink, onClosed?: () => void) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#sink = sink;
+    this.#onClosed = onClosed;
+    this.#parser = new RequestHeadParser(options, options.scheme);
+    this.deadline = options.deadlines.now + options.headerTimeout;
+    options.deadlines.add(this);
+    connection.handler = this;
+  }
+
+  /** As of the last sweep of the deadlines. */
+  get now(): number {
+    return this.#options.deadlines.now;
+  }
+
+  /** No request is under way, nor has one begun to arrive. */
+  get idle(): boolean {
+    return this.#current === undefined && this.#state === AT_HEAD && this.#partial.length === 0 && this.#held.empty;
+  }
+
+  /** Closes the connection now, if it is idle, or as soon as it is. */
+  closeIfIdle(): void {
+    this.#closeWhenIdle = true;
+    if (this.idle) this.#close();
+  }
+
+  // --- reading ---
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    if (this.#state === DISCARDING) {
+      this.deadline = Math.min(Math.max(this.deadline, this.now + LINGER_IDLE), this.#lingerUntil);
+    } else if (this.#held.empty) {
+      this.#consume(bytes, start, end, this.#bulk, false);
+    } else {
+      this.#held.append(bytes, start, end);
+      this.#updateReading();
+    }
+  }
+
+  /** @param stable the bytes stay as they are while reading is paused; @param owned they stay as they are for good */
+  #consume(bytes: Buffer, start: number, end: number, stable: boolean, owned: boolean): void {
+    this.#consuming = true;
+    let position = start;
+    while (position < end) {
+      const next = this.#step(bytes, position, end, stable || owned);
+      if (next < 0) break;
+      position = next;
+    }
+    this.#consuming = false;
+    if (position < end) {
+      this.#held.hold(bytes, position, end, owned || (stable && this.#state === IN_BODY));
+      this.#updateReading();
+    }
+    if (this.#bulk && this.#state !== IN_BODY) {
+      this.#bulk = false;
+      this.#connection.setBulk(false);
+    }
+  }
+
+  /** @returns where to go on, or -1 when that is to wait */
+  #step(bytes: Buffer, position: number, end: number, stable: boolean): number {
+    if (this.#state === AT_HEAD) return this.#current === undefined && !this.#outputHeld ? this.#readHead(bytes, position, end) : -1;
+    if (this.#state === IN_BODY) return this.#current?.paused === true || this.#pendingFault !== undefined ? -1 : this.#readBody(bytes, position, end, stable);
+    return end;
+  }
+
+  #readHead(bytes: Buffer, position: number, end: number): number {
+    const parser = this.#parser;
+    const partial = this.#partial;
+    const before = partial.length;
+    let result: Scan;
+    if (before === 0) {
+      this.#startedAt = performance.now();
+      parser.begin();
+      result = parser.parse(bytes, position, end);
+    } else {
+      partial.append(bytes, position, Math.min(end, position + this.#options.maxHeaderBytes));
+      result = parser.parse(partial.bytes, 0, partial.length);
+    }
+    if (result === Scan.Done) {
+      if (before > 0) partial.clear();
+      this.#begin();
+      return position + parser.headBytes - before;
+    }
+    if (result === Scan.Bad) {
+      this.#refuse(parser.fault);
+    } else if (before === 0) {
+      partial.append(bytes, position, end);
+      this.deadline = this.now + this.#options.headerTimeout;
+    }
+    return end;
+  }
+
+  #begin(): void {
+    const head = this.#parser;
+    this.#requests++;
+    if (head.droppedFields > 0) this.#options.onFieldsDropped(head.droppedFields);
+    const stream = new ServerExchange(this, this.#connection, head);
+    const exchange = new Exchange(head, stream, this.#connection, this.#startedAt);
+    stream.exchange = exchange;
+    this.#current = stream;
+    this.deadline = Number.POSITIVE_INFINITY;
+    if (!stream.requestEnded) {
+      this.#state = IN_BODY;
+      this.#body.begin(head.body, head.body === UNKNOWN_LENGTH);
+      this.#drainedBytes = 0;
+    }
+    stream.handler = this.#sink.onExchange(exchange);
+    if (!stream.requestEnded) this.#updateReading();
+  }
+
+  #readBody(bytes: Buffer, position: number, end: number, stable: boolean): number {
+    const body = this.#body;
+    const result = body.next(bytes, position, end);
+    if (result === Body.Data) {
+      const stream = this.#current;
+      if (stream === undefined) {
+        this.#drainedBytes += body.dataEnd - body.dataStart;
+        if (this.#drainedBytes > MAX_DRAINED) this.#close();
+      } else if (body.length > stream.bodyLimit) {
+        this.#failBody(BODY_TOO_LARGE);
+      } else {
+        // After the last bytes the buffer is used for other things, whether or not they have been sent on.
+        stream.handler?.onRequestData(bytes, body.dataStart, body.dataEnd, stable && !body.complete);
+      }
+      if (body.complete) this.#endRequest(undefined);
+      else this.#useBulk(body.left > 0 ? body.left : body.length);
+    } else if (result === Body.End) {
+      this.#endRequest(body.trailers);
+    } else if (result === Body.Bad) {
+      this.#failBody(body.fault);
+    }
+    return body.position;
+  }
+
+  #useBulk(bytes: number): void {
+    if (this.#bulk || bytes <= BULK_THRESHOLD || this.#state !== IN_BODY) return;
+    this.#bulk = true;
+    this.#connection.setBulk(true);
+  }
+
+  #endRequest(trailers: Fields | undefined): void {
+    if (this.#state !== IN_BODY) return;
+    this.#state = AT_HEAD;
+    const stream = this.#current;
+    if (stream === undefined) {
+      this.#awaitRequest();
+    } else {
+      stream.requestEnded = true;
+      stream.handler?.onRequestEnd(trailers);
+    }
+    this.#updateReading();
+  }
+
+  /** The request's body can't be gone on with. */
+  #failBody(fault: Fault): void {
+    const stream = this.#current;
+    if (stream === undefined) {
+      this.#close();
+      return;
+    }
+    if (stream.responded) {
+      this.cut();
+    } else {
+      this.#current = undefined;
+      stream.detach();
+      this.#connection.writeLatin1(problemAnswer(fault, stream.exchange?.requestId || newRequestId(), stream.isHead, this.now));
+      this.#close();
+    }
+    stream.handler?.onRequestError(fault.status, fault.reason);
+  }
+
+  #updateReading(): void {
+    if (this.#state === DISCARDING || this.#state === CLOSED) return;
+    const stream = this.#current;
+    const wanted = stream !== undefined && !stream.requestEnded ? !stream.paused && this.#held.empty : this.#held.length < MAX_HELD;
+    if (wanted === this.#reading) return;
+    this.#reading = wanted;
+    if (wanted) this.#connection.resumeReading();
+    else this.#connection.pauseReading();
+  }
+
+  // --- called by the exchange's stream ---
+
+  bodyResumed(stream: ServerExchange): void {
+    if (stream.requestBody > stream.bodyLimit) this.#pendingFault = BODY_TOO_LARGE;
+    if (!this.#held.empty || this.#pendingFault !== undefined || this.#peerEnded) this.#defer();
+    else if (!this.#consuming) this.#updateReading();
+  }
+
+  bodyPaused(): void {
+    this.#updateReading();
+  }
+
+  outputHeld(): void {
+    this.#outputHeld = true;
+  }
+
+  /** Whether the connection closes after this answer; asked when its head is made. @param complete nothing more of it follows */
+  isLastAnswer(stream: ServerExchange, complete: boolean): boolean {
+    const options = this.#options;
+    if (!stream.keepAlive || stream.closeDelimited || this.#peerEnded || this.#requests >= options.maxRequestsPerConnection || options.isDraining()) {
+      stream.closeWanted = true;
+    } else if (!stream.requestEnded) {
+      // Without its 100 the client may send the body or not, and nobody could tell it from the next request (RFC 9110 section 10.1.1).
+      if (stream.owesContinue || (complete && (this.#body.chunked || this.#body.left > MAX_DRAINED))) stream.closeWanted = true;
+    }
+    return stream.closeWanted;
+  }
+
+  answerEnded(stream: ServerExchange): void {
+    stream.detach();
+    this.#current = undefined;
+    if (stream.closeWanted || (!stream.requestEnded && this.#body.left > MAX_DRAINED)) {
+      this.#close();
+      return;
+    }
+    if (stream.requestEnded) this.#awaitRequest();
+    else this.deadline = this.now + LINGER_IDLE;
+    if (this.#consuming) return;
+    if (!this.#held.empty || this.#peerEnded) this.#defer();
+    else this.#updateReading();
+  }
+
+  /** Cuts the connection so that the client can't take the answer for complete. */
+  cut(): void {
+    const stream = this.#current;
+    this.#current = undefined;
+    stream?.detach();
+    this.#state = CLOSED;
+    this.#held.clear();
+    if (stream?.closeDelimited === true) this.#connection.reset();
+    else this.#connection.destroy();
+  }
+
+  // --- between requests, and the end ---
+
+  #awaitRequest(): void {
+    if (this.#closeWhenIdle) this.#close();
+    else this.deadline = this.now + (this.#outputHeld ? FLUSH_TIMEOUT : this.#options.keepAliveTimeout);
+  }
+
+  #defer(): void {
+    if (this.#deferred) return;
+    this.#deferred = true;
+    defer(this);
+  }
+
+  runDeferred(): void {
+    this.#deferred = false;
+    const fault = this.#pendingFault;
+    if (fault !== undefined) {
+      this.#pendingFault = undefined;
+      if (this.#current !== undefined) this.#failBody(fault);
+    }
+    if (!this.#held.empty) {
+      const { bytes, start, end } = this.#held;
+      this.#held.clear();
+      this.#consume(bytes, start, end, false, true);
+    }
+    this.#updateReading();
+    if (this.#peerEnded && this.#held.empty) this.#atPeerEnd();
+  }
+
+  onDrain(): void {
+    this.#outputHeld = false;
+    const stream = this.#current;
+    if (stream !== undefined) {
+      stream.handler?.onClientWritable();
+    } else if (this.#state === DISCARDING) {
+      this.#end();
+    } else if (this.#state === AT_HEAD) {
+      if (this.#partial.length === 0) this.#awaitRequest();
+      if (!this.#held.empty || this.#peerEnded) this.#defer();
+    }
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#held.empty && !this.#deferred) this.#atPeerEnd();
+  }
+
+  /** The client sends no more, and all that it has sent was consumed. */
+  #atPeerEnd(): void {
+    const stream = this.#current;
+    if (stream === undefined) {
+      this.#close();
+    } else if (!stream.requestEnded) {
+      if (!stream.paused) this.#failBody(BODY_CUT);
+    } else {
+      // A client may half-close and still wait for the answer (RFC 9112 section 9.6), or be gone altogether.
+      this.#probed = stream.isHttp10;
+      this.#bytesWrittenBefore = this.#connection.bytesWritten;
+      this.deadline = this.now + HALF_CLOSE_GRACE;
+    }
+  }
+
+  onClose(_error: Error | undefined): void {
+    this.#state = CLOSED;
+    this.#held.clear();
+    this.#partial.clear();
+    this.#options.deadlines.remove(this);
+    const stream = this.#current;
+    this.#current = undefined;
+    if (stream !== undefined) {
+      stream.detach();
+      stream.handler?.onClientGone();
+    }
+    this.#onClosed?.();
+  }
+
+  onDeadline(): void {
+    this.deadline = Number.POSITIVE_INFINITY;
+    const stream = this.#current;
+    if (stream !== undefined) this.#probe(stream);
+    else if (this.#state === AT_HEAD && this.#partial.length > 0) this.#refuse(SLOW_HEAD);
+    else if (this.#state === AT_HEAD && !this.#outputHeld) this.#close();
+    else this.#connection.destroy();
+  }
+
+  /**
+   * Nobody can see from here whether a client that has half-closed still reads; but one that does not resets what comes.
+   * So an interim answer is sent; and where the answer has begun and its backend is silent, the client counts as gone.
+   */
+  #probe(stream: ServerExchange): void {
+    if (!this.#peerEnded) return;
+    const bytesWritten = this.#connection.bytesWritten;
+    if (stream.responded && !this.#outputHeld && bytesWritten === this.#bytesWrittenBefore) {
+      this.#connection.destroy();
+      return;
+    }
+    if (!stream.responded && !this.#probed) this.#connection.writeLatin1(PROBE);
+    this.#probed = true;
+    this.#bytesWrittenBefore = this.#connection.bytesWritten;
+    this.deadline = this.now + HALF_CLOSE_GRACE;
+  }
+
+  #refuse(fault: Fault): void {
+    const requestId = newRequestId();
+    const { method, target, protocol } = this.#parser;
+    const clientAddress = this.#connection.remoteAddress;
+    this.#connection.writeLatin1(problemAnswer(fault, requestId, method === 'HEAD', this.now));
+    this.#close();
+    this.#sink.onRefused({ requestId, status: fault.status, reason: fault.reason, clientAddress, method, target, protocol, startedAt: this.#startedAt });
+  }
+
+  /** After what was written, half-closes, and drops what still comes in until the client closes too. */
+  #close(): void {
+    if (this.#state === DISCARDING || this.#state === CLOSED) return;
+    this.#state = DISCARDING;
+    this.#held.clear();
+    this.#partial.clear();
+    if (!this.#reading) {
+      this.#reading = true;
+      this.#connection.resumeReading();
+    }
+    if (!this.#outputHeld) {
+      this.#end();
+    } else {
+      this.deadline = this.now + FLUSH_TIMEOUT;
+      this.#lingerUntil = this.deadline;
+    }
+  }
+
+  #end(): void {
+    this.#connection.end();
+    this.#lingerUntil = this.now + LINGER_TOTAL;
+    this.deadline = this.now + LINGER_IDLE;
+  }
+}
