@@ -40,6 +40,7 @@ export class BodyReader {
    */
   next(bytes: Buffer, start: number, end: number): Body {
     if (this.chunked) return this.#nextChunked(bytes, start, end);
+    this.position = start;
     if (start === end) return Body.More;
     this.dataStart = start;
     if (this.left === 0) {

@@ -5,6 +5,8 @@
 import type { Connection, ConnectionHandler, ConnectOptions, Wire } from '../wire/wire.ts';
 
 const OVERWRITTEN = 0x21;
+/** As much as one read gives. */
+const MAX_READ = 64 * 1024;
 /** All connections read into one buffer, as the fast wire does. */
 const shared = Buffer.alloc(128 * 1024);
 
@@ -52,7 +54,8 @@ export class MemoryConnection implements Connection {
 
   /** The peer sends. Returns when everything that the code under test wants to read was given to it. */
   send(text: string | Buffer): void {
-    this.#incoming.push(typeof text === 'string' ? Buffer.from(text, 'latin1') : Buffer.from(text));
+    const bytes = typeof text === 'string' ? Buffer.from(text, 'latin1') : Buffer.from(text);
+    for (let start = 0; start < bytes.length; start += MAX_READ) this.#incoming.push(bytes.subarray(start, start + MAX_READ));
     this.#pump();
   }
 
