@@ -12,15 +12,18 @@ const HOSTS = ['a.example.com', 'b.example.com', '*.example.com'];
 const PATHS = ['/', '/x', '/x/', '/x/y', '/caf\u00e9', '/a?b'];
 
 const options: fc.Arbitrary<TranslateOptions> = fc.record({
-  ingressClass: fc.constantFrom('tidegate', 'edge'),
+  ingressClass: fc.constantFrom('tidegate', 'tidegate', 'edge'),
   allowExternalName: fc.boolean(),
   allowLoopbackEndpoints: fc.boolean(),
 });
 
+/** Mostly the same one, or hardly anything would find anything. */
+const namespace = fc.oneof({ weight: 9, arbitrary: fc.constant('shop') }, { weight: 1, arbitrary: fc.constant('other') });
+
 const maybe = <T>(field: string, value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined }).map((one) => (one === undefined ? {} : { [field]: one }));
 const merged = (...parts: fc.Arbitrary<object>[]) => fc.tuple(...parts).map((list) => Object.assign({}, ...list) as Record<string, unknown>);
 const metadata = (names: readonly string[], more: fc.Arbitrary<object> = fc.constant({})) =>
-  merged(fc.record({ name: fc.constantFrom(...names), namespace: fc.constantFrom('shop', 'shop', 'shop', 'other') }), maybe('generation', fc.nat(9)), more);
+  merged(fc.record({ name: fc.constantFrom(...names), namespace: namespace }), maybe('generation', fc.nat(9)), more);
 const port = fc.constantFrom<number | string>(80, 81, 'http', 9);
 
 const service = fc.record({
@@ -46,12 +49,13 @@ const service = fc.record({
 const slice = fc
   .record({
     name: fc.constantFrom('e0', 'e1', 'e2', 'e3', 'e4'),
-    namespace: fc.constantFrom('shop', 'shop', 'shop', 'other'),
-    service: fc.constantFrom(undefined, ...SERVICES),
+    namespace: namespace,
+    service: fc.constantFrom('s0', 's0', 's1', 's1', 's2', undefined),
     type: fc.constantFrom('IPv4', 'IPv4', 'IPv4', 'IPv6', 'FQDN'),
     ports: fc.uniqueArray(fc.record({ name: fc.constantFrom('', 'http', 'admin'), port: fc.constantFrom(8080, 8081) }), {
       selector: ({ name }) => name,
-      maxLength: 2,
+      minLength: 1,
+      maxLength: 3,
     }),
     endpoints: fc.array(
       fc.record({
@@ -59,7 +63,7 @@ const slice = fc
         conditions: fc.record({ ready: fc.boolean(), serving: fc.boolean(), terminating: fc.boolean() }),
         zone: fc.constantFrom('a', 'b'),
       }),
-      { maxLength: 4 },
+      { minLength: 1, maxLength: 4 },
     ),
   })
   .map(({ name, namespace, service, type, ports, endpoints }) => ({
@@ -160,7 +164,7 @@ const apiRoute = fc.record({
 });
 
 const limit = merged(
-  fc.record({ requests: fc.nat(3), period: fc.constantFrom('1s', '1m') }),
+  fc.record({ requests: fc.constantFrom(0, 1, 2, 3, 4, 5), period: fc.constantFrom('1s', '1m') }),
   maybe('name', fc.constantFrom('per-client', 'p0', 'p1-2')),
   maybe('key', fc.constantFrom([{ type: 'ClientIP' }], [{ type: 'Header', name: 'X-A' }])),
 );
@@ -205,15 +209,34 @@ const ingressClass = fc.record({
 });
 const secret = fc.record({ apiVersion: fc.constant('v1'), kind: fc.constant('Secret'), metadata: metadata(['plain']) });
 
+/** What is there in every set, so that what is drawn has something to meet. */
+const base: readonly Manifest[] = [
+  { apiVersion: 'v1', kind: 'Service', metadata: { name: 's0', namespace: 'shop' }, spec: { ports: [{ name: 'http', port: 80 }] } },
+  { apiVersion: 'v1', kind: 'Service', metadata: { name: 's1', namespace: 'shop' }, spec: { ports: [{ port: 80 }] } },
+  {
+    apiVersion: 'tidegate.dev/v1alpha1',
+    kind: 'ApiRoute',
+    metadata: { name: 'r0', namespace: 'shop' },
+    spec: {
+      ingressClassName: 'tidegate',
+      rules: [
+        { name: 'one', backendRefs: [{ name: 's0', port: 80 }] },
+        { name: 'two', matches: [{ path: { value: '/x' } }], backendRefs: [{ name: 's1', port: 80 }] },
+      ],
+    },
+  },
+];
+
 const manifests: fc.Arbitrary<Manifest[]> = fc
   .tuple(
-    fc.array(service, { maxLength: 4 }),
-    fc.array(slice, { maxLength: 5 }),
+    fc.subarray([...base], { minLength: 1 }),
+    fc.array(service, { maxLength: 3 }),
+    fc.array(slice, { minLength: 3, maxLength: 8 }),
     fc.array(ingress, { maxLength: 4 }),
     fc.array(apiRoute, { maxLength: 4 }),
-    fc.array(rateLimitPolicy, { maxLength: 3 }),
+    fc.array(rateLimitPolicy, { minLength: 1, maxLength: 4 }),
     fc.array(backendPolicy, { maxLength: 3 }),
-    fc.array(ingressClass, { maxLength: 1 }),
+    fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(ingressClass, { maxLength: 2 }) }),
     fc.array(secret, { maxLength: 1 }),
   )
   .chain((kinds) => fc.shuffledSubarray(kinds.flat() as Manifest[], { minLength: kinds.flat().length }));
@@ -296,7 +319,7 @@ test('a snapshot holds together', () => {
 
 test('after edits of slices, the endpoints alone are what a whole translation gives', () => {
   fc.assert(
-    fc.property(manifests, fc.array(fc.array(slice, { maxLength: 5 }), { minLength: 1, maxLength: 3 }), options, (list, edits, given) => {
+    fc.property(manifests, fc.array(fc.array(slice, { minLength: 2, maxLength: 8 }), { minLength: 1, maxLength: 3 }), options, (list, edits, given) => {
       const others = list.filter(({ kind }) => kind !== 'EndpointSlice');
       const first = buildSet(list);
       let result = translate(first, given);

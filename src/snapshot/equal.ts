@@ -1,0 +1,34 @@
+/** Whether two snapshots say the same, so that nothing is published that changes nothing. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Certificate, Endpoint, Snapshot, UpstreamKey } from './snapshot.ts';
+
+/** Everything but the endpoints, which travel by themselves; the upstreams that have endpoints are the same then, too. */
+export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {
+  return (
+    one.defaultCertificate === other.defaultCertificate &&
+    sameCertificates(one.certificates, other.certificates) &&
+    isDeepStrictEqual(one.serverNames, other.serverNames) &&
+    isDeepStrictEqual(one.upstreams, other.upstreams) &&
+    isDeepStrictEqual(one.routes, other.routes)
+  );
+}
+
+/** Endpoints of `next` that are not those of `previous`. Both must have the same upstreams. */
+export function changedEndpoints(previous: Snapshot, next: Snapshot): Map<UpstreamKey, readonly Endpoint[]> {
+  return new Map([...next.endpoints].filter(([key, list]) => !sameEndpoints(list, previous.endpoints.get(key))));
+}
+
+/** @param one, other sorted, as they are in snapshots */
+export function sameEndpoints(one: readonly Endpoint[], other: readonly Endpoint[] | undefined): boolean {
+  return one === other || isDeepStrictEqual(one, other);
+}
+
+/** Keys hide themselves from any comparison but their own. */
+function sameCertificates(one: ReadonlyMap<string, Certificate>, other: ReadonlyMap<string, Certificate>): boolean {
+  if (one.size !== other.size) return false;
+  for (const [id, { chain, key }] of one) {
+    const counterpart = other.get(id);
+    if (counterpart === undefined || chain !== counterpart.chain || !key.equals(counterpart.key)) return false;
+  }
+  return true;
+}

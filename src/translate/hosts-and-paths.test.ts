@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { normalizePath } from '../exchange/path.ts';
+import { coversHost, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
+
+test('patterns of hosts', () => {
+  assert.deepEqual(hostPattern(undefined, 'Suffix'), { type: 'Any' });
+  assert.deepEqual(hostPattern('a.example.com', 'Suffix'), { type: 'Exact', value: 'a.example.com' });
+  assert.deepEqual(hostPattern('*.example.com', 'Suffix'), { type: 'Suffix', value: 'example.com' });
+  assert.deepEqual(hostPattern('*.example.com', 'OneLabel'), { type: 'OneLabel', value: 'example.com' });
+});
+
+test('keys of hosts differ where the patterns do, and sort exact hosts first', () => {
+  const patterns = [hostPattern('b', 'Suffix'), hostPattern('*.a', 'Suffix'), hostPattern('*.a', 'OneLabel'), hostPattern(undefined, 'Suffix')];
+  const keys = patterns.map(hostKey);
+  assert.deepEqual([...new Set(keys)].sort(), keys);
+});
+
+for (const [pattern, host, covers] of [
+  ['a.example.com', 'a.example.com', true],
+  ['a.example.com', 'b.example.com', false],
+  ['*.example.com', 'a.example.com', true],
+  ['*.example.com', 'b.a.example.com', false],
+  ['*.example.com', 'example.com', false],
+  ['*.example.com', '*.example.com', true],
+  ['a.example.com', '*.example.com', false],
+  ['*.com', '*.example.com', false],
+  ['*.example.com', undefined, true],
+] as const) {
+  test(`${pattern} ${covers ? 'covers' : 'does not cover'} ${host ?? 'any host'}`, () => {
+    assert.equal(coversHost(pattern, hostPattern(host, 'OneLabel')), covers);
+  });
+}
+
+for (const [type, written, normal] of [
+  ['PathPrefix', '/', '/'],
+  ['PathPrefix', '//', '/'],
+  ['PathPrefix', '/a/', '/a'],
+  ['PathPrefix', '/a//b/', '/a//b'],
+  ['Exact', '/a/', '/a/'],
+  ['Exact', '/a/%2e%2E/b', '/b'],
+  ['Exact', '/%7Ea/%c3%a9', '/~a/%C3%A9'],
+  ['Exact', '/é "x"', '/%C3%A9%20"x"'],
+  ['RegularExpression', '/a/../(b|c)%2f', '/a/../(b|c)%2f'],
+] as const) {
+  test(`${type} ${written} is ${normal}`, () => {
+    assert.deepEqual(pathMatch(type, written), { type, value: normal });
+  });
+}
+
+for (const written of ['/a?b', '/a#b', '/a\\b', '/a%2Fb', '/a%5cb', '/a%00', '/%', 'a']) {
+  test(`no request has the path ${written}`, () => {
+    assert.equal(pathMatch('Exact', written), undefined);
+  });
+}
+
+test('paths are in the normal form of requests, whatever is written', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.constantFrom('Exact' as const, 'PathPrefix' as const), (text, type) => {
+      const match = pathMatch(type, `/${text}`);
+      if (match === undefined) return;
+      assert.equal(normalizePath(match.value), match.value);
+      assert.ok(type === 'Exact' || match.value === '/' || !match.value.endsWith('/'));
+    }),
+  );
+});
