@@ -24,19 +24,23 @@ if (benchCase === undefined || subject === undefined) {
 
 interface CpuProfile {
   readonly nodes: readonly { readonly id: number; readonly callFrame: { readonly functionName: string; readonly url: string } }[];
+  /** Microseconds of the monotonic clock, as process.hrtime has it. */
+  readonly startTime: number;
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
 }
 
-/** Microseconds of self time by function and by file, idle time left out. */
-function selfTimes(profile: CpuProfile): { total: number; functions: Map<string, number>; files: Map<string, number> } {
+/** Microseconds of self time by function and by file between two moments, idle time left out. */
+function selfTimes(profile: CpuProfile, begin: number, end: number): { total: number; functions: Map<string, number>; files: Map<string, number> } {
   const frames = new Map(profile.nodes.map((node) => [node.id, node.callFrame]));
   const functions = new Map<string, number>();
   const files = new Map<string, number>();
   let total = 0;
+  let now = profile.startTime;
   profile.samples.forEach((id, index) => {
     const frame = frames.get(id);
-    if (frame === undefined || frame.functionName === '(idle)') return;
+    now += profile.timeDeltas[index] as number;
+    if (now < begin || now > end || frame === undefined || frame.functionName === '(idle)') return;
     const time = profile.timeDeltas[index] as number;
     const file = frame.url.replace(/^file:.*\/(?=dist\/|node_modules\/)/, '') || 'V8 and native code';
     const name = `${frame.functionName || '(anonymous)'}${frame.url === '' ? '' : `, ${file}`}`;
@@ -45,6 +49,10 @@ function selfTimes(profile: CpuProfile): { total: number; functions: Map<string,
     total += time;
   });
   return { total, functions, files };
+}
+
+function microseconds(): number {
+  return Number(process.hrtime.bigint() / 1000n);
 }
 
 function table(title: string, times: ReadonlyMap<string, number>, total: number, rows: number): string {
@@ -58,11 +66,14 @@ const backend = await startBackend();
 try {
   const running = await startSubject({ ...subject.setting, nodeOptions: `--cpu-prof --cpu-prof-interval=250 --cpu-prof-dir=${folder}` }, backend.port);
   const seconds = Number(values.seconds);
+  await benchCase.warmUp?.(running, 2);
   const prepared = (await benchCase.prepare?.(new Map([[subject.label, running]]), 1)) ?? 0;
+  const begin = microseconds();
   const sample = await benchCase.measure(running, seconds, prepared);
+  const end = microseconds();
   await running.stop();
   // A profile for each thread: that of the busiest one, the worker's.
-  const profiles = readdirSync(folder).map((file) => selfTimes(JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile));
+  const profiles = readdirSync(folder).map((file) => selfTimes(JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile, begin, end));
   const busiest = profiles.toSorted((a, b) => b.total - a.total)[0];
   if (busiest === undefined) throw new Error('no profile was written');
   console.log(
