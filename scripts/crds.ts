@@ -114,7 +114,7 @@ function structural(schema: z.ZodType): JsonSchema {
     target: 'openapi-3.0',
     reused: 'inline',
     override: ({ zodSchema, jsonSchema }) => {
-      const cel = schemaFacts.get(zodSchema as z.ZodType)?.cel;
+      const cel = schemaFacts.get(zodSchema as unknown as z.ZodType)?.cel;
       if (cel !== undefined && cel.length > 0) (jsonSchema as JsonSchema)['x-kubernetes-validations'] = cel;
     },
   });

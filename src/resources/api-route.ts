@@ -43,7 +43,12 @@ function pathFlaw(type: string, value: string): Flaw | undefined {
   }
   if (!value.startsWith('/')) return { message: `${quote(value)} does not begin with /`, hint: `write /${value}`, path };
   if (/\{[^/]*\}/.test(value))
-    return { message: 'named path segments are not supported in this version', hint: 'use type RegularExpression, or a shorter prefix', path };
+    return {
+      reason: 'UnsupportedValue',
+      message: 'named path segments are not supported in this version',
+      hint: 'use type RegularExpression, or a shorter prefix',
+      path,
+    };
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
   if (/[?#\u0000-\u0020\u007f]/.test(value))
     return { message: `${quote(value)} has a character that no path has (?, #, a space or control character)`, hint: 'write a path alone', path };

@@ -45,8 +45,7 @@ export function decode(raw: unknown, options: { readonly now?: number } = {}): D
   }
   const identified = identify(apiVersion, kind);
   if (identified.type === 'NotOurs') return undefined;
-  if (identified.type === 'Rejected')
-    return { ...identity(kind, value), problems: [problem(identified.flaw, identified.unsupported ? 'UnsupportedValue' : 'Invalid')] };
+  if (identified.type === 'Rejected') return { ...identity(kind, value), problems: [problem(identified.flaw)] };
   const known = { ...identity(kind, value, identified.kind), kind: identified.kind };
   if (identified.type === 'WrongVersion') return { ...known, problems: [problem(identified.flaw)] };
   const result = identified.kind.schema.safeParse(value);
@@ -55,8 +54,8 @@ export function decode(raw: unknown, options: { readonly now?: number } = {}): D
   return { ...known, object: result.data, problems: warnings.map((flaw) => ({ ...problem(flaw), severity: 'warning' as const })) };
 }
 
-function problem(flaw: Flaw, reason: Problem['reason'] = 'Invalid'): Problem {
-  return { severity: 'error', reason, field: fieldPath(flaw.path ?? []), message: flaw.message, hint: flaw.hint };
+function problem(flaw: Flaw): Problem {
+  return { severity: 'error', reason: flaw.reason ?? 'Invalid', field: fieldPath(flaw.path ?? []), message: flaw.message, hint: flaw.hint };
 }
 
 function identity(kindName: string, value: Readonly<Record<string, unknown>>, kind?: Kind): Pick<Decoded, 'kindName' | 'namespace' | 'name' | 'generation'> {
@@ -95,9 +94,9 @@ function withoutNulls(value: unknown): unknown {
   let copy: Record<string, unknown> | undefined;
   for (const key of Object.keys(value)) {
     const cleaned = withoutNulls(value[key]);
-    if (cleaned === value[key] && cleaned !== null) continue;
+    if (cleaned === value[key] && cleaned !== null && cleaned !== undefined) continue;
     copy ??= { ...value };
-    if (cleaned === null) delete copy[key];
+    if (cleaned === null || cleaned === undefined) delete copy[key];
     else Object.defineProperty(copy, key, { value: cleaned, enumerable: true, configurable: true, writable: true });
   }
   return copy ?? value;

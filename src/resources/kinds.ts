@@ -72,7 +72,7 @@ export type Identity =
   | { readonly type: 'Ours'; readonly kind: Kind }
   /** One of our kinds in a group or version that does not have it. */
   | { readonly type: 'WrongVersion'; readonly kind: Kind; readonly flaw: Flaw }
-  | { readonly type: 'Rejected'; readonly flaw: Flaw; readonly unsupported: boolean }
+  | { readonly type: 'Rejected'; readonly flaw: Flaw }
   | { readonly type: 'NotOurs' };
 
 const NOT_OURS: Identity = { type: 'NotOurs' };
@@ -90,13 +90,18 @@ export function identify(apiVersion: string, kind: string): Identity {
   }
   if (LATER_KINDS.has(kind)) {
     if (NAMESAKES.has(`${group}/${kind}`)) return NOT_OURS;
-    const flaw = { message: `kind ${kind} is not supported in this version`, hint: 'remove the object: nothing would act on it', path: ['kind'] };
-    return { type: 'Rejected', flaw, unsupported: true };
+    const flaw: Flaw = {
+      reason: 'UnsupportedValue',
+      message: `kind ${kind} is not supported in this version`,
+      hint: 'remove the object: nothing would act on it',
+      path: ['kind'],
+    };
+    return { type: 'Rejected', flaw };
   }
   if (group === GROUP) {
     const near = nearest(kind, GROUP_KINDS);
     const hint = near === undefined ? `kinds of ${GROUP} are ${GROUP_KINDS.join(', ')}` : `did you mean ${near}?`;
-    return { type: 'Rejected', flaw: { message: `${GROUP} has no kind ${quote(kind)}`, hint, path: ['kind'] }, unsupported: false };
+    return { type: 'Rejected', flaw: { message: `${GROUP} has no kind ${quote(kind)}`, hint, path: ['kind'] } };
   }
   const near = NEIGHBOURS.has(kind)
     ? undefined
@@ -106,7 +111,7 @@ export function identify(apiVersion: string, kind: string): Identity {
       );
   if (near === undefined) return NOT_OURS;
   const flaw = { message: `${quote(apiVersion)} has no kind ${quote(kind)}`, hint: `did you mean ${near}?`, path: ['kind'] };
-  return { type: 'Rejected', flaw, unsupported: false };
+  return { type: 'Rejected', flaw };
 }
 
 function groupOf(apiVersion: string): string {

@@ -19,7 +19,15 @@ export function problemsOf(issues: readonly z.core.$ZodIssue[], schema: Schema, 
     const invalid = (message: string, hint: string): Problem[] => [{ severity: 'error', reason: 'Invalid', field: fieldPath(issue.path), message, hint }];
     switch (issue.code) {
       case 'custom':
-        return invalid(issue.message, String(issue.params?.hint ?? ''));
+        return [
+          {
+            severity: 'error',
+            reason: issue.params?.reason as Problem['reason'],
+            field: fieldPath(issue.path),
+            message: issue.message,
+            hint: String(issue.params?.hint),
+          },
+        ];
       case 'unrecognized_keys':
         return issue.keys.map((key) => unknownField(key, issue.path, inner));
       case 'invalid_type':

@@ -35,6 +35,8 @@ export interface Flaw {
   readonly message: string;
   readonly hint: string;
   readonly path?: readonly (string | number)[];
+  /** Absent: Invalid. */
+  readonly reason?: 'Invalid' | 'UnsupportedValue';
 }
 
 /** The check of one value: every flaw in it, none when it is right. */
@@ -50,7 +52,7 @@ export function flaws<T>(check: Check<T>): (value: T, context: z.core.$Refinemen
         code: 'custom',
         message: flaw.message,
         path: [...(flaw.path ?? [])],
-        params: { hint: flaw.hint },
+        params: { hint: flaw.hint, reason: flaw.reason ?? 'Invalid' },
         input: value,
       });
     }
