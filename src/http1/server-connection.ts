@@ -49,6 +49,8 @@ const FLUSH_TIMEOUT = 60_000;
 const HALF_CLOSE_GRACE = 1_000;
 /** Means nothing to a client that has its request sent, and is reset by one that is gone. */
 const PROBE = 'HTTP/1.1 100 Continue\r\n\r\n';
+/** The first one makes a peer that is gone reset the connection; the next one is what finds it reset. */
+const MAX_PROBES = 3;
 
 /** One client's connection: reads requests one after the other, hands each to the sink, and reads the next when it is answered. */
 export class ServerConnection implements ConnectionHandler, Timed {
@@ -75,7 +77,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** The client takes no more for now. */
   #outputHeld = false;
   #peerEnded = false;
-  #probed = false;
+  #probes = 0;
   #bytesWrittenBefore = 0;
   #closeWhenIdle = false;
   #lingerUntil = 0;
@@ -373,7 +375,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
       if (!stream.paused) this.#failBody(BODY_CUT);
     } else {
       // A client may half-close and still wait for the answer (RFC 9112 section 9.6), or be gone altogether.
-      this.#probed = stream.isHttp10;
+      this.#probes = 0;
       this.#bytesWrittenBefore = this.#connection.bytesWritten;
       this.deadline = this.now + HALF_CLOSE_GRACE;
     }
@@ -413,8 +415,10 @@ export class ServerConnection implements ConnectionHandler, Timed {
       this.#connection.destroy();
       return;
     }
-    if (!stream.responded && !this.#probed) this.#connection.writeLatin1(PROBE);
-    this.#probed = true;
+    if (!stream.responded && !stream.isHttp10 && this.#probes < MAX_PROBES) {
+      this.#probes++;
+      this.#connection.writeLatin1(PROBE);
+    }
     this.#bytesWrittenBefore = this.#connection.bytesWritten;
     this.deadline = this.now + HALF_CLOSE_GRACE;
   }

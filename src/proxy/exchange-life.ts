@@ -116,7 +116,8 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     const exchange = this.exchange;
     const backend = (this.route as CompiledRoute).picker.pick();
     if (backend === undefined) {
-      this.#reply(replies.noEndpoint);
+      // A rule without any, whose redirect was skipped, has nothing to serve.
+      this.#reply((this.route as CompiledRoute).backends.length === 0 ? replies.noBackend : replies.noEndpoint);
       return;
     }
     this.backend = backend;
