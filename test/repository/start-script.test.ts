@@ -98,6 +98,13 @@ describe('bin/tidegate', () => {
     assert.equal(JSON.parse(stdout).options, '--max-old-space-size=100');
   });
 
+  test('leaves it to Node.js to say what is wrong with NODE_OPTIONS', () => {
+    addBundledNode();
+    const { status, stderr } = run(join(root, 'bin/tidegate'), [], { NODE_OPTIONS: '--no-such-option' });
+    assert.equal(status, 9);
+    assert.match(stderr, /--no-such-option/);
+  });
+
   test('is replaced by the program, so that signals reach it', async () => {
     addBundledNode();
     const child = spawn(join(root, 'bin/tidegate'), ['wait'], { env: { PATH: path }, stdio: ['ignore', 'pipe', 'inherit'] });
