@@ -21,8 +21,9 @@ CASE ?= plain
 WIRE ?= handle
 # make run PORTS=free takes free ports in place of 8080, 8443, 9901 and 9101 to 9103.
 PORTS ?=
-# Options of the fuzzer: make fuzz MINUTES=10
+# Options of the fuzzer: make fuzz MINUTES=10 SEED=1
 MINUTES ?= 10
+SEED ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
@@ -70,7 +71,7 @@ profile: $(BUILT) ## where Tidegate's CPU time goes in a case of the bench (CASE
 	@exec node bench/profile.ts --case $(CASE) --wire $(WIRE) $(if $(SECONDS),--seconds $(SECONDS))
 
 fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
-	@exec node scripts/fuzz.ts --minutes $(MINUTES)
+	@exec node src/http1/fuzz.ts --seconds $$(($(MINUTES) * 60)) $(if $(SEED),--seed $(SEED))
 
 golden: $(INSTALLED) ## record the expected outputs of the golden cases anew
 	@UPDATE_GOLDEN=1 node --test 'src/translate/**/golden.test.ts'
