@@ -139,6 +139,7 @@ export interface Backend {
   readonly responseHeaderModifier?: HeaderModifier;
 }
 
+/** A very large number where there is no bound, never 0. */
 export interface Timeouts {
   /** From the head's first byte to the answer's last. */
   readonly request: number;

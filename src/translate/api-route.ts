@@ -1,7 +1,7 @@
 /** tidegate.dev/v1alpha1 ApiRoute: a route for each rule. */
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
-import type { Backend, HostPattern, Match, RouteFilters } from '../snapshot/snapshot.ts';
+import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { DEFAULT_BODY_BYTES } from './ingress-annotations.ts';
@@ -34,7 +34,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       isDefaultBackend: false,
       httpsRedirect: spec.tls?.redirect ?? false,
       filters: translateFilters(entry, rule, label, context),
-      timeouts: { ...DEFAULT_TIMEOUTS, ...rule.timeouts },
+      timeouts: translateTimeouts(rule.timeouts),
       backends: translateBackends(entry, rule, field, context),
     });
   }
@@ -92,6 +92,14 @@ function claimMatches(entry: Entry<ApiRoute>, hosts: readonly HostPattern[], mat
       told = true;
     }
   }
+}
+
+/** What `0s` stands for: longer than any request lasts, and still a number to count with. */
+const NO_TIMEOUT = Number.MAX_SAFE_INTEGER;
+
+function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
+  const { request, backendRequest, idle } = { ...DEFAULT_TIMEOUTS, ...written };
+  return { request: request || NO_TIMEOUT, backendRequest: backendRequest || NO_TIMEOUT, idle: idle || NO_TIMEOUT };
 }
 
 function translateFilters(entry: Entry<ApiRoute>, { filters }: ApiRouteRule, label: string, { rateLimits }: RouteContext): RouteFilters {

@@ -3,7 +3,7 @@ import type { Entries, Entry, Origin, Problem } from '../resources/resource-set.
 import type { Secret, TlsPair } from '../resources/secret.ts';
 import type { Certificate, HostPattern, ServerName, Snapshot } from '../snapshot/snapshot.ts';
 import { coversHost, describeHost, hostKey } from './hosts-and-paths.ts';
-import type { Consequence, Issues } from './issues.ts';
+import type { Issues } from './issues.ts';
 import { compareText, sortedMap } from './order.ts';
 
 interface Claim {
@@ -12,16 +12,27 @@ interface Claim {
   readonly covers: boolean;
 }
 
+/** Pairs that are in use, by the `namespace/name` of their Secret. */
+export type TlsPairs = ReadonlyMap<string, TlsPair>;
+
 export class Certificates {
   readonly #secrets: Entries<Secret>;
   readonly #issues: Issues;
-  readonly #used = new Map<string, Certificate>();
+  readonly #lastGood: TlsPairs;
+  readonly #used = new Map<string, TlsPair>();
   readonly #names = new Map<string, { readonly host: HostPattern; readonly claims: Claim[] }>();
   #default: string | undefined;
 
-  constructor(secrets: Entries<Secret>, issues: Issues) {
+  /** @param lastGood what was in use until now: it serves on for Secrets that are missing, or hold no pair any more */
+  constructor(secrets: Entries<Secret>, issues: Issues, lastGood: TlsPairs) {
     this.#secrets = secrets;
     this.#issues = issues;
+    this.#lastGood = lastGood;
+  }
+
+  /** Complete once everything is claimed. */
+  get pairs(): TlsPairs {
+    return this.#used;
   }
 
   /**
@@ -58,28 +69,43 @@ export class Certificates {
       .sort((one, other) => compareText(hostKey(one.host), hostKey(other.host)))
       .map(({ host, claims }): ServerName => ({ host, certificates: preferred(claims) }));
     const served = new Set([...serverNames.flatMap(({ certificates }) => certificates), this.#default]);
-    const certificates = sortedMap(new Map([...this.#used].filter(([id]) => served.has(id))));
+    const certificates = new Map<string, Certificate>();
+    for (const [id, { chain, key }] of sortedMap(this.#used)) if (served.has(id)) certificates.set(id, { id, chain, key });
     return { certificates, serverNames, ...(this.#default === undefined ? {} : { defaultCertificate: this.#default }) };
   }
 
-  /** @param substitute what serves where there is no pair */
+  /** @param substitute what serves where there never was a pair */
   #use(owner: Entry<unknown>, field: string, id: string, substitute: string): TlsPair | undefined {
     const entry = this.#secrets.get(id);
-    const object = entry?.object;
-    const pair = object?.tls;
-    const add = (severity: Problem['severity'], message: string, hint: string, consequence: Consequence = 'ResolvedRefs'): void =>
-      this.#issues.add(owner, consequence, { severity, reason: 'InvalidCertificateRef', field, message, hint });
-    if (entry === undefined) add('warning', `Secret ${id} does not exist, so ${substitute} serves`, 'create a Secret of type kubernetes.io/tls by this name');
-    else if (object === undefined) add('warning', `Secret ${id} is not valid, so ${substitute} serves: ${firstError(entry)}`, 'mend the Secret');
-    else if (pair === undefined) {
-      add('error', `Secret ${id} is of type ${object.type}, so ${substitute} serves`, 'use a Secret of type kubernetes.io/tls, with tls.crt and tls.key');
-    } else {
-      const error = firstError(entry);
-      if (error !== undefined) add('warning', `the newest version of Secret ${id} is not valid, so its last good one serves: ${error}`, 'mend the Secret');
-      if (!this.#used.has(id)) this.#used.set(id, { id, chain: pair.chain, key: pair.key });
+    const current = entry?.object?.tls;
+    const pair = current ?? this.#lastGood.get(id);
+    const fault = faultOf(entry, id);
+    if (fault !== undefined) {
+      const serving = pair === undefined ? substitute : 'its last good certificate';
+      const message = `${fault.what}, so ${serving} serves${fault.cause === undefined ? '' : `: ${fault.cause}`}`;
+      this.#issues.add(owner, 'ResolvedRefs', { severity: fault.severity, reason: 'InvalidCertificateRef', field, message, hint: fault.hint });
     }
+    if (pair !== undefined) this.#used.set(id, pair);
     return pair;
   }
+}
+
+interface Fault {
+  readonly severity: Problem['severity'];
+  readonly what: string;
+  readonly cause?: string;
+  readonly hint: string;
+}
+
+function faultOf(entry: Entry<Secret> | undefined, id: string): Fault | undefined {
+  if (entry === undefined) return { severity: 'warning', what: `Secret ${id} does not exist`, hint: 'create a Secret of type kubernetes.io/tls by this name' };
+  const cause = entry.problems.find((problem) => problem.severity === 'error')?.message;
+  // The Secret's own problem is an error by itself.
+  if (cause !== undefined) return { severity: 'warning', what: `Secret ${id} is not valid`, cause, hint: 'mend the Secret' };
+  const { object } = entry;
+  if (object?.tls !== undefined) return undefined;
+  const what = `Secret ${id} is of type ${object?.type ?? 'unknown'}`;
+  return { severity: 'error', what, hint: 'use a Secret of type kubernetes.io/tls, with tls.crt and tls.key' };
 }
 
 /**
@@ -96,10 +122,6 @@ function preferred(claims: readonly Claim[]): string[] {
     ids.push(id);
   }
   return ids;
-}
-
-function firstError(entry: Entry<unknown>): string | undefined {
-  return entry.problems.find((problem) => problem.severity === 'error')?.message;
 }
 
 function uncoveredProblem(field: string, id: string, pair: TlsPair, hosts: readonly HostPattern[]): Problem {

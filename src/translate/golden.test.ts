@@ -14,7 +14,6 @@ for (const { name, options, sets, expectedFile } of goldenCases()) {
     const set = sets.at(-1);
     assert.ok(set !== undefined && result !== undefined);
     const text = render(set, result);
-    if (sets.length > 1) assert.equal(render(set, translate(set, options)), text, 'the outcome does not depend on earlier results');
     if (update) writeFileSync(expectedFile, text);
     assert.ok(existsSync(expectedFile), `${expectedFile} is missing: record it with make golden, then read it`);
     assert.equal(text, readFileSync(expectedFile, 'utf8'));

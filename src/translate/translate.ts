@@ -7,7 +7,7 @@ import type { Endpoint, Route, Snapshot, UpstreamKey } from '../snapshot/snapsho
 import type { ObjectStatus } from '../snapshot/status.ts';
 import { translateApiRoute } from './api-route.ts';
 import { BackendPolicies } from './backend-policies.ts';
-import { Certificates } from './certificates.ts';
+import { Certificates, type TlsPairs } from './certificates.ts';
 import { ClassOwnership, ingressClassOf } from './classes.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
@@ -37,20 +37,25 @@ export interface TranslateResult {
   readonly statuses: readonly ObjectStatus[];
   /** What only shows beside other objects; those of an object by itself are in its entry. By object, the oldest first. */
   readonly problems: readonly Finding[];
-  /** For `translateEndpoints`. */
+  /** For the next translation: certificates serve on when their Secrets go bad or missing. */
+  readonly tlsPairs: TlsPairs;
+  /** For the next translation. */
   readonly endpointTable: EndpointTable;
   /** `problems` without those of EndpointSlices. For `translateEndpoints`. */
   readonly otherProblems: readonly Finding[];
 }
 
-/** @param previous the last result, whose index of EndpointSlices is built on; the outcome is the same without it */
+/**
+ * @param previous the last result. A Secret that has gone missing since keeps the certificate that it had there (api.md,
+ *   "Redirects and TLS"), and the index of EndpointSlices is built on; all else is the same without it
+ */
 export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult): TranslateResult {
   const issues = new Issues();
   const classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
   const backendPolicies = new BackendPolicies(set, issues);
   const rateLimits = new RateLimits(set, classes, issues);
   const upstreams = new Upstreams(set, options, backendPolicies, issues);
-  const certificates = new Certificates(set.secrets, issues);
+  const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
   const { routes, statuses } = translateRoutes(set, classes, { issues, upstreams, rateLimits, certificates, claims: new Claims() });
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
@@ -64,6 +69,7 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
       ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments),
     ],
     problems: sortFindings([...otherProblems, ...endpointTable.findings()]),
+    tlsPairs: certificates.pairs,
     endpointTable,
     otherProblems,
   };
