@@ -1,0 +1,164 @@
+/** Filters, rate limits and balancing as a client sees them. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { answering, Backend } from './backend.ts';
+import { get, send } from './client.ts';
+import { GatewayUnderTest } from './gateway.ts';
+import { apiRoute, service } from './manifests.ts';
+
+const backends: Backend[] = [];
+let gateway: GatewayUnderTest;
+
+before(async () => {
+  for (const name of ['a', 'b', 'c']) backends.push(await Backend.start(answering(name)));
+  const [a, b, c] = backends.map((backend) => backend.port) as [number, number, number];
+  gateway = await GatewayUnderTest.start(
+    {
+      'services.yaml': service('a', [a]) + service('b', [b]) + service('all', [a, b, c]),
+      'routes.yaml':
+        apiRoute(
+          'shop',
+          `  hostnames: [shop.test]
+  rules:
+    - name: split
+      matches: [{ path: { value: /split } }]
+      backendRefs: [{ name: a, port: 80, weight: 90 }, { name: b, port: http, weight: 10 }]
+    - name: match
+      matches: [{ path: { value: /match }, methods: [POST], headers: [{ name: X-Tenant, value: acme }], queryParams: [{ name: beta, value: "true" }], cookies: [{ name: canary, type: Present }] }]
+      backendRefs: [{ name: b, port: 80 }]
+    - name: fallthrough
+      matches: [{ path: { value: /match } }]
+      backendRefs: [{ name: a, port: 80 }]
+    - name: rewrite
+      matches: [{ path: { value: /v1/orders } }]
+      filters:
+        requestHeaderModifier: { set: [{ name: x-a, value: "1" }], remove: [x-internal] }
+        responseHeaderModifier: { set: [{ name: x-b, value: "2" }], remove: [content-type] }
+        urlRewrite: { hostname: orders.internal, path: { type: ReplacePrefixMatch, value: /orders } }
+      backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /moved } }]
+      filters: { requestRedirect: { hostname: www.test, path: { type: ReplacePrefixMatch, value: /new }, statusCode: 301 } }
+    - matches: [{ path: { value: /down } }]
+      filters: { directResponse: { statusCode: 503, contentType: application/json, body: '{"down":"ä"}', headers: [{ name: x-d, value: "1" }] } }
+    - matches: [{ path: { value: /denied } }]
+      filters: { ipAccess: { deny: [127.0.0.0/8] } }
+      backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /small } }]
+      filters: { limits: { maxRequestBodyBytes: 10, maxRequestHeaderBytes: 300 } }
+      backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /robin } }]
+      backendRefs: [{ name: all, port: 80 }]
+    - matches: [{ path: { value: /backup } }]
+      backendRefs: [{ name: a, port: 80 }, { name: b, port: 80, backup: true }]
+    - { name: limited, matches: [{ path: { value: /limited } }], backendRefs: [{ name: a, port: 80 }] }
+    - { name: shadowed, matches: [{ path: { value: /shadowed } }], backendRefs: [{ name: a, port: 80 }] }`,
+        ),
+      'limits.yaml': `apiVersion: tidegate.dev/v1alpha1
+kind: RateLimitPolicy
+metadata: { name: window, namespace: default }
+spec:
+  targetRefs: [{ group: tidegate.dev, kind: ApiRoute, name: shop, sectionName: limited }]
+  limits: [{ name: per-key, algorithm: TokenBucket, requests: 5, period: 1h, key: [{ type: Header, name: x-key }] }]
+---
+apiVersion: tidegate.dev/v1alpha1
+kind: RateLimitPolicy
+metadata: { name: shadow, namespace: default }
+spec:
+  targetRefs: [{ group: tidegate.dev, kind: ApiRoute, name: shop, sectionName: shadowed }]
+  limits: [{ name: dry, requests: 1, period: 1h, mode: Shadow }]
+`,
+    },
+    ['--workers', '2'],
+  );
+});
+after(async () => {
+  assert.equal(await gateway.stop(), 0);
+  for (const backend of backends) await backend.stop();
+});
+
+async function shop(path: string, headers: Readonly<Record<string, string>> = {}): ReturnType<typeof get> {
+  return get(gateway.http, path, { host: 'shop.test', ...headers });
+}
+
+test('a 90/10 split', async () => {
+  const counts = { a: 0, b: 0 };
+  for (let index = 0; index < 200; index++) counts[(await shop('/split')).body as 'a' | 'b']++;
+  assert.ok(Math.abs(counts.b - 20) <= 4, JSON.stringify(counts));
+});
+
+test('every part of a match must hold, else the next rule serves', async () => {
+  const headers = { host: 'shop.test', 'x-tenant': 'acme', cookie: 'other=1; canary=yes' };
+  assert.equal((await send(gateway.http, '/match?beta=true', { method: 'POST', headers })).body, 'b');
+  assert.equal((await send(gateway.http, '/match?beta=false', { method: 'POST', headers })).body, 'a');
+  assert.equal((await send(gateway.http, '/match?beta=true', { method: 'GET', headers })).body, 'a');
+  assert.equal((await send(gateway.http, '/match?beta=true', { method: 'POST', headers: { ...headers, cookie: 'other=1' } })).body, 'a');
+});
+
+test('rewrite and header modifiers', async () => {
+  const answer = await shop('/v1/orders/7?x=1', { 'x-internal': 'secret', 'x-a': 'client' });
+  const head = backends[0]?.requests.at(-1)?.head ?? '';
+  assert.match(head, /^GET \/orders\/7\?x=1 HTTP/);
+  assert.match(head, /^Host: orders\.internal$/im);
+  assert.match(head, /^x-a: 1$/im);
+  assert.doesNotMatch(head, /secret|client/);
+  assert.equal(answer.headers['x-b'], '2');
+  assert.equal(answer.headers['content-type'], undefined);
+});
+
+test('redirect and direct response', async () => {
+  const moved = await shop('/moved/a?b=c');
+  assert.equal(moved.status, 301);
+  assert.equal(moved.headers.location, 'http://www.test/new/a?b=c');
+  const down = await shop('/down');
+  assert.equal(down.status, 503);
+  assert.equal(down.body, '{"down":"ä"}');
+  assert.equal(down.headers['content-type'], 'application/json');
+  assert.equal(down.headers['x-d'], '1');
+});
+
+test('address lists and sizes', async () => {
+  assert.equal((await shop('/denied')).status, 403);
+  assert.equal((await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test' }, body: 'much more than ten' })).status, 413);
+  assert.equal((await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test', 'transfer-encoding': 'chunked' }, body: 'much more than ten' })).status, 413);
+  assert.equal((await shop('/small', { 'x-long': 'y'.repeat(400) })).status, 431);
+  assert.equal((await shop('/small')).status, 200);
+});
+
+test('a limit lets exactly its number pass over all workers and connections, and says so', async () => {
+  const answers = await Promise.all(Array.from({ length: 40 }, () => shop('/limited', { 'x-key': 'one' })));
+  assert.equal(answers.filter((answer) => answer.status === 200).length, 5);
+  const refused = answers.find((answer) => answer.status === 429);
+  assert.ok(Number(refused?.headers['retry-after']) > 0);
+  assert.equal(refused?.headers['x-ratelimit-limit'], '5');
+  assert.equal(refused?.headers['x-ratelimit-remaining'], '0');
+  assert.equal(refused?.headers['ratelimit-policy'], '"per-key";q=5;w=3600');
+  assert.match(String(refused?.headers['ratelimit']), /^"per-key";r=0;t=\d+$/);
+  const other = await shop('/limited', { 'x-key': 'two' });
+  assert.equal(other.status, 200);
+  assert.equal(other.headers['x-ratelimit-remaining'], '4');
+});
+
+test('a reload of anything else refills no bucket', async () => {
+  await gateway.write('extra.yaml', apiRoute('extra', '  hostnames: [extra.test]\n  rules: [{ backendRefs: [{ name: b, port: 80 }] }]'));
+  await gateway.until('/', (status) => status === 200, { host: 'extra.test' });
+  assert.equal((await shop('/limited', { 'x-key': 'one' })).status, 429);
+});
+
+test('a shadow limit never refuses nor shows, but counts', async () => {
+  for (let index = 0; index < 3; index++) {
+    const answer = await shop('/shadowed');
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers['ratelimit'], undefined);
+  }
+  const { body } = await get(gateway.admin, '/metrics');
+  assert.match(body, /tidegate_rate_limit_decisions_total\{policy="default\/shadow",limit="dry",decision="[a-z_]+"\} 2/);
+});
+
+test('round robin over all endpoints, and backups only when needed', async () => {
+  const seen = new Set<string>();
+  for (let index = 0; index < 12; index++) seen.add((await shop('/robin')).body);
+  assert.deepEqual([...seen].sort(), ['a', 'b', 'c']);
+  assert.equal((await shop('/backup')).body, 'a');
+  await gateway.write('services.yaml', service('a', []) + service('b', [backends[1]?.port ?? 0]) + service('all', [backends[2]?.port ?? 0]));
+  await gateway.until('/backup', (_status, body) => body === 'b', { host: 'shop.test' });
+});
