@@ -5,16 +5,12 @@
 import { isIP } from 'node:net';
 import { CidrSet } from '../exchange/cidr.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import { CLIENT_CERTIFICATE, FieldKind, FORWARDING, maskOf } from '../exchange/field-names.ts';
 import { isSaneRequestId, isTraceparent, newRequestId, newTraceparent } from '../exchange/request-id.ts';
 
-/** Fields by which proxies hand on an identity that they verified; nobody outside may set them. */
-const IDENTITY_FIELDS = ['ssl-client-cert', 'ssl-client-verify', 'ssl-client-subject-dn', 'ssl-client-issuer-dn', 'x-forwarded-client-cert', 'client-cert', 'client-cert-chain'];
-
-/** Fields that a trusted peer may pass on and nobody else, besides X-Forwarded-For and Forwarded, which get a treatment of their own. */
-const FORWARDED_FIELDS = ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port'];
-
-/** Others of the same family that backends are known to believe. */
-const UNKNOWN_FORWARDED_FIELDS = ['x-forwarded-by', 'x-forwarded-prefix', 'x-forwarded-scheme', 'x-forwarded-server', 'x-forwarded-ssl', 'x-forwarded-user', 'x-forwarded-uri', 'x-forwarded-method', 'x-forwarded-path', 'x-forwarded-email', 'x-forwarded-groups', 'x-forwarded-preferred-username', 'x-forwarded-access-token'];
+const REQUEST_ID = maskOf(FieldKind.XRequestId);
+const TRACEPARENT = maskOf(FieldKind.Traceparent);
+const REAL_IP = maskOf(FieldKind.XRealIp);
 
 /** Any hop count above this is a loop or an attack; what lies further left is not looked at. */
 const MAX_HOPS = 100;
@@ -35,37 +31,40 @@ export class ClientIdentity {
    */
   stamp(exchange: Exchange): void {
     const fields = exchange.requestFields;
-    for (const name of IDENTITY_FIELDS) if (fields.has(name)) fields.remove(name);
+    fields.removeKinds(CLIENT_CERTIFICATE);
 
-    const given = fields.get('x-request-id');
+    let lines = '';
+    const given = fields.single(FieldKind.XRequestId);
     if (given !== undefined && isSaneRequestId(given)) {
       exchange.requestId = given;
     } else {
+      fields.removeKinds(REQUEST_ID);
       exchange.requestId = newRequestId();
-      fields.set('X-Request-Id', exchange.requestId);
+      lines = `X-Request-Id: ${exchange.requestId}\r\n`;
     }
-    const trace = fields.get('traceparent');
+    const trace = fields.single(FieldKind.Traceparent);
     if (trace !== undefined && isTraceparent(trace)) {
       exchange.traceId = trace.slice(3, 35);
     } else {
+      if (fields.mayHave(TRACEPARENT)) {
+        fields.removeKinds(TRACEPARENT);
+        fields.remove('tracestate');
+      }
       const made = newTraceparent();
       exchange.traceId = made.slice(3, 35);
-      if (trace !== undefined) fields.remove('tracestate');
-      fields.set('traceparent', made);
+      lines += `traceparent: ${made}\r\n`;
     }
 
     const peer = exchange.peerAddress;
     if (this.#trustsAnybody && this.#trusted.has(peer)) {
       this.#extend(exchange);
+      fields.removeKinds(REAL_IP);
+      lines += `X-Real-IP: ${exchange.clientAddress}\r\n`;
     } else {
-      for (const name of UNKNOWN_FORWARDED_FIELDS) if (fields.has(name)) fields.remove(name);
-      if (fields.has('forwarded')) fields.remove('forwarded');
-      fields.set('X-Forwarded-For', peer);
-      fields.set('X-Forwarded-Proto', exchange.scheme);
-      fields.set('X-Forwarded-Host', exchange.authority);
-      fields.set('X-Forwarded-Port', portOf(exchange));
+      fields.removeKinds(FORWARDING);
+      lines += `X-Forwarded-For: ${peer}\r\nX-Real-IP: ${peer}\r\nX-Forwarded-Proto: ${exchange.scheme}\r\nX-Forwarded-Host: ${exchange.authority}\r\nX-Forwarded-Port: ${portOf(exchange)}\r\n`;
     }
-    fields.set('X-Real-IP', exchange.clientAddress);
+    fields.appendLines(lines, REQUEST_ID | TRACEPARENT | FORWARDING);
   }
 
   /** From a trusted peer: its word is kept, its address is added, and the client is the rightmost untrusted address. */
@@ -87,17 +86,17 @@ export class ClientIdentity {
     fields.set('X-Forwarded-For', [...hops, exchange.peerAddress].join(', '));
     const proto = fields.get('x-forwarded-proto')?.toLowerCase();
     if (proto === 'http' || proto === 'https') exchange.scheme = proto;
-    const own = [exchange.scheme, exchange.authority, portOf(exchange)];
-    FORWARDED_FIELDS.forEach((name, index) => {
-      if (!fields.has(name)) fields.set(['X-Forwarded-Proto', 'X-Forwarded-Host', 'X-Forwarded-Port'][index] as string, own[index] as string);
-    });
+    if (!fields.has('x-forwarded-proto')) fields.set('X-Forwarded-Proto', exchange.scheme);
+    if (!fields.has('x-forwarded-host')) fields.set('X-Forwarded-Host', exchange.authority);
+    if (!fields.has('x-forwarded-port')) fields.set('X-Forwarded-Port', portOf(exchange));
   }
 }
 
 /** The port that the client used: that of its Host, else the scheme's own; the listener's is behind a Service's mapping. */
 function portOf(exchange: Exchange): string {
   const colon = exchange.authority.lastIndexOf(':');
-  if (colon > 0 && exchange.authority.charCodeAt(exchange.authority.length - 1) !== 0x5d) return exchange.authority.slice(colon + 1);
+  const last = exchange.authority.length - 1;
+  if (colon > 0 && colon < last && exchange.authority.charCodeAt(last) !== 0x5d) return exchange.authority.slice(colon + 1);
   return exchange.scheme === 'https' ? '443' : '80';
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
+import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
 import { problemBody } from '../exchange/problem.ts';
 import { type BodyLength, type ClientHandler, NO_BODY, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
@@ -14,6 +15,9 @@ import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
+
+const REQUEST_ID = maskOf(FieldKind.XRequestId);
+const HOST = maskOf(FieldKind.Host);
 
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
@@ -132,7 +136,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
       return;
     }
     const fields = exchange.requestFields;
-    if (exchange.upstreamHost !== exchange.authority || !fields.has('host')) fields.set('Host', exchange.upstreamHost);
+    if (exchange.upstreamHost !== exchange.authority || !fields.mayHave(HOST)) fields.set('Host', exchange.upstreamHost);
     this.#compiledBackend?.requestFilter?.onRequest?.(exchange);
     this.#request = { method: exchange.method, target: exchange.upstreamPath + exchange.query, fields, body: exchange.stream.requestBody };
     this.#try(endpoint, false);
@@ -322,7 +326,8 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   }
 
   #filterResponse(status: number, fields: Fields): void {
-    fields.set('X-Request-Id', this.exchange.requestId);
+    fields.removeKinds(REQUEST_ID);
+    fields.appendLines(`X-Request-Id: ${this.exchange.requestId}\r\n`, REQUEST_ID);
     const filters = this.route?.responseFilters;
     if (filters === undefined) return;
     for (let index = 0; index < filters.length; index++) filters[index]?.onResponse?.(this.exchange, status, fields);
