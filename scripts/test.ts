@@ -90,10 +90,10 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
   for await (const event of stream) {
     switch (event.type) {
       case 'test:start':
-        names(event.data.file, event.data.nesting, event.data.name);
+        names(entry(event.data), event.data.nesting, event.data.name);
         break;
       case 'test:pass': {
-        const result = of(event.data.file);
+        const result = of(entry(event.data));
         if (event.data.skip !== undefined || event.data.todo !== undefined) result.skipped++;
         else if (event.data.details.type === 'test') result.passed++;
         break;
@@ -102,21 +102,21 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
         // A suite fails because of a test in it, which is counted and shown by itself.
         const error = event.data.details.error;
         if (error.failureType === 'subtestsFailed') break;
-        const result = of(event.data.file);
+        const result = of(entry(event.data));
         result.failed++;
-        result.failures.push(describeFailure(names(event.data.file, event.data.nesting, event.data.name), error));
+        result.failures.push(describeFailure(names(entry(event.data), event.data.nesting, event.data.name), error));
         break;
       }
       case 'test:stderr':
-        of(event.data.file).output.push(event.data.message);
+        of(entry(event.data)).output.push(event.data.message);
         break;
       case 'test:diagnostic':
         // Such as an error thrown after its test has ended.
         if (event.data.level !== 'info' || event.data.message.startsWith('Error'))
-          console.log(`${relative(root, event.data.file ?? root)}: ${event.data.message}`);
+          console.log(`${relative(root, entry(event.data) ?? root)}: ${event.data.message}`);
         break;
       case 'test:summary': {
-        const file = event.data.file;
+        const file = entry(event.data);
         if (file === undefined) break;
         const result = of(file);
         report(relative(root, file), result, event.data.duration_ms);
@@ -145,6 +145,11 @@ function report(name: string, result: FileResult, took: number): void {
   for (const failure of result.failures) console.log(failure);
   const output = result.output.join('').trim();
   if (output !== '') console.log(`  it wrote:\n${output.replace(/^/gm, '    ')}`);
+}
+
+/** The test file; `file` is where a test is written, which may be a suite that several files share. */
+function entry(data: { readonly file?: string; readonly entryFile?: string }): string | undefined {
+  return data.entryFile ?? data.file;
 }
 
 const patterns = process.argv.slice(2);

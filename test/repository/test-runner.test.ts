@@ -9,10 +9,11 @@ import { describe, test } from 'node:test';
 const root = join(import.meta.dirname, '../..');
 const head = "import { describe, test } from 'node:test';\nimport assert from 'node:assert/strict';\n";
 
-function runFile(text: string): { status: number | null; lines: string[]; output: string } {
+function runFile(text: string, suite = ''): { status: number | null; lines: string[]; output: string } {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-runner-'));
   try {
     writeFileSync(join(folder, 'a.test.ts'), text);
+    writeFileSync(join(folder, 'suite.ts'), suite);
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const { status, stdout } = spawnSync(process.execPath, ['scripts/test.ts', `${folder}/*.test.ts`], { cwd: root, env, encoding: 'utf8' });
     return { status, lines: stdout.trimEnd().split('\n'), output: stdout };
@@ -34,6 +35,13 @@ describe('scripts/test.ts', () => {
     );
     assert.equal(status, 1);
     assert.match(output, /outer > inner > bad/);
+    assert.equal(lines.at(-1), '1 passed, 1 failed');
+  });
+
+  test('tests of a suite in another file count for the file that runs it', () => {
+    const suite = `${head}export function suite() { test('a', () => {}); test('b', () => assert.fail()); }`;
+    const { lines, output } = runFile("import { suite } from './suite.ts'; suite();", suite);
+    assert.match(output, /^FAILED .*a\.test\.ts \(1 passed, 1 failed/);
     assert.equal(lines.at(-1), '1 passed, 1 failed');
   });
 
