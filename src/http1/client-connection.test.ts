@@ -422,6 +422,8 @@ describe('ClientConnection: what is not plainly right', () => {
     ['204 with a coding', 'HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
     ['100 with a length', 'HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nhello'],
     ['101 that nobody asked for', 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n'],
+    ['100 that closes', `HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n${ok('hello')}`],
+    ['100 in HTTP/1.0', `HTTP/1.0 100 Continue\r\n\r\n${ok('hello')}`],
     ['endless interim answers', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(17)],
     ['bytes after an answer', `${ok('hello')}x`],
     ['another answer', ok('hello').repeat(2)],

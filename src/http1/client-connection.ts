@@ -286,8 +286,9 @@ export class ClientConnection implements ConnectionHandler, Timed {
     if (before > 0) partial.clear();
     const next = position + parser.headBytes - before;
     if (parser.status >= 200) return this.#readFirst(stream, bytes, next, end);
-    if (parser.status === 101 || ++this.#interim > MAX_INTERIM) {
-      // A switch of protocols that nobody asked for would turn everything after it into a tunnel.
+    // A switch of protocols that nobody asked for would turn everything after it into a tunnel; and an interim answer that
+    // ends the connection, or is one of HTTP/1.0, which has none, can't be followed by another.
+    if (parser.status === 101 || !parser.keepAlive || ++this.#interim > MAX_INTERIM) {
       this.#malformed(BAD_STATUS);
       return end;
     }

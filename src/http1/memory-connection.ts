@@ -35,6 +35,8 @@ export class MemoryConnection implements Connection {
   bulk = false;
   /** Half-closed by the code under test. */
   ended = false;
+  /** To be closed without waiting for the peer. */
+  finished = false;
   destroyed = false;
   wasReset = false;
 
@@ -117,6 +119,13 @@ export class MemoryConnection implements Connection {
     this.#closeSoon();
   }
 
+  finish(): void {
+    if (this.destroyed) return;
+    this.ended = true;
+    this.finished = true;
+    this.#closeSoon();
+  }
+
   destroy(): void {
     if (this.destroyed) return;
     this.destroyed = true;
@@ -174,7 +183,7 @@ export class MemoryConnection implements Connection {
 
   #closeSoon(): void {
     setImmediate(() => {
-      if (this.ended && this.#peerEndTold && this.#waiting.length === 0) this.#tellClose(undefined);
+      if (this.ended && (this.#peerEndTold || this.finished) && this.#waiting.length === 0) this.#tellClose(undefined);
     });
   }
 

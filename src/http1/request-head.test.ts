@@ -174,6 +174,7 @@ const REFUSED: readonly (readonly [what: string, text: string, reason: string])[
   ['two expectations', post('Content-Length: 1', 'Expect: 100-continue', 'Expect: 100-continue'), 'unknown_expectation'],
   ['upgrade to WebSocket', get('Connection: Upgrade', 'Upgrade: websocket'), 'upgrade_refused'],
   ['upgrade to h2c or WebSocket', get('Connection: Upgrade', 'Upgrade: h2c, websocket'), 'upgrade_refused'],
+  ['upgrade to h2c with a body', post('Content-Length: 1', 'Connection: Upgrade', 'Upgrade: h2c'), 'upgrade_refused'],
   ['Connection with what is no token', get('Connection: a b'), 'bad_connection'],
   ['Connection with a host of options', get(`Connection: ${'a,'.repeat(100)}`), 'bad_connection'],
 ];
@@ -309,7 +310,8 @@ describe('RequestHeadParser', () => {
   });
 
   it('ignores an offer of h2c, and an upgrade that Connection does not name', () => {
-    assert.equal(faultOf(get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__')).startsWith('accepted'), true);
+    const offer = read(get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'));
+    assert.deepEqual('fields' in offer && [offer.fields, offer.keepAlive], ['Host: a\r\n', false]);
     assert.equal(faultOf(get('Upgrade: websocket')).startsWith('accepted'), true);
   });
 

@@ -211,7 +211,11 @@ export class RequestHeadParser implements RequestHead {
     const options = takeConnectionOptions(fields);
     if ((options & MALFORMED) !== 0) return faults.BAD_CONNECTION;
     this.keepAlive = (options & CLOSE) === 0 && (!this.isHttp10 || (options & KEEP_ALIVE) !== 0);
-    if ((options & UPGRADE) !== 0 && fields.mayHave(UPGRADE_FIELD) && !this.isHttp10 && !offersOnlyH2c(fields)) return faults.UPGRADE_REFUSED;
+    if ((options & UPGRADE) !== 0 && fields.mayHave(UPGRADE_FIELD) && !this.isHttp10) {
+      if (!this.#mayIgnoreUpgrade()) return faults.UPGRADE_REFUSED;
+      // What comes after it may be meant for either protocol.
+      this.keepAlive = false;
+    }
     fields.removeKinds(NOT_PASSED_ON);
     return undefined;
   }
@@ -273,6 +277,15 @@ export class RequestHeadParser implements RequestHead {
     return path === undefined ? faults.BAD_PATH : this.#setTarget(path, query);
   }
 
+  /**
+   * An offer of h2c may be ignored, as every client of it is ready for (RFC 9113 section 3.1), while others would be puzzled
+   * by a plain answer. With a body it is refused, too: parsers differ on whether the body still belongs to HTTP/1.1.
+   */
+  #mayIgnoreUpgrade(): boolean {
+    const offersOnlyH2c = this.fields.valuesOf(FieldKind.Upgrade).every((value) => value.toLowerCase() === 'h2c');
+    return offersOnlyH2c && (this.body === NO_BODY || this.body === 0);
+  }
+
   #setTarget(path: string, query: string): undefined {
     this.path = path;
     this.query = query;
@@ -287,9 +300,4 @@ export class RequestHeadParser implements RequestHead {
     this.fault = fault;
     return Scan.Bad;
   }
-}
-
-/** An offer of h2c may be ignored, as every client of it is ready for (RFC 9113 section 3.1); others would be puzzled by a plain answer. */
-function offersOnlyH2c(fields: Fields): boolean {
-  return fields.valuesOf(FieldKind.Upgrade).every((value) => value.toLowerCase() === 'h2c');
 }

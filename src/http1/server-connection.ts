@@ -80,6 +80,8 @@ export class ServerConnection implements ConnectionHandler, Timed {
   #probes = 0;
   #bytesWrittenBefore = 0;
   #closeWhenIdle = false;
+  /** Everything was read, and no more will come. */
+  #finishing = false;
   #lingerUntil = 0;
 
   /** Takes the connection over. @param onClosed called once when it is gone */
@@ -298,6 +300,8 @@ export class ServerConnection implements ConnectionHandler, Timed {
     stream.detach();
     this.#current = undefined;
     if (stream.closeWanted || (!stream.requestEnded && this.#body.left > MAX_DRAINED)) {
+      // A client that asked for this sends no more, so that there is nothing to linger for.
+      this.#finishing = !stream.keepAlive && stream.requestEnded && !this.#consuming && this.#held.empty;
       this.#close();
       return;
     }
@@ -451,7 +455,8 @@ export class ServerConnection implements ConnectionHandler, Timed {
   }
 
   #end(): void {
-    this.#connection.end();
+    if (this.#finishing) this.#connection.finish();
+    else this.#connection.end();
     this.#lingerUntil = this.now + LINGER_TOTAL;
     this.deadline = this.now + LINGER_IDLE;
   }
