@@ -111,7 +111,6 @@ test('a sink that blocks costs lines, which are counted, and no line is torn', a
   for (let index = 0; index < total; index++) log.write({ ...record, requestId: `n${index}` });
   assert.ok(dropped > 0, 'nothing was dropped');
   const reader = spawn('cat', [pipe]);
-  closeSync(held);
   let text = '';
   reader.stdout.on('data', (chunk) => {
     text += chunk;
@@ -122,6 +121,8 @@ test('a sink that blocks costs lines, which are counted, and no line is torn', a
   }
   log.close();
   await once(reader, 'close');
+  // Not before: between this end and cat's nobody would read, and a write would fail for good.
+  closeSync(held);
   const lines = text.trimEnd().split('\n');
   assert.equal(lines.length + dropped, total);
   for (const line of lines) JSON.parse(line);
