@@ -8,7 +8,7 @@ import type { PathMatch } from '../snapshot/snapshot.ts';
 
 export interface RequestSpec {
   readonly method?: string;
-  /** Absolute; its host and port are what Host says. */
+  /** Absolute, or a host and `*`; its host and port are what Host says. */
   readonly url?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly client?: string;
@@ -42,7 +42,7 @@ export function exchangeOf({
   headBytes = 100,
   matchedPath,
 }: RequestSpec = {}): Exchange {
-  const [, scheme, authority = '', rawPath = '/', query = ''] = /^(https?):\/\/([^/?]*)([^?]*)(\?.*)?$/.exec(url) ?? [];
+  const [, scheme, authority = '', rawPath = '/', query = ''] = /^(https?):\/\/([^/?*]*)([^?]*)(\?.*)?$/.exec(url) ?? [];
   const path = rawPath === '*' ? '*' : normalizePath(rawPath === '' ? '/' : rawPath);
   if (path === undefined || scheme === undefined) throw new Error(`not a URL: ${url}`);
   const exchange = new Exchange(

@@ -88,6 +88,6 @@ export function describePathRewrite(rewrite: PathRewrite): string {
     case 'ReplacePrefixMatch':
       return `matched prefix becomes ${rewrite.value === '' ? '/' : rewrite.value}`;
     case 'ReplaceRegex':
-      return `each ${rewrite.pattern} in the path becomes ${rewrite.substitution}`;
+      return `each ${rewrite.pattern} in the path becomes ${rewrite.substitution === '' ? 'nothing' : rewrite.substitution}`;
   }
 }

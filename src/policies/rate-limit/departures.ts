@@ -79,5 +79,7 @@ export class Departures {
     this.#timerAt = next.at;
     // Rounded up: nobody leaves before their turn.
     this.#timer = setTimeout(() => this.run(), Math.min(MAX_DELAY, Math.max(1, Math.ceil(next.at - this.#now()))));
+    // Who waits has a connection, and that keeps the process.
+    this.#timer.unref();
   }
 }

@@ -35,7 +35,8 @@ export const DEFAULT_SIZE: MemorySize = { counterSets: 131_072, logSets: 16_384 
 /** @throws RangeError when a number of sets is no power of two */
 export function makeMemory(size: MemorySize): SharedArrayBuffer {
   for (const sets of [size.counterSets, size.logSets]) {
-    if (sets < 1 || sets > 1 << 24 || (sets & (sets - 1)) !== 0) throw new RangeError(`${sets} sets: must be a power of two from 1 to ${1 << 24}`);
+    if (!Number.isInteger(sets) || sets < 1 || sets > 1 << 24 || (sets & (sets - 1)) !== 0)
+      throw new RangeError(`${sets} sets: must be a power of two from 1 to ${1 << 24}`);
   }
   const lockFloats = alignedToLine((size.counterSets + size.logSets) / 2);
   const floats = HEADER_FLOATS + lockFloats + size.counterSets * SlotTable.floatsPerSet(COUNTER_STATE) + size.logSets * SlotTable.floatsPerSet(LOG_STATE);

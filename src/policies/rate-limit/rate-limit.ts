@@ -124,6 +124,23 @@ class WaitingExchange implements Departure {
 
 function describeLimit({ name, algorithm, requests, period, calendar, burst, key, mode }: Limit): string {
   const bucket = algorithm === 'TokenBucket' || algorithm === 'LeakyBucket' ? `, burst ${burst}` : '';
-  const by = key.length === 0 ? '' : ` by ${key.map((part) => (part.name === undefined ? part.type : `${part.type} ${part.name}`)).join(', ')}`;
-  return `${name}: ${algorithm} ${requests} per ${calendar ?? `${period} ms`}${bucket}${by}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
+  const by = key.length === 0 ? '' : `, by ${key.map((part) => (part.name === undefined ? part.type : `${part.type} ${part.name}`)).join(' and ')}`;
+  return `${name}: ${algorithm} ${requests} per ${calendar ?? durationText(period)}${bucket}${by}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
+}
+
+/** As manifests have it: `1m30s`. */
+function durationText(milliseconds: number): string {
+  let rest = milliseconds;
+  let text = '';
+  for (const [unit, length] of [
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1000],
+    ['ms', 1],
+  ] as const) {
+    const amount = Math.floor(rest / length);
+    rest -= amount * length;
+    if (amount > 0) text += `${amount}${unit}`;
+  }
+  return text;
 }

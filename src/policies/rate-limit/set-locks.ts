@@ -3,7 +3,8 @@
  * sleeps on it". They are held for well under a microsecond, so a thread tries for a moment before it sleeps. The holder's
  * number is there for the main thread, which frees the locks of a worker that died.
  */
-const SLEEPERS = 1 << 30;
+/** The bit in a lock's word. */
+export const SLEEPERS = 1 << 30;
 const TRIES = 64;
 /** Sleepers look again after this many milliseconds, should a worker have died between its release and its wake-up call. */
 const NAP = 5;

@@ -1,0 +1,148 @@
+/**
+ * Walks the registry, so that no policy is forgotten: each has its file, its schema, its line for `explain`, and golden
+ * cases in testdata/. A golden file holds documents with `spec`, as users write it, and `cases`; a policy whose snapshot
+ * form is made by translation from more than its spec has that as `compiled`.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { loadAll } from 'js-yaml';
+import type { Exchange, Reply } from '../exchange/exchange.ts';
+import { Fields } from '../exchange/fields.ts';
+import { routeFiltersSchema } from '../resources/api-route-filters.ts';
+import type { RouteFilters } from '../snapshot/snapshot.ts';
+import { exchangeOf, type RequestSpec, type SilentStream } from './exchange.fixture.ts';
+import { policies } from './index.ts';
+import type { Policy, PolicyContext } from './policy.ts';
+import { Verdict } from './policy.ts';
+import { SimulatedTime } from './rate-limit/limiter.fixture.ts';
+import { RateLimiter } from './rate-limit/limiter.ts';
+
+interface GoldenCase {
+  readonly name: string;
+  readonly request: RequestSpec;
+  /** The backend's answer; the filter's own, or none, where it is absent. */
+  readonly answer?: { readonly status: number; readonly headers: Readonly<Record<string, string>> };
+  readonly expect: {
+    readonly verdict?: keyof typeof Verdict;
+    readonly reply?: Reply;
+    readonly upstreamPath?: string;
+    readonly upstreamHost?: string;
+    readonly bodyLimit?: number;
+    readonly requestHeaders?: readonly (readonly [string, string])[];
+    readonly responseHeaders?: Readonly<Record<string, string>>;
+  };
+}
+
+interface Golden {
+  readonly spec: unknown;
+  readonly compiled?: unknown;
+  readonly describe: string;
+  readonly cases: readonly GoldenCase[];
+}
+
+const ALL = policies as readonly Policy[];
+const TESTDATA = new URL('./testdata/', import.meta.url);
+
+function fileName(policy: string): string {
+  return policy.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function goldens(policy: string): Golden[] {
+  return loadAll(readFileSync(new URL(`${fileName(policy)}.golden.yaml`, TESTDATA), 'utf8')) as Golden[];
+}
+
+function context(): PolicyContext {
+  const time = new SimulatedTime();
+  return {
+    rateLimiter: new RateLimiter(RateLimiter.allocate({ counterSets: 64, logSets: 64, time }), 0, time),
+    limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
+  };
+}
+
+function pairsOf(fields: Fields): [string, string][] {
+  const pairs: [string, string][] = [];
+  fields.forEach((name, value) => {
+    pairs.push([name, value]);
+  });
+  return pairs;
+}
+
+/** What came of a case, as far as its expectation speaks of it. */
+function outcome(exchange: Exchange, verdict: Verdict | undefined, response: Fields, expected: GoldenCase['expect']): GoldenCase['expect'] {
+  const bodyLimit = (exchange.stream as unknown as SilentStream).bodyLimit;
+  return {
+    ...(verdict === undefined ? {} : { verdict: (Object.keys(Verdict) as (keyof typeof Verdict)[]).find((name) => Verdict[name] === verdict) }),
+    ...(exchange.reply === undefined ? {} : { reply: exchange.reply }),
+    ...(bodyLimit === undefined ? {} : { bodyLimit }),
+    ...(expected.upstreamPath === undefined ? {} : { upstreamPath: exchange.upstreamPath }),
+    ...(expected.upstreamHost === undefined ? {} : { upstreamHost: exchange.upstreamHost }),
+    ...(expected.requestHeaders === undefined ? {} : { requestHeaders: pairsOf(exchange.requestFields) }),
+    ...(expected.responseHeaders === undefined ? {} : { responseHeaders: Object.fromEntries(pairsOf(response)) }),
+  } as GoldenCase['expect'];
+}
+
+describe('the registry', () => {
+  it('has each filter of routes once, in the order that its comment gives', () => {
+    const names: readonly (keyof RouteFilters)[] = [
+      'ipAccess',
+      'limits',
+      'rateLimit',
+      'requestRedirect',
+      'directResponse',
+      'requestHeaderModifier',
+      'urlRewrite',
+      'responseHeaderModifier',
+    ];
+    assert.deepEqual(
+      ALL.map(({ name }) => name),
+      names,
+    );
+  });
+
+  it('has everything that an ApiRoute may name', () => {
+    assert.deepEqual(
+      Object.keys(routeFiltersSchema.shape).filter((name) => !ALL.some((policy) => policy.name === name)),
+      [],
+    );
+  });
+
+  it('has no golden file without a policy', () => {
+    const known = ALL.map(({ name }) => `${fileName(name)}.golden.yaml`);
+    assert.deepEqual(readdirSync(TESTDATA).toSorted(), known.toSorted());
+  });
+});
+
+for (const policy of ALL) {
+  describe(policy.name, () => {
+    it('is in a file of its name', () => {
+      const file = fileName(policy.name);
+      assert.ok(existsSync(new URL(`./${file}.ts`, import.meta.url)) || existsSync(new URL(`./${file}/${file}.ts`, import.meta.url)));
+    });
+
+    it('refuses what it does not know', () => {
+      const result = policy.schema.safeParse({ ...(goldens(policy.name)[0]?.spec as object), unknownField: 1 });
+      assert.equal(result.success, false);
+    });
+
+    for (const [index, golden] of goldens(policy.name).entries()) {
+      const spec = policy.schema.parse(golden.spec);
+      const filter = policy.compile((golden.compiled ?? spec) as never, context());
+
+      it(`describes itself (${index + 1})`, () => {
+        assert.equal(filter.describe(), golden.describe);
+        assert.equal(filter.policy, policy.name);
+      });
+
+      for (const example of golden.cases) {
+        it(`${example.name} (${index + 1})`, () => {
+          const exchange = exchangeOf(example.request);
+          const verdict = filter.onRequest?.(exchange);
+          const response = Fields.of(example.answer === undefined ? (exchange.reply?.fields ?? []) : Object.entries(example.answer.headers));
+          filter.onResponse?.(exchange, example.answer?.status ?? exchange.reply?.status ?? 200, response);
+          assert.deepEqual(outcome(exchange, verdict, response, example.expect), example.expect);
+        });
+      }
+    }
+  });
+}
