@@ -139,8 +139,8 @@ function routeWarnings(object: ApiRoute): readonly Flaw[] {
 
 function secretWarnings(object: Secret, now: number | undefined): readonly Flaw[] {
   if (object.tls === undefined || now === undefined) return [];
-  const path = ['data', 'tls.crt'];
-  const { notAfter, notBefore } = object.tls;
+  const { notAfter, notBefore, field } = object.tls;
+  const path = [field, 'tls.crt'];
   if (notAfter < now) return [{ message: `the certificate expired at ${new Date(notAfter).toISOString()}`, hint: 'renew it', path }];
   if (notBefore > now)
     return [{ message: `the certificate is not valid before ${new Date(notBefore).toISOString()}`, hint: 'use one that is valid now', path }];

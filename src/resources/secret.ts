@@ -16,6 +16,8 @@ export interface TlsPair {
   readonly notBefore: number;
   /** DNS names of the leaf, in lower case, wildcards among them. */
   readonly dnsNames: readonly string[];
+  /** Which of the Secret's fields gave the chain. */
+  readonly field: 'data' | 'stringData';
 }
 
 /** Either the pair, or what is wrong with it. */
@@ -69,7 +71,8 @@ function readPair(data: Values, stringData: Values): TlsReading {
   // stringData wins over data, as in the API server.
   const value = (key: string): string =>
     Object.hasOwn(stringData, key) ? (stringData[key] as string) : Buffer.from(data[key] as string, 'base64').toString('latin1');
-  const path = (key: string): readonly string[] => [Object.hasOwn(stringData, key) ? 'stringData' : 'data', key];
+  const fieldOf = (key: string): TlsPair['field'] => (Object.hasOwn(stringData, key) ? 'stringData' : 'data');
+  const path = (key: string): readonly string[] => [fieldOf(key), key];
 
   const blocks = value('tls.crt').match(CERTIFICATE) ?? [];
   if (blocks.length === 0) {
@@ -116,6 +119,7 @@ function readPair(data: Values, stringData: Values): TlsReading {
       notAfter: leaf.validToDate.getTime(),
       notBefore: leaf.validFromDate.getTime(),
       dnsNames: dnsNames(leaf),
+      field: fieldOf('tls.crt'),
     },
   };
 }
