@@ -34,7 +34,8 @@ export function parseDurationFlag(text: string): number {
 
 export function parseCidrs(text: string): readonly string[] {
   const cidrs = text.split(',').map((part) => part.trim());
-  for (const cidr of cidrs) if (parseCidr(cidr) === undefined) throw new InvalidArgumentError(`"${cidr}" is no CIDR; expected such as 10.0.0.0/8, several with commas.`);
+  for (const cidr of cidrs)
+    if (parseCidr(cidr) === undefined) throw new InvalidArgumentError(`"${cidr}" is no CIDR; expected such as 10.0.0.0/8, several with commas.`);
   return cidrs;
 }
 

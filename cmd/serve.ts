@@ -31,7 +31,10 @@ export function serveCommand(): Command {
 }
 
 async function serve({ manifests, logLevel, ...options }: ServeFlags): Promise<void> {
-  const log = pino({ level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } }, pino.destination({ fd: 2, sync: true }));
+  const log = pino(
+    { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
+    pino.destination({ fd: 2, sync: true }),
+  );
   const onFault = (error: unknown): void => {
     log.fatal({ error: error instanceof Error ? error.stack : String(error) }, 'internal error');
     process.exit(EXIT.fault);

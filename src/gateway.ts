@@ -8,10 +8,10 @@ import { Controller } from './controller/controller.ts';
 import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
+import type { Entries } from './resources/resource-set.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
-import type { Entries } from './resources/resource-set.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 

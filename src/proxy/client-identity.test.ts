@@ -23,7 +23,12 @@ test('an untrusted peer is the client, whatever it says', () => {
 });
 
 test('from a trusted peer the client is the rightmost untrusted address, and its fields are kept', () => {
-  const made = exchange('10.0.0.9', { 'X-Forwarded-For': '6.6.6.6, 203.0.113.7, 10.0.0.3', 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'outer.test', Forwarded: 'for=203.0.113.7' });
+  const made = exchange('10.0.0.9', {
+    'X-Forwarded-For': '6.6.6.6, 203.0.113.7, 10.0.0.3',
+    'X-Forwarded-Proto': 'https',
+    'X-Forwarded-Host': 'outer.test',
+    Forwarded: 'for=203.0.113.7',
+  });
   new ClientIdentity(['10.0.0.0/8']).stamp(made);
   assert.equal(made.clientAddress, '203.0.113.7');
   assert.equal(made.scheme, 'https');

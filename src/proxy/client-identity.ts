@@ -106,4 +106,3 @@ function bareAddress(hop: string): string | undefined {
   const text = bracketed?.[1] ?? (/^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(hop)?.[1] || hop);
   return isIP(text) === 0 ? undefined : text;
 }
-

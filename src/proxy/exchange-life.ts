@@ -7,10 +7,18 @@ import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
 import { problemBody } from '../exchange/problem.ts';
-import { type BodyLength, type ClientHandler, NO_BODY, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
+import {
+  type BodyLength,
+  type ClientHandler,
+  NO_BODY,
+  type UpstreamFailure,
+  type UpstreamHandler,
+  type UpstreamRequest,
+  type UpstreamStream,
+} from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
-import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
+import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import type { Proxy } from './proxy.ts';

@@ -88,17 +88,20 @@ export class Listener {
 
   /** @throws (rejects) with the system's error, such as EADDRINUSE */
   async listen(wire: Wire, host: string, port: number, tls: ServerTls | undefined): Promise<void> {
-    this.#wire = await wire.listen({ host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls === undefined ? {} : { tls }) }, (connection) => {
-      if (this.#counts.total(this.#index) >= this.#maxConnections) {
-        this.#refused++;
-        connection.handler = REFUSED;
-        connection.destroy();
-        return;
-      }
-      this.#counts.add(this.#index, 1);
-      const server: ServerConnection = new ServerConnection(connection, this.#options, this.#proxy, () => this.#closed(server));
-      this.#connections.add(server);
-    });
+    this.#wire = await wire.listen(
+      { host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls === undefined ? {} : { tls }) },
+      (connection) => {
+        if (this.#counts.total(this.#index) >= this.#maxConnections) {
+          this.#refused++;
+          connection.handler = REFUSED;
+          connection.destroy();
+          return;
+        }
+        this.#counts.add(this.#index, 1);
+        const server: ServerConnection = new ServerConnection(connection, this.#options, this.#proxy, () => this.#closed(server));
+        this.#connections.add(server);
+      },
+    );
   }
 
   setTicketKeys(keys: Buffer): void {

@@ -9,7 +9,12 @@ export const noRoute: Reply = { status: 404, reason: 'no_route', detail: 'No rou
 export const noBackend: Reply = { status: 404, reason: 'no_backend', detail: 'The route has no backend for this request.' };
 export const noEndpoint: Reply = { status: 503, reason: 'no_endpoint', detail: 'No backend is ready to take this request.', fields: RETRY_SOON };
 export const unresolvedBackend500: Reply = { status: 500, reason: 'backend_not_resolved', detail: 'The route refers to a backend that can not be used.' };
-export const unresolvedBackend503: Reply = { status: 503, reason: 'backend_not_resolved', detail: 'The route refers to a backend that can not be used.', fields: RETRY_SOON };
+export const unresolvedBackend503: Reply = {
+  status: 503,
+  reason: 'backend_not_resolved',
+  detail: 'The route refers to a backend that can not be used.',
+  fields: RETRY_SOON,
+};
 export const internalError: Reply = { status: 500, reason: 'internal_error', detail: 'The gateway failed to handle this request.' };
 export const slowRequest: Reply = { status: 408, reason: 'request_body_timeout', detail: 'The request did not arrive in time.' };
 

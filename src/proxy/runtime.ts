@@ -1,6 +1,6 @@
+import type { PolicyContext } from '../policies/policy.ts';
 import { compileRouter } from '../router/compile.ts';
 import type { Router } from '../router/router.ts';
-import type { PolicyContext } from '../policies/policy.ts';
 import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import type { PublishedSnapshot } from '../workers/messages.ts';

@@ -1,9 +1,29 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { WorkerPool } from '../workers/worker-pool.ts';
 import type { MetricFamily } from './worker-metrics.ts';
 
 export const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
+
+/** What a scrape got from one worker. */
+export interface WorkerScrape {
+  readonly worker: number;
+  readonly families: readonly MetricFamily[];
+  /** Seconds, 99th percentile since the last scrape. */
+  readonly eventLoopDelay: number;
+}
+
+/** Where the workers' figures come from. `WorkerPool` is one. */
+export interface ScrapedWorkers {
+  readonly restarts: number;
+  readonly rateLimitOverflows: number;
+  scrape(): Promise<{
+    readonly workers: readonly WorkerScrape[];
+    /** Last figures of workers that are gone. */
+    readonly buried: readonly (readonly MetricFamily[])[];
+    /** Times that workers took to put something in force, since the last scrape. */
+    readonly applySeconds: readonly number[];
+  }>;
+}
 
 /** State of the configuration, read at each scrape. */
 export interface ConfigState {
@@ -15,17 +35,16 @@ export interface ConfigState {
 
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #pool: WorkerPool;
+  readonly #pool: ScrapedWorkers;
   readonly #config: () => ConfigState;
   readonly #objects: Gauge<'kind' | 'state'>;
   readonly #endpoints: Gauge<'upstream' | 'state'>;
   readonly #apply: Histogram;
   readonly #delay: Gauge<'thread'>;
-  readonly #restarts: Gauge;
-  readonly translations: Histogram;
-  readonly sourceErrors: Counter;
+  readonly #restarts: Counter;
+  readonly #overflows: Counter;
 
-  constructor(pool: WorkerPool, config: () => ConfigState, mainDelay: () => number) {
+  constructor(pool: ScrapedWorkers, config: () => ConfigState, mainDelay: () => number) {
     const registers = [this.#registry];
     this.#pool = pool;
     this.#config = config;
@@ -38,13 +57,6 @@ export class Metrics {
       buckets: [0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1],
       registers,
     });
-    this.translations = new Histogram({
-      name: 'tidegate_translate_seconds',
-      help: 'Time that a translation took.',
-      buckets: [0.001, 0.01, 0.05, 0.1, 0.5, 1, 5],
-      registers,
-    });
-    this.sourceErrors = new Counter({ name: 'tidegate_source_errors_total', help: 'Times that a source could not be read.', registers });
     this.#delay = new Gauge({
       name: 'tidegate_event_loop_delay_seconds',
       help: '99th percentile of the event loop delay of each thread since the last scrape.',
@@ -52,11 +64,11 @@ export class Metrics {
       registers,
       collect: () => this.#delay.set({ thread: 'main' }, mainDelay()),
     });
-    this.#restarts = new Gauge({
-      name: 'tidegate_worker_restarts',
-      help: 'Workers replaced because they died.',
+    this.#restarts = new Counter({ name: 'tidegate_worker_restarts_total', help: 'Workers replaced because they died.', registers });
+    this.#overflows = new Counter({
+      name: 'tidegate_rate_limit_overflows_total',
+      help: 'Requests judged by a bucket shared with other keys, because the memory for buckets was full.',
       registers,
-      collect: () => this.#restarts.set(this.#pool.restarts),
     });
   }
 
@@ -65,6 +77,8 @@ export class Metrics {
     const { workers, buried, applySeconds } = await this.#pool.scrape();
     for (const seconds of applySeconds) this.#apply.observe(seconds);
     for (const scrape of workers) this.#delay.set({ thread: `worker-${scrape.worker}` }, scrape.eventLoopDelay);
+    setTotal(this.#restarts, this.#pool.restarts);
+    setTotal(this.#overflows, this.#pool.rateLimitOverflows);
     const { objects, endpoints } = this.#config();
     this.#objects.reset();
     for (const [kind, { valid, invalid }] of objects) {
@@ -79,6 +93,12 @@ export class Metrics {
     const merged = AggregatorRegistry.aggregate([...workers.map((scrape) => scrape.families), ...buried].map(aggregatable));
     return `${await merged.metrics()}\n${await this.#registry.metrics()}`;
   }
+}
+
+/** For a counter that somebody else keeps. */
+function setTotal(counter: Counter, total: number): void {
+  counter.reset();
+  counter.inc(total);
 }
 
 /** prom-client's types ask for instances of its own metrics; what it reads of them is what a family holds. */

@@ -9,7 +9,12 @@ function endpoint(address: string, state: Endpoint['state'] = 'Ready'): Endpoint
 
 test('an address keeps its slot as long as it is known, and no two share one', () => {
   const slots = new EndpointSlots();
-  const first = slots.assignAll(new Map([['a', [endpoint('1'), endpoint('2')]], ['b', [endpoint('1')]]]));
+  const first = slots.assignAll(
+    new Map([
+      ['a', [endpoint('1'), endpoint('2')]],
+      ['b', [endpoint('1')]],
+    ]),
+  );
   const seen = [...first.values()].flat().map((published) => published.slot);
   assert.equal(new Set(seen).size, 3);
   const next = slots.assign(new Map([['a', [endpoint('2', 'Terminating'), endpoint('3')]]]));

@@ -45,7 +45,10 @@ export class EndpointSlots {
     if (this.#next < ENDPOINT_SLOTS) return this.#next++;
     if (this.#freed < this.#free.length) {
       const slot = this.#free[this.#freed++] as number;
-      if (this.#freed > 1024) this.#free.splice(0, this.#freed), (this.#freed = 0);
+      if (this.#freed > 1024) {
+        this.#free.splice(0, this.#freed);
+        this.#freed = 0;
+      }
       return slot;
     }
     return 0;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -54,7 +55,7 @@ before(async () => {
       trustedProxies: [],
       accessLog: 'off',
       logLevel: 'error',
-      maxConnections: 100,
+      maxConnections: 20,
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),
     },
@@ -103,4 +104,30 @@ test('counters of a dead worker stay in the sum', async () => {
   await gone;
   await pool.untilServing();
   assert.equal(await total(), before);
+});
+
+test('connections above the limit of a listener are closed at once, counted over all workers', async () => {
+  const sockets = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const socket = connect(port, '127.0.0.1');
+      await once(socket, 'connect');
+      socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+      await once(socket, 'data');
+      return socket;
+    }),
+  );
+  const refused = connect(port, '127.0.0.1');
+  await once(refused, 'close');
+  for (const socket of sockets) {
+    socket.end();
+    await once(socket.resume(), 'close');
+  }
+  for (;;) {
+    const answer = await ask().catch(() => undefined);
+    if (answer !== undefined) break;
+  }
+  const { workers } = await pool.scrape();
+  const families = workers.flatMap((scrape) => scrape.families);
+  const refusedConnections = families.filter((family) => family.name === 'tidegate_connections_refused_total').flatMap((family) => family.values);
+  assert.ok(refusedConnections.reduce((sum, sample) => sum + sample.value, 0) >= 1);
 });

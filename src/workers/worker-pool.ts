@@ -1,10 +1,11 @@
 /** The worker threads: started, published to, replaced when one dies, drained. */
 import { Worker } from 'node:worker_threads';
-import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { Publisher } from '../controller/publisher.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { ConnectionCounts } from '../proxy/listeners.ts';
+import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
+import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { ENDPOINT_SLOTS, EndpointSlots } from './endpoint-slots.ts';
@@ -19,19 +20,11 @@ export interface PoolEvents {
   onListenFailed(listener: string, address: Address, code: string): void;
 }
 
-/** What a scrape got from one worker. */
-export interface WorkerScrape {
-  readonly worker: number;
-  readonly families: readonly MetricFamily[];
-  /** Seconds, 99th percentile since the last scrape. */
-  readonly eventLoopDelay: number;
-}
-
 /** How long a scrape waits for a busy worker before its last known figures are taken. */
 const SCRAPE_TIMEOUT = 2000;
 /** A worker that dies again within this time is replaced with a delay, so that a crash at start does not spin. */
-const CRASH_LOOP_WINDOW = 5000;
-const CRASH_LOOP_DELAY = 1000;
+const CRASH_LOOP_WINDOW = 2000;
+const CRASH_LOOP_DELAY = 500;
 
 interface Member {
   readonly index: number;
@@ -43,7 +36,7 @@ interface Member {
   lastScrape: WorkerScrape | undefined;
 }
 
-export class WorkerPool implements Publisher {
+export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #settings: PoolSettings;
   readonly #shared: SharedBuffers;
   readonly #inFlight: InFlight;
@@ -88,6 +81,11 @@ export class WorkerPool implements Publisher {
     return this.#published !== undefined && this.#members.every((member) => member.serving);
   }
 
+  /** Requests that were judged by a rate-limit bucket shared with other keys, since the start. */
+  get rateLimitOverflows(): number {
+    return RateLimiter.overflows(this.#shared.rateLimits);
+  }
+
   /** Threads by index, for tests that kill one. */
   get threads(): readonly Worker[] {
     return this.#members.map((member) => member.thread);
@@ -130,7 +128,11 @@ export class WorkerPool implements Publisher {
   }
 
   /** Figures of every worker, and those of workers that are gone. */
-  async scrape(): Promise<{ readonly workers: readonly WorkerScrape[]; readonly buried: readonly (readonly MetricFamily[])[]; readonly applySeconds: readonly number[] }> {
+  async scrape(): Promise<{
+    readonly workers: readonly WorkerScrape[];
+    readonly buried: readonly (readonly MetricFamily[])[];
+    readonly applySeconds: readonly number[];
+  }> {
     const workers = await Promise.all(this.#members.map((member) => this.#scrapeMember(member)));
     const applySeconds = this.#applySeconds;
     this.#applySeconds = [];

@@ -1,6 +1,7 @@
 /** A raw backend that records every byte it gets, connection by connection, and answers as the test says. */
-import { createServer, type Server, type Socket } from 'node:net';
+
 import type { AddressInfo } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 
 export interface RecordedRequest {
   /** Head up to and without the empty line. */

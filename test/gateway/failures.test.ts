@@ -42,7 +42,8 @@ after(async () => {
 });
 
 test('a refused connection goes to another endpoint, whatever the method', async () => {
-  for (let index = 0; index < 6; index++) assert.equal((await send(gateway.http, '/half', { method: index % 2 === 0 ? 'GET' : 'POST', body: index % 2 === 0 ? '' : 'body' })).body, 'good');
+  for (let index = 0; index < 6; index++)
+    assert.equal((await send(gateway.http, '/half', { method: index % 2 === 0 ? 'GET' : 'POST', body: index % 2 === 0 ? '' : 'body' })).body, 'good');
 });
 
 test('all endpoints refusing: 502', async () => {
@@ -90,10 +91,13 @@ test('time-outs: backendRequest and request give 504 before the head, and the lo
 test('a body that does not come in time is 408', async () => {
   const answer = await new Promise<number>((resolve, reject) => {
     import('node:http').then(({ request }) => {
-      const outgoing = request({ port: gateway.http, host: '127.0.0.1', path: '/whole/slow', method: 'POST', headers: { 'content-length': '100' }, agent: false }, (response) => {
-        response.resume();
-        resolve(response.statusCode ?? 0);
-      });
+      const outgoing = request(
+        { port: gateway.http, host: '127.0.0.1', path: '/whole/slow', method: 'POST', headers: { 'content-length': '100' }, agent: false },
+        (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        },
+      );
       outgoing.on('error', reject);
       outgoing.write('some');
     }, reject);

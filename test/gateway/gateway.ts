@@ -38,10 +38,14 @@ export class GatewayUnderTest {
 
   private constructor(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv) {
     this.folder = folder;
-    this.process = spawn(PROGRAM, ['serve', '--manifests', folder, '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--drain-delay', '100ms', ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...environment },
-    });
+    this.process = spawn(
+      PROGRAM,
+      ['serve', '--manifests', folder, '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--drain-delay', '100ms', ...args],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, ...environment },
+      },
+    );
     this.exited = once(this.process, 'exit').then(([code]) => code as number | null);
     createInterface({ input: this.process.stderr as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.log, this.errors));
     createInterface({ input: this.process.stdout as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.access, this.errors));
@@ -62,7 +66,7 @@ export class GatewayUnderTest {
     const serving = (await gateway.untilLogged('serving')) as { http?: { port: number }; https?: { port: number } };
     gateway.http = serving.http?.port ?? 0;
     gateway.https = serving.https?.port ?? 0;
-    gateway.admin = Number(gateway.log.find((line) => line.msg === 'admin port open')?.['port']);
+    gateway.admin = Number(gateway.log.find((line) => line.msg === 'admin port open')?.port);
     return gateway;
   }
 
@@ -109,7 +113,9 @@ export class GatewayUnderTest {
         const found = find();
         if (found !== undefined) return found;
         if (this.process.exitCode !== null || Date.now() - started > 15_000) {
-          throw new Error(`no ${what}; exit code ${this.process.exitCode}; ${this.errors.join('\n')}\n${this.log.map((line) => JSON.stringify(line)).join('\n')}`);
+          throw new Error(
+            `no ${what}; exit code ${this.process.exitCode}; ${this.errors.join('\n')}\n${this.log.map((line) => JSON.stringify(line)).join('\n')}`,
+          );
         }
         await new Promise<void>((resolve) => this.#waiting.add(resolve));
       }

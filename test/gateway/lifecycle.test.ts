@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -76,7 +76,12 @@ test('SIGTERM drains: readiness off, Connection: close, the exchange under way e
 
 test('SIGTERM twice exits at once', async () => {
   const backend = await Backend.start(() => undefined);
-  const gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--drain-delay', '60s', '--drain-timeout', '120s']);
+  const gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') }, [
+    '--drain-delay',
+    '60s',
+    '--drain-timeout',
+    '120s',
+  ]);
   gateway.process.kill('SIGTERM');
   await gateway.untilLogged('draining');
   gateway.process.kill('SIGTERM');
@@ -104,7 +109,17 @@ test('a busy port is one line and exit 1', async () => {
 
 test('two gateways do not share a port silently', async () => {
   const gateway = await GatewayUnderTest.start({});
-  const { code, stderr } = await runProgram(['serve', '--manifests', gateway.folder, '--http', `127.0.0.1:${gateway.http}`, '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0']);
+  const { code, stderr } = await runProgram([
+    'serve',
+    '--manifests',
+    gateway.folder,
+    '--http',
+    `127.0.0.1:${gateway.http}`,
+    '--https',
+    '127.0.0.1:0',
+    '--admin',
+    '127.0.0.1:0',
+  ]);
   assert.equal(code, 1);
   assert.match(stderr, /in use/);
   assert.equal(await gateway.stop(), 0);
@@ -114,16 +129,40 @@ test('a folder that is missing, or is a file, is one line and exit 1', async () 
   const folder = await mkdtemp(join(tmpdir(), 'tidegate-test-'));
   await writeFile(join(folder, 'file.yaml'), '');
   for (const path of ['nowhere', 'file.yaml']) {
-    const { code, stderr } = await runProgram(['serve', '--manifests', join(folder, path), '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0']);
+    const { code, stderr } = await runProgram([
+      'serve',
+      '--manifests',
+      join(folder, path),
+      '--http',
+      '127.0.0.1:0',
+      '--https',
+      '127.0.0.1:0',
+      '--admin',
+      '127.0.0.1:0',
+    ]);
     assert.equal(code, 1, stderr);
     assert.ok(stderr.includes(path), stderr);
-    assert.equal(stderr.trimEnd().split('\n').filter((line) => !line.startsWith('{')).length, 1, stderr);
+    assert.equal(
+      stderr
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('{')).length,
+      1,
+      stderr,
+    );
   }
   await rm(folder, { recursive: true });
 });
 
 test('wrong usage is exit 2', async () => {
-  for (const args of [['serve', '--manifests', '.', '--no-such-flag'], ['serve', '--manifests', '.', '--http', 'nonsense'], ['serve', '--manifests', '.', '--workers', 'many'], ['serve'], ['nonsense'], []]) {
+  for (const args of [
+    ['serve', '--manifests', '.', '--no-such-flag'],
+    ['serve', '--manifests', '.', '--http', 'nonsense'],
+    ['serve', '--manifests', '.', '--workers', 'many'],
+    ['serve'],
+    ['nonsense'],
+    [],
+  ]) {
     const { code, stderr } = await runProgram(args);
     assert.equal(code, 2, `${args.join(' ')}: ${stderr}`);
     assert.notEqual(stderr, '');

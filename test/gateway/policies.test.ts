@@ -15,10 +15,9 @@ before(async () => {
   gateway = await GatewayUnderTest.start(
     {
       'services.yaml': service('a', [a]) + service('b', [b]) + service('all', [a, b, c]),
-      'routes.yaml':
-        apiRoute(
-          'shop',
-          `  hostnames: [shop.test]
+      'routes.yaml': apiRoute(
+        'shop',
+        `  hostnames: [shop.test]
   rules:
     - name: split
       matches: [{ path: { value: /split } }]
@@ -52,7 +51,7 @@ before(async () => {
       backendRefs: [{ name: a, port: 80 }, { name: b, port: 80, backup: true }]
     - { name: limited, matches: [{ path: { value: /limited } }], backendRefs: [{ name: a, port: 80 }] }
     - { name: shadowed, matches: [{ path: { value: /shadowed } }], backendRefs: [{ name: a, port: 80 }] }`,
-        ),
+      ),
       'limits.yaml': `apiVersion: tidegate.dev/v1alpha1
 kind: RateLimitPolicy
 metadata: { name: window, namespace: default }
@@ -119,7 +118,10 @@ test('redirect and direct response', async () => {
 test('address lists and sizes', async () => {
   assert.equal((await shop('/denied')).status, 403);
   assert.equal((await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test' }, body: 'much more than ten' })).status, 413);
-  assert.equal((await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test', 'transfer-encoding': 'chunked' }, body: 'much more than ten' })).status, 413);
+  assert.equal(
+    (await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test', 'transfer-encoding': 'chunked' }, body: 'much more than ten' })).status,
+    413,
+  );
   assert.equal((await shop('/small', { 'x-long': 'y'.repeat(400) })).status, 431);
   assert.equal((await shop('/small')).status, 200);
 });
@@ -132,7 +134,7 @@ test('a limit lets exactly its number pass over all workers and connections, and
   assert.equal(refused?.headers['x-ratelimit-limit'], '5');
   assert.equal(refused?.headers['x-ratelimit-remaining'], '0');
   assert.equal(refused?.headers['ratelimit-policy'], '"per-key";q=5;w=3600');
-  assert.match(String(refused?.headers['ratelimit']), /^"per-key";r=0;t=\d+$/);
+  assert.match(String(refused?.headers.ratelimit), /^"per-key";r=0;t=\d+$/);
   const other = await shop('/limited', { 'x-key': 'two' });
   assert.equal(other.status, 200);
   assert.equal(other.headers['x-ratelimit-remaining'], '4');
@@ -148,7 +150,7 @@ test('a shadow limit never refuses nor shows, but counts', async () => {
   for (let index = 0; index < 3; index++) {
     const answer = await shop('/shadowed');
     assert.equal(answer.status, 200);
-    assert.equal(answer.headers['ratelimit'], undefined);
+    assert.equal(answer.headers.ratelimit, undefined);
   }
   const { body } = await get(gateway.admin, '/metrics');
   assert.match(body, /tidegate_rate_limit_decisions_total\{policy="default\/shadow",limit="dry",decision="[a-z_]+"\} 2/);

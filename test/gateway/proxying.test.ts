@@ -82,10 +82,10 @@ test('an unknown host gets a 404 problem', async () => {
   assert.equal(answer.status, 404);
   assert.equal(answer.headers['content-type'], 'application/problem+json');
   const problem = JSON.parse(answer.body) as Record<string, unknown>;
-  assert.equal(problem['status'], 404);
-  assert.equal(problem['requestId'], answer.headers['x-request-id']);
+  assert.equal(problem.status, 404);
+  assert.equal(problem.requestId, answer.headers['x-request-id']);
   assert.deepEqual(Object.keys(problem).sort(), ['detail', 'requestId', 'status', 'title', 'type']);
-  const line = await gateway.untilAccess((entry) => entry['host'] === 'nobody.test');
+  const line = await gateway.untilAccess((entry) => entry.host === 'nobody.test');
   assert.equal(line.reason, 'no_route');
 });
 
@@ -104,7 +104,10 @@ test('pipelined requests are answered in order on one connection', async () => {
   backend.respond = (request) => answering(bodies.find((body) => request.head.includes(`/${body} `)) ?? '?')(request, undefined as never);
   const text = bodies.map((body, index) => `GET /${body} HTTP/1.1\r\nHost: web.test\r\n${index === 2 ? 'Connection: close\r\n' : ''}\r\n`).join('');
   const answer = await raw(gateway.http, text);
-  assert.deepEqual([...answer.matchAll(/\r\n\r\n(one|two|three)/g)].map((match) => match[1]), bodies);
+  assert.deepEqual(
+    [...answer.matchAll(/\r\n\r\n(one|two|three)/g)].map((match) => match[1]),
+    bodies,
+  );
 });
 
 test('responses without a body, with chunks, and until close', async () => {

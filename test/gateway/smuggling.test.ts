@@ -102,7 +102,10 @@ test('paths reach the backend normalised', async () => {
 });
 
 test('trailers that name framing, routing or authentication are dropped, others pass', async () => {
-  await raw(gateway.http, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nHost: evil\r\nContent-Length: 9\r\nAuthorization: x\r\n\r\n');
+  await raw(
+    gateway.http,
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\nHost: evil\r\nContent-Length: 9\r\nAuthorization: x\r\n\r\n',
+  );
   const stream = backend.streams.find((text) => text.includes('X-Sum: 1')) ?? '';
   assert.ok(stream !== '');
   assert.doesNotMatch(stream, /evil|Content-Length: 9|Authorization/);

@@ -25,7 +25,11 @@ function makeCertificate(name: string, algorithm: 'rsa' | 'ec' = 'ec'): Pair {
   const key = join(scratch, 'key.pem');
   const cert = join(scratch, 'cert.pem');
   const kind = algorithm === 'rsa' ? ['-newkey', 'rsa:2048'] : ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-  execFileSync('openssl', ['req', '-x509', '-nodes', ...kind, '-keyout', key, '-out', cert, '-days', '30', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`], { stdio: 'ignore' });
+  execFileSync(
+    'openssl',
+    ['req', '-x509', '-nodes', ...kind, '-keyout', key, '-out', cert, '-days', '30', '-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`],
+    { stdio: 'ignore' },
+  );
   return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
 }
 
@@ -110,8 +114,8 @@ test('requests over TLS reach the backend and say so', async () => {
   assert.deepEqual(await httpsGet('a.test'), { status: 200, body: 'ok' });
   assert.match(backend.requests.at(-1)?.head ?? '', /X-Forwarded-Proto: https/);
   assert.equal((await httpsGet('plain.test')).status, 200);
-  const line = await gateway.untilAccess((entry) => entry['sni'] === 'a.test');
-  assert.equal(line['tlsVersion'], 'TLSv1.3');
+  const line = await gateway.untilAccess((entry) => entry.sni === 'a.test');
+  assert.equal(line.tlsVersion, 'TLSv1.3');
 });
 
 test('TLS 1.2 and 1.3, and nothing older', async () => {
@@ -136,7 +140,14 @@ test('sessions resume on whichever worker takes the connection', async () => {
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     // With TLS 1.2 the session comes before the handshake is reported, with 1.3 after it.
     const session = await new Promise<Buffer>((resolve, reject) => {
-      const first = connect({ port: gateway.https, host: '127.0.0.1', servername: 'a.test', rejectUnauthorized: false, minVersion: version, maxVersion: version });
+      const first = connect({
+        port: gateway.https,
+        host: '127.0.0.1',
+        servername: 'a.test',
+        rejectUnauthorized: false,
+        minVersion: version,
+        maxVersion: version,
+      });
       first.once('error', reject);
       first.once('session', (taken) => {
         resolve(taken);
@@ -163,12 +174,15 @@ test('a new certificate is used within two seconds, no connection is dropped, a 
   assert.equal((await httpsGet('a.test', agent)).status, 200);
   agent.destroy();
   await gateway.write('a-secret.yaml', secret('a', { cert: makeCertificate('a.test').cert, key: makeCertificate('a.test').key }));
-  await gateway.untilLogged('object has a problem', (line) => line['object'] === 'Secret/default/a');
+  await gateway.untilLogged('object has a problem', (line) => line.object === 'Secret/default/a');
   assert.equal((await certificateOf('a.test')).fingerprint256, after);
 });
 
 test('plain text on the TLS port, and clients that vanish in a handshake, harm nobody', async () => {
   await raw(gateway.https, 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
-  for (let index = 0; index < 20; index++) (await import('node:net')).connect(gateway.https, '127.0.0.1', function (this: { destroy(): void }) { this.destroy(); });
+  for (let index = 0; index < 20; index++)
+    (await import('node:net')).connect(gateway.https, '127.0.0.1', function (this: { destroy(): void }) {
+      this.destroy();
+    });
   assert.equal((await httpsGet('a.test')).status, 200);
 });
