@@ -1,12 +1,10 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import { directResponseSchema } from '../resources/api-route-filters.ts';
 import type { DirectResponse } from '../snapshot/snapshot.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
 /** Answers by itself, with what the manifest says. */
 export const directResponse: Policy<'directResponse'> = {
   name: 'directResponse',
-  schema: directResponseSchema,
   compile: (spec) => new DirectResponseFilter(spec),
 };
 

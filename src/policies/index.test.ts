@@ -4,8 +4,10 @@
  * form is made by translation from more than its spec has that as `compiled`.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { loadAll } from 'js-yaml';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
@@ -17,6 +19,7 @@ import type { Policy, PolicyContext } from './policy.ts';
 import { Verdict } from './policy.ts';
 import { SimulatedTime } from './rate-limit/limiter.fixture.ts';
 import { RateLimiter } from './rate-limit/limiter.ts';
+import { policySchemas } from './schemas.ts';
 
 interface GoldenCase {
   readonly name: string;
@@ -107,6 +110,22 @@ describe('the registry', () => {
     );
   });
 
+  it('loads no schemas: workers run it', async () => {
+    const listLoaded = `
+      const { registerHooks } = require('node:module');
+      const { parentPort, workerData } = require('node:worker_threads');
+      const loaded = [];
+      registerHooks({ resolve: (specifier, context, next) => { const found = next(specifier, context); loaded.push(found.url); return found; } });
+      import(workerData).then(() => parentPort.postMessage(loaded));`;
+    const worker = new Worker(listLoaded, { eval: true, workerData: new URL('./index.ts', import.meta.url).href });
+    const [loaded] = (await once(worker, 'message')) as [string[]];
+    assert.ok(loaded.some((url) => url.endsWith('/rate-limit/rate-limit.ts')));
+    assert.deepEqual(
+      loaded.filter((url) => /[/]zod[/]|[/]src[/]resources[/]/.test(url)),
+      [],
+    );
+  });
+
   it('has no golden file without a policy', () => {
     const known = ALL.map(({ name }) => `${fileName(name)}.golden.yaml`);
     assert.deepEqual(readdirSync(TESTDATA).toSorted(), known.toSorted());
@@ -121,12 +140,12 @@ for (const policy of ALL) {
     });
 
     it('refuses what it does not know', () => {
-      const result = policy.schema.safeParse({ ...(goldens(policy.name)[0]?.spec as object), unknownField: 1 });
+      const result = policySchemas[policy.name].safeParse({ ...(goldens(policy.name)[0]?.spec as object), unknownField: 1 });
       assert.equal(result.success, false);
     });
 
     for (const [index, golden] of goldens(policy.name).entries()) {
-      const spec = policy.schema.parse(golden.spec);
+      const spec = policySchemas[policy.name].parse(golden.spec);
       const filter = policy.compile((golden.compiled ?? spec) as never, context());
 
       it(`describes itself (${index + 1})`, () => {

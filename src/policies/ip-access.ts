@@ -1,6 +1,5 @@
 import { CidrSet } from '../exchange/cidr.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import { ipAccessSchema } from '../resources/api-route-filters.ts';
 import type { IpAccess } from '../snapshot/snapshot.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
@@ -10,7 +9,6 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
  */
 export const ipAccess: Policy<'ipAccess'> = {
   name: 'ipAccess',
-  schema: ipAccessSchema,
   compile: (spec) => new IpAccessFilter(spec),
 };
 

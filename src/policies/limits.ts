@@ -1,5 +1,4 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import { limitsSchema } from '../resources/api-route-filters.ts';
 import type { BodyLimits } from '../snapshot/snapshot.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
@@ -9,7 +8,6 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
  */
 export const limits: Policy<'limits'> = {
   name: 'limits',
-  schema: limitsSchema,
   compile: (spec) => new LimitsFilter(spec),
 };
 

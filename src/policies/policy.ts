@@ -1,8 +1,7 @@
 /**
- * A policy is one file (or folder) with its schema, its compile function and its filter side by side, and one line in
- * index.ts, whose order is the order of execution.
+ * A policy is one file (or folder) with its compile function and its filter side by side, one line in index.ts, whose order
+ * is the order of execution, and one in schemas.ts for what users write.
  */
-import type { z } from 'zod';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
@@ -52,7 +51,5 @@ export interface PolicyContext {
 
 export interface Policy<Name extends keyof RouteFilters = keyof RouteFilters> {
   readonly name: Name;
-  /** What users write; its output is what the snapshot holds. */
-  readonly schema: z.ZodType;
   compile(spec: NonNullable<RouteFilters[Name]>, context: PolicyContext): Filter;
 }

@@ -1,5 +1,4 @@
 import type { Exchange } from '../exchange/exchange.ts';
-import { requestHeaderModifierSchema } from '../resources/api-route-filters.ts';
 import type { HeaderModifier } from '../snapshot/snapshot.ts';
 import { HeaderEdits } from './header-edits.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
@@ -11,7 +10,6 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
  */
 export const requestHeaderModifier: Policy<'requestHeaderModifier'> = {
   name: 'requestHeaderModifier',
-  schema: requestHeaderModifierSchema,
   compile: (modifier) => new RequestHeaderFilter(modifier),
 };
 

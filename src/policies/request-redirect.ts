@@ -1,6 +1,5 @@
 import { parseAuthority } from '../exchange/authority.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import { requestRedirectSchema } from '../resources/api-route-filters.ts';
 import type { RequestRedirect } from '../snapshot/snapshot.ts';
 import { compilePathRewrite, describePathRewrite, type RewritePath } from './path-rewrite.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
@@ -12,7 +11,6 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
  */
 export const requestRedirect: Policy<'requestRedirect'> = {
   name: 'requestRedirect',
-  schema: requestRedirectSchema,
   compile: (spec) => new RedirectFilter(spec),
 };
 

@@ -1,6 +1,5 @@
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { responseHeaderModifierSchema } from '../resources/api-route-filters.ts';
 import type { HeaderModifier } from '../snapshot/snapshot.ts';
 import { HeaderEdits } from './header-edits.ts';
 import type { Filter, Policy } from './policy.ts';
@@ -11,7 +10,6 @@ import type { Filter, Policy } from './policy.ts';
  */
 export const responseHeaderModifier: Policy<'responseHeaderModifier'> = {
   name: 'responseHeaderModifier',
-  schema: responseHeaderModifierSchema,
   compile: (modifier) => new ResponseHeaderFilter(modifier),
 };
 

@@ -1,5 +1,4 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import { urlRewriteSchema } from '../resources/api-route-filters.ts';
 import type { UrlRewrite } from '../snapshot/snapshot.ts';
 import { compilePathRewrite, describePathRewrite, type RewritePath } from './path-rewrite.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
@@ -7,7 +6,6 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
 /** Changes Host and path of what goes to the backend; the query stays. */
 export const urlRewrite: Policy<'urlRewrite'> = {
   name: 'urlRewrite',
-  schema: urlRewriteSchema,
   compile: (spec) => new UrlRewriteFilter(spec),
 };
 

@@ -1,7 +1,6 @@
 /** RateLimitPolicy: what routes allow at most, over all workers of the pod. */
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
 import type { Fields } from '../../exchange/fields.ts';
-import { rateLimitPolicySchema } from '../../resources/rate-limit-policy.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
 import { type Filter, FilterSlot, type LimitDecisions, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import type { Departure } from './departures.ts';
@@ -11,7 +10,6 @@ import type { Meter } from './meter.ts';
 
 export const rateLimit: Policy<'rateLimit'> = {
   name: 'rateLimit',
-  schema: rateLimitPolicySchema,
   compile: (limits, context) => new RateLimitFilter(limits, context),
 };
 
