@@ -46,7 +46,10 @@ test('items may remove themselves and add others while a sweep runs', () => {
   });
   for (const item of items) deadlines.add(item);
   deadlines.sweep(1);
-  assert.deepEqual(items.map((item) => item.fired), [1, 1, 1, 1, 1]);
+  assert.deepEqual(
+    items.map((item) => item.fired),
+    [1, 1, 1, 1, 1],
+  );
   assert.equal(deadlines.size, 1);
   deadlines.close();
 });

@@ -1,3 +1,5 @@
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
 /** Something with a deadline; the fields belong to the `Deadlines` that it was added to. */
 export interface Timed {
   /** On the clock of `performance.now()`, in milliseconds; Infinity: none for now. May be changed at any time. */

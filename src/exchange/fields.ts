@@ -101,8 +101,11 @@ export class Fields {
 
   /** The value of the only field of that kind; undefined when there is none, or more than one. Not for families of names. */
   single(kind: FieldKind): string | undefined {
-    const values = (this.#mask & (1 << kind)) === 0 || this.#added !== undefined ? this.valuesOf(kind) : undefined;
-    if (values !== undefined) return values.length === 1 ? values[0] : undefined;
+    if ((this.#mask & (1 << kind)) === 0) return undefined;
+    if (this.#added !== undefined) {
+      const values = this.valuesOf(kind);
+      return values.length === 1 ? values[0] : undefined;
+    }
     const lines = this.#lines;
     let found = -1;
     for (let index = 0; index < lines.length; index++) {

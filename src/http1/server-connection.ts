@@ -1,3 +1,5 @@
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
@@ -49,8 +51,8 @@ const FLUSH_TIMEOUT = 60_000;
 const HALF_CLOSE_GRACE = 1_000;
 /** Means nothing to a client that has its request sent, and is reset by one that is gone. */
 const PROBE = 'HTTP/1.1 100 Continue\r\n\r\n';
-/** The first one makes a peer that is gone reset the connection; the next one is what finds it reset. */
-const MAX_PROBES = 3;
+/** The first one makes a peer that is gone reset the connection; the next one is what finds it reset, soon or at the latest after a while. */
+const PROBE_INTERVALS = [150, 2_000, HALF_CLOSE_GRACE] as const;
 
 /** One client's connection: reads requests one after the other, hands each to the sink, and reads the next when it is answered. */
 export class ServerConnection implements ConnectionHandler, Timed {
@@ -419,12 +421,13 @@ export class ServerConnection implements ConnectionHandler, Timed {
       this.#connection.destroy();
       return;
     }
-    if (!stream.responded && !stream.isHttp10 && this.#probes < MAX_PROBES) {
-      this.#probes++;
+    let interval: number = HALF_CLOSE_GRACE;
+    if (!stream.responded && !stream.isHttp10 && this.#probes < PROBE_INTERVALS.length) {
+      interval = PROBE_INTERVALS[this.#probes++] as number;
       this.#connection.writeLatin1(PROBE);
     }
     this.#bytesWrittenBefore = this.#connection.bytesWritten;
-    this.deadline = this.now + HALF_CLOSE_GRACE;
+    this.deadline = this.now + interval;
   }
 
   #refuse(fault: Fault): void {

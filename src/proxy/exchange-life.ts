@@ -2,6 +2,8 @@
  * The life of one exchange: route, filters, a try at an endpoint (and a second one where that is safe), the answer, the log
  * line. It sits between the client's stream and the upstream's, and holds back whichever side is faster.
  */
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
 import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
@@ -228,7 +230,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
     if (last) {
       this.#endTry(false);
-      this.#finish(status, '');
+      this.#finish(status, '', now);
       return;
     }
     this.#lastActivity = now;
@@ -358,12 +360,12 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.#awaitingHead = false;
   }
 
-  #finish(status: number, reason: string): void {
+  #finish(status: number, reason: string, now = performance.now()): void {
     this.#done = true;
     this.status = status;
     this.reason = reason;
     this.#proxy.deadlines.remove(this);
-    const durationMs = performance.now() - this.exchange.startedAt;
+    const durationMs = now - this.exchange.startedAt;
     (this.route?.metrics ?? this.#proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
     if (this.#proxy.accessLog !== undefined) logExchange(this.#proxy.accessLog, this, durationMs);
   }

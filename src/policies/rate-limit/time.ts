@@ -1,3 +1,5 @@
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
 /**
  * Time as the limiter counts it: monotonic milliseconds since its memory was made, alike in all threads, and the wall clock
  * derived from that. Nothing but the alignment of windows looks at the wall clock, and a window under way keeps its end, so
