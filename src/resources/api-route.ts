@@ -59,7 +59,7 @@ function pathFlaw(type: string, value: string): Flaw | undefined {
 }
 
 /** A header, query parameter or cookie that a request must have. */
-function fieldMatch(name: z.ZodType<string, string>) {
+function fieldMatch(name: z.ZodType<string, string>, valueFlaw: (value: string) => Flaw | undefined) {
   return strictObject(
     {
       name: name.describe('Its name.'),
@@ -78,12 +78,15 @@ function fieldMatch(name: z.ZodType<string, string>) {
             : { message: 'type Present takes no value', hint: 'leave value out, or use type Exact', path: ['value'] };
         }
         if (match.value === undefined) return { message: 'value is missing', hint: 'write the value to match, or type: Present', path: ['value'] };
-        const flaw = match.type === 'RegularExpression' ? regexFlaw(match.value) : headerValueFlaw(match.value);
+        const flaw = match.type === 'RegularExpression' ? regexFlaw(match.value) : valueFlaw(match.value);
         return flaw === undefined ? undefined : { ...flaw, path: ['value'] };
       }),
     )
     .transform((match) => ({ name: match.name, type: match.type, value: match.value ?? '' }));
 }
+
+/** Query values are percent-decoded before they are compared, and so may hold anything. */
+const anyText = (): undefined => undefined;
 
 const queryParamName = text((value) => (value.length <= 256 ? undefined : { message: 'the name is too long', hint: 'keep it within 256 characters' }), {
   minLength: 1,
@@ -112,15 +115,15 @@ export const ROOT_PREFIX = { type: 'PathPrefix' as const, value: '/' };
 const match = strictObject({
   path: pathMatch.default(ROOT_PREFIX).describe('Absent: every path.'),
   methods: z.array(method).max(32).default([]).describe('Any of these methods; absent: every method.').meta(ATOMIC),
-  headers: z.array(fieldMatch(headerName)).max(16).superRefine(unique('header')).default([]).describe('All of these headers.').meta(BY_NAME),
+  headers: z.array(fieldMatch(headerName, headerValueFlaw)).max(16).superRefine(unique('header')).default([]).describe('All of these headers.').meta(BY_NAME),
   queryParams: z
-    .array(fieldMatch(queryParamName))
+    .array(fieldMatch(queryParamName, anyText))
     .max(16)
     .superRefine(unique('query parameter'))
     .default([])
     .describe('All of these query parameters.')
     .meta(BY_NAME),
-  cookies: z.array(fieldMatch(cookieName)).max(16).superRefine(unique('cookie')).default([]).describe('All of these cookies.').meta(BY_NAME),
+  cookies: z.array(fieldMatch(cookieName, headerValueFlaw)).max(16).superRefine(unique('cookie')).default([]).describe('All of these cookies.').meta(BY_NAME),
   clientCIDRs: z.array(cidr).max(1024).default([]).describe("The client's address is in one of these; absent: every address.").meta(ATOMIC),
   scheme: oneOf(['http', 'https']).exactOptional().describe('Absent: both.'),
 });

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import { decode } from './decode.ts';
+import { fieldPath, parseFieldPath } from './field-path.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -751,6 +753,16 @@ describe('Secret', () => {
     });
   }
 
+  test('a key that no TLS library takes: RSA of 1024 bits', () => {
+    const decoded = decode(
+      secret({ stringData: { 'tls.crt': read('../../resources/testdata/rsa-1024.crt'), 'tls.key': read('../../resources/testdata/rsa-1024.key') } }),
+    );
+    assert.deepEqual(
+      decoded?.problems.map(({ field, message }) => [field, message]),
+      [['stringData["tls.crt"]', 'no TLS with this certificate and key: ee key too small']],
+    );
+  });
+
   test('a chain in the wrong order is told so', () => {
     const decoded = decode(secret({ stringData: { 'tls.crt': read('ecdsa.crt') + read('rsa.crt'), 'tls.key': read('rsa.key') } }));
     assert.match(decoded?.problems[0]?.hint ?? '', /leaf certificate first/);
@@ -798,4 +810,51 @@ test('all problems of an object are told at once', () => {
     'spec.rules[0].filters.cors',
     'spec.rules[0].timeouts.request',
   ]);
+});
+
+test('whatever stands where, there is an object or a problem that names a field', () => {
+  const good = [
+    route({
+      hostnames: ['a.example'],
+      tls: {},
+      rules: [
+        {
+          matches: [{ headers: [{ name: 'a', value: 'b' }] }],
+          filters: { urlRewrite: { path: { type: 'ReplaceFullPath', value: '/' } } },
+          timeouts: { request: '1s' },
+          backendRefs,
+        },
+      ],
+    }),
+    limit({ period: '1s', key: [{ type: 'Header', name: 'a' }] }),
+    backendPolicy({ loadBalancer: { type: 'ConsistentHash', consistentHash: { type: 'Path' } }, connection: {} }),
+    path({}),
+    service({ ports: [{ port: 80 }] }),
+    slice({ endpoints: [{ addresses: ['10.0.0.1'], conditions: {} }], ports: [{ port: 80 }] }),
+    { apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data: {}, stringData: { 'tls.crt': 'x', 'tls.key': 'y' } },
+  ];
+  /** Puts `value` at a place in a copy of `node` that the numbers lead to. */
+  const replaced = (node: unknown, way: readonly number[], value: unknown): unknown => {
+    const [step, ...rest] = way;
+    if (step === undefined || typeof node !== 'object' || node === null) return value;
+    const keys = Object.keys(node);
+    const key = keys[step % (keys.length + 1)] ?? 'added';
+    const copy = (Array.isArray(node) ? [...node] : { ...node }) as Record<string, unknown>;
+    copy[key] = replaced(copy[key], rest, value);
+    return copy;
+  };
+  fc.assert(
+    fc.property(fc.constantFrom(...good), fc.array(fc.nat({ max: 9 }), { minLength: 1, maxLength: 9 }), fc.jsonValue({ maxDepth: 2 }), (object, way, value) => {
+      const raw = replaced(object, way, value);
+      const decoded = decode(raw);
+      if (decoded === undefined) return;
+      const errors = decoded.problems.filter(({ severity }) => severity === 'error');
+      assert.equal(decoded.object === undefined, errors.length > 0);
+      for (const { field, message, hint } of decoded.problems) {
+        assert.ok(message !== '' && hint !== '', JSON.stringify(decoded.problems));
+        assert.equal(fieldPath(parseFieldPath(field)), field);
+      }
+    }),
+    { numRuns: 3000 },
+  );
 });

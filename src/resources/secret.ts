@@ -1,5 +1,6 @@
 /** Secret: of type kubernetes.io/tls, a certificate chain and its key; of any other type, nothing is kept. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { z } from 'zod';
 import { Sensitive } from '../snapshot/sensitive.ts';
 import { quote } from './fields.ts';
@@ -111,9 +112,23 @@ function readPair(data: Values, stringData: Values): TlsReading {
       },
     };
   }
+  const chain = `${blocks.join('\n')}\n`;
+  try {
+    // What only the TLS library judges: keys that are too short, curves and signatures that are too weak or unknown.
+    createSecureContext({ cert: chain, key: value('tls.key') });
+  } catch (error) {
+    const reason = (error as { reason?: string }).reason ?? (error as Error).message;
+    return {
+      flaw: {
+        message: `no TLS with this certificate and key: ${reason}`,
+        hint: 'use RSA of 2048 bits or more, or ECDSA on P-256 or P-384',
+        path: path('tls.crt'),
+      },
+    };
+  }
   return {
     pair: {
-      chain: `${blocks.join('\n')}\n`,
+      chain,
       key: new Sensitive(value('tls.key')),
       keyType,
       notAfter: leaf.validToDate.getTime(),

@@ -5,7 +5,7 @@ const INTERVAL = 400;
 /** Time between a pass and one that a notification calls for. */
 const GAP = 20;
 /** A pass over very many files takes its time; the next waits at least this many times as long. */
-const REST = 10;
+const REST = 20;
 /** Notifications are a help, not the ground we stand on: more folders than these are left to the passes. */
 const MAX_WATCHES = 1024;
 
@@ -84,9 +84,10 @@ export class FolderWatch {
   }
 
   #nudge(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#isDue) return;
+    this.#isDue = true;
+    // A notification never puts off what another has called for, however many there are.
     if (this.#running === undefined) this.#schedule(this.#gap);
-    else this.#isDue = true;
   }
 
   #schedule(delay: number): void {
