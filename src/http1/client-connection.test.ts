@@ -5,7 +5,7 @@ import { Deadlines } from '../exchange/deadlines.ts';
 import { Fields } from '../exchange/fields.ts';
 import { type BodyLength, NO_BODY, UNKNOWN_LENGTH, type UpstreamFailure, type UpstreamHandler, type UpstreamStream } from '../exchange/streams.ts';
 import { ClientConnection } from './client-connection.ts';
-import { type MemoryConnection, MemoryWire, settled } from './memory-connection.ts';
+import { type MemoryConnection, MemoryWire, settled } from './memory-wire.fixture.ts';
 
 /** What became of one try. */
 class Answer implements UpstreamHandler {

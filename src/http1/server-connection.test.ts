@@ -5,7 +5,7 @@ import { Deadlines } from '../exchange/deadlines.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import { type ClientHandler, type ExchangeSink, NO_BODY, type Refusal, UNKNOWN_LENGTH } from '../exchange/streams.ts';
-import { MemoryConnection, settled } from './memory-connection.ts';
+import { MemoryConnection, settled } from './memory-wire.fixture.ts';
 import { ServerConnection, type ServerOptions } from './server-connection.ts';
 
 /** One exchange as the sink sees it; the test answers it by hand, or `answer` does at its end. */

@@ -4,7 +4,7 @@ import { Fields } from '../../exchange/fields.ts';
 import type { BodyLength, ClientHandler, UpstreamFailure, UpstreamHandler } from '../../exchange/streams.ts';
 import { NO_BODY } from '../../exchange/streams.ts';
 import { ClientConnection } from '../client-connection.ts';
-import { MemoryConnection, MemoryWire, settled } from '../memory-connection.ts';
+import { MemoryConnection, MemoryWire, settled } from '../memory-wire.fixture.ts';
 import { ServerConnection, type ServerOptions } from '../server-connection.ts';
 import type { ReadMessage } from './reference.ts';
 
