@@ -93,9 +93,12 @@ function isTighter(meter: Meter, other: Meter): boolean {
   return meter.resetsIn > other.resetsIn;
 }
 
+/** Integers of structured fields have no more digits (RFC 9651 section 3.3.1); a long queue at a slow pace would. */
+const MAX_INTEGER = 999_999_999_999_999;
+
 /** Whole seconds, rounded up. A millionth is rounding: a minute that is left is 60 seconds, not 61. */
 export function wholeSeconds(milliseconds: number): number {
-  return Math.max(0, Math.ceil(milliseconds / 1000 - 1e-6));
+  return Math.min(MAX_INTEGER, Math.max(0, Math.ceil(milliseconds / 1000 - 1e-6)));
 }
 
 /** RFC 9651 section 4.1.6; names of limits are ASCII. */

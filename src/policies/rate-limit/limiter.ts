@@ -135,10 +135,11 @@ export class RateLimiter {
       (keys[index] as LimitKey).hash(exchange, place);
       place.set = place.table.setOf(place.first);
     }
-    const now = this.#clock.now();
-    this.#decidedAt = now;
     this.#lockAll(order);
     try {
+      // Read under the locks, so that the times in a slot are in order whoever had to wait.
+      const now = this.#clock.now();
+      this.#decidedAt = now;
       let passes = true;
       for (let index = 0; index < meters.length; index++) {
         const meter = meters[index] as Meter;
@@ -205,7 +206,6 @@ export class RateLimiter {
   /** For a request that waited and went away: gives back the places that nobody queues behind. */
   giveBack(places: readonly QueuePlace[]): void {
     for (const { bucket, first, second, leavesAt } of places) {
-      const now = this.#clock.now();
       const place = new Place(bucket.place.table, bucket.place.limitFirst, bucket.place.limitSecond);
       place.first = first;
       place.second = second;
@@ -213,6 +213,7 @@ export class RateLimiter {
       const lock = place.table.lockOf(place.set);
       this.#locks.acquire(lock);
       try {
+        const now = this.#clock.now();
         if (!place.table.locate(place, now, ZERO_STATE, [], 0) || place.readAt !== place.writeAt) continue;
         const recoversAt = bucket.giveBack(now, leavesAt, place.writeAt);
         if (recoversAt !== undefined) place.table.settle(place, recoversAt);
