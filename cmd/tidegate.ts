@@ -18,6 +18,12 @@ function version(): string {
   return 'unknown';
 }
 
+// Whoever reads our output may have seen enough, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.good);
+});
+
 const program = new Command('tidegate')
   .description('Kubernetes ingress controller and API gateway')
   .version(version(), '--version', 'print the version')
