@@ -126,6 +126,16 @@ describe('what answers say', () => {
     assert.match(route.fieldsOf(route.request())['RateLimit-Policy'] ?? '', /"month";q=9;w=2678400$/);
   });
 
+  it('never speaks of more than a period, at whatever fraction of a millisecond', () => {
+    const route = new LimitedRoute([limitOf({ algorithm: 'SlidingWindow', requests: 1, period: 3_600_000 })]);
+    route.pass(0.12345);
+    assert.equal(route.fieldsOf(route.request())['X-RateLimit-Reset'], '3600');
+    route.pass(0.00001);
+    const refused = route.fieldsOf(route.request());
+    assert.equal(refused['X-RateLimit-Reset'], '3600');
+    assert.equal(refused['Retry-After'], '3600');
+  });
+
   it('speaks of the limit with the fewest requests left, and of those the one that takes longest', () => {
     const route = new LimitedRoute([
       limitOf({ id: '1', requests: 3, period: 1000 }),

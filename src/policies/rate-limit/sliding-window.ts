@@ -58,13 +58,13 @@ export class SlidingWindow extends Meter {
     this.#count = groups === expired ? 0 : (groups - expired - 1) * groupSize + (ints[state + NEWEST] as number);
     this.isAllowed = this.#count < this.limit.requests;
     this.remaining = Math.max(0, this.limit.requests - this.#count);
-    this.resetsIn = groups === expired ? 0 : this.#leftOf(state, oldest + groups - 1, tick) * this.#tick;
+    this.resetsIn = groups === expired ? 0 : this.#milliseconds(this.#leftOf(state, oldest + groups - 1, tick));
     this.retryIn = 0;
     if (!this.isAllowed) {
       let left = this.#count;
       for (let group = expired; group < groups && left >= this.limit.requests; group++) {
         left -= group === groups - 1 ? (ints[state + NEWEST] as number) : groupSize;
-        this.retryIn = this.#leftOf(state, oldest + group, tick) * this.#tick;
+        this.retryIn = this.#milliseconds(this.#leftOf(state, oldest + group, tick));
       }
     }
   }
@@ -73,6 +73,11 @@ export class SlidingWindow extends Meter {
   #leftOf(state: number, group: number, tick: number): number {
     const age = (tick - (this.#ints[state + STAMPS + (group % GROUPS)] as number)) | 0;
     return this.#periodTicks - age;
+  }
+
+  /** Stamps are rounded up to a tick; what clients are told is never more than a period for that. */
+  #milliseconds(ticks: number): number {
+    return Math.min(this.limit.period, ticks * this.#tick);
   }
 
   take(now: number): number {
@@ -88,7 +93,7 @@ export class SlidingWindow extends Meter {
     this.#count++;
     this.remaining = Math.max(0, this.limit.requests - this.#count);
     const stamp = Math.ceil(now / this.#tick) * this.#tick;
-    this.resetsIn = stamp - now + this.#periodTicks * this.#tick;
+    this.resetsIn = this.limit.period;
     return stamp + this.#periodTicks * this.#tick;
   }
 
