@@ -5,6 +5,7 @@ import { Fields } from '../exchange/fields.ts';
 import { normalizePath } from '../exchange/path.ts';
 import { type BodyLength, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { latin1 } from '../wire/latin1.ts';
+import { viewOf, word } from './byte-view.ts';
 import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions, UPGRADE } from './connection-options.ts';
 import type { Fault } from './fault.ts';
 import * as faults from './fault.ts';
@@ -23,6 +24,8 @@ const TARGET_BYTES = new Uint8Array(256).fill(PLAIN, 0x21, 0x7f);
 TARGET_BYTES[0x23] = 0;
 TARGET_BYTES[0x3f] = QUESTION_MARK;
 
+const HTTP = word('HTTP');
+const VERSION_1_1 = word('/1.1');
 const VERSION = Buffer.from('HTTP/1.1\r\n', 'latin1');
 const MINOR_VERSION = 7;
 
@@ -158,11 +161,14 @@ export class RequestHeadParser implements RequestHead {
       this.#phase = IN_TARGET;
     }
     if (this.#phase === IN_TARGET) {
+      let queryStart = this.#queryStart;
       for (; position < stop; position++) {
         const kind = TARGET_BYTES[bytes[position] as number] as number;
+        if (kind === PLAIN) continue;
         if (kind === 0) break;
-        if (kind === QUESTION_MARK && this.#queryStart < 0) this.#queryStart = position - base;
+        if (queryStart < 0) queryStart = position - base;
       }
+      this.#queryStart = queryStart;
       if (position === stop) return this.#more(position - base);
       if (bytes[position] !== SPACE || position === base + this.#targetStart) return this.#bad(faults.BAD_TARGET);
       this.#targetEnd = position - base;
@@ -170,8 +176,27 @@ export class RequestHeadParser implements RequestHead {
       this.#phase = IN_VERSION;
       this.#position = position - base;
     }
+    return this.#parseVersion(bytes, base, stop);
+  }
+
+  #parseVersion(bytes: Buffer, base: number, stop: number): Scan {
+    let position = base + this.#position;
     const versionStart = this.#targetEnd + 1;
-    for (position = base + this.#position; position < stop; position++) {
+    if (position === base + versionStart && stop - position >= VERSION.length) {
+      // The usual case in one go.
+      const view = viewOf(bytes);
+      if (
+        view.getInt32(position, true) === HTTP &&
+        view.getInt32(position + 4, true) === VERSION_1_1 &&
+        bytes[position + 8] === CR &&
+        bytes[position + 9] === LF
+      ) {
+        this.isHttp10 = false;
+        this.#position = position + VERSION.length - base;
+        return Scan.Done;
+      }
+    }
+    for (; position < stop; position++) {
       const index = position - base - versionStart;
       const code = bytes[position] as number;
       if (code === VERSION[index]) {

@@ -2,6 +2,7 @@ import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
 import { type BodyLength, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { latin1 } from '../wire/latin1.ts';
+import { viewOf, word } from './byte-view.ts';
 import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions } from './connection-options.ts';
 import { BAD_CONNECTION, BAD_STATUS, BAD_STATUS_LINE, type Fault, HEAD_TOO_LARGE } from './fault.ts';
 import { FieldScanner, Scan } from './field-scanner.ts';
@@ -11,6 +12,8 @@ import { CONTENT_LENGTH, framingFault, parseContentLength, TRANSFER_ENCODING } f
 const MAX_HEAD_BYTES = 256 * 1024;
 const MAX_FIELDS = 1000;
 
+const HTTP = word('HTTP');
+const VERSION_1_1 = word('/1.1');
 const VERSION = Buffer.from('HTTP/1.1 ', 'latin1');
 const MINOR_VERSION = 7;
 const STATUS_START = VERSION.length;
@@ -80,6 +83,7 @@ export class ResponseHeadParser {
 
   /** The status line (RFC 9112 section 4). The blank after the status may be missing where there is no phrase, as many backends have it. */
   #parseLine(bytes: Buffer, base: number, stop: number): Scan {
+    if (this.#position === 0 && stop - base > STATUS_END) this.#parseBeginning(bytes, base);
     let position = base + this.#position;
     for (; position < stop; position++) {
       const code = bytes[position] as number;
@@ -108,6 +112,20 @@ export class ResponseHeadParser {
     }
     this.#position = position - base;
     return Scan.More;
+  }
+
+  /** The usual case in a few steps: version and status are all there, and right. Anything else is left to be read byte by byte. */
+  #parseBeginning(bytes: Buffer, base: number): void {
+    const view = viewOf(bytes);
+    if (view.getInt32(base, true) !== HTTP || view.getInt32(base + 4, true) !== VERSION_1_1 || bytes[base + 8] !== SPACE) return;
+    const hundreds = (bytes[base + STATUS_START] as number) - 0x30;
+    const tens = (bytes[base + STATUS_START + 1] as number) - 0x30;
+    const ones = (bytes[base + STATUS_START + 2] as number) - 0x30;
+    if (hundreds < 0 || hundreds > 9 || tens < 0 || tens > 9 || ones < 0 || ones > 9) return;
+    this.#isHttp10 = false;
+    this.status = hundreds * 100 + tens * 10 + ones;
+    this.#position = STATUS_END;
+    this.#phase = AFTER_STATUS;
   }
 
   /** What only the whole head shows: RFC 9112 section 6.3. */
