@@ -15,8 +15,9 @@ RUN sh scripts/image-root.sh /image
 
 FROM scratch
 COPY --from=build /image /
+ENV MALLOC_ARENA_MAX=2
 USER 65532:65532
 WORKDIR /app
 EXPOSE 8080 8443 9901
-ENTRYPOINT ["/usr/local/bin/node", "--disable-warning=DEP0111", "/app/dist/cmd/tidegate.js"]
+ENTRYPOINT ["/usr/local/bin/node", "--disable-warning=DEP0111", "--max-semi-space-size=2", "/app/dist/cmd/tidegate.js"]
 CMD ["serve"]

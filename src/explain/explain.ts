@@ -108,7 +108,7 @@ const STATEFUL = 'rateLimit';
 function runFilters(route: Route, exchange: Exchange): { readonly answer: AnswerReport | undefined; readonly filters: readonly FilterReport[] } {
   let answer: AnswerReport | undefined;
   if (route.httpsRedirect && exchange.scheme === 'http') answer = reportAnswer(replies.httpsRedirect(exchange), 'gateway');
-  const filters = compileFilters(route, unsharedContext()).map((filter): FilterReport => {
+  const filters = compileFilters(route.filters, unsharedContext()).map((filter): FilterReport => {
     const described = { policy: filter.policy, does: filter.describe() };
     if (filter.onRequest === undefined) return { ...described, outcome: 'on the answer' };
     if (answer !== undefined) return { ...described, outcome: 'not reached' };

@@ -2,7 +2,7 @@ import { policies } from '../policies/index.ts';
 import type { Filter, Policy, PolicyContext } from '../policies/policy.ts';
 import { requestHeaderModifier } from '../policies/request-header-modifier.ts';
 import { responseHeaderModifier } from '../policies/response-header-modifier.ts';
-import type { Backend, PathMatch, Route } from '../snapshot/snapshot.ts';
+import type { Backend, PathMatch, Route, RouteFilters } from '../snapshot/snapshot.ts';
 import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { BackendPicker } from '../upstream/backend-picker.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
@@ -28,24 +28,47 @@ export interface CompiledRoute {
 }
 
 /** @param context what filters may use; one per worker */
-export function compileRoute(route: Route, upstreams: Upstreams, context: PolicyContext, metrics: WorkerMetrics): CompiledRoute {
-  const filters = compileFilters(route, context);
+export function compileRoute(route: Route, upstreams: Upstreams, chains: FilterChains, context: PolicyContext, metrics: WorkerMetrics): CompiledRoute {
+  const { requestFilters, responseFilters } = chains.of(route.filters);
   return {
     route,
     paths: route.matches.map((match) => match.path),
-    requestFilters: filters.filter((filter) => filter.onRequest !== undefined),
-    responseFilters: filters.filter((filter) => filter.onResponse !== undefined).reverse(),
+    requestFilters,
+    responseFilters,
     picker: new BackendPicker(route.backends, upstreams),
     backends: route.backends.map((backend) => compileBackend(backend, context)),
     metrics: metrics.route(route.id),
   };
 }
 
+/** The filter chains of a snapshot: routes that share their specification share the filters, which keep nothing of an exchange. */
+export class FilterChains {
+  readonly #context: PolicyContext;
+  readonly #chains = new Map<RouteFilters, Pick<CompiledRoute, 'requestFilters' | 'responseFilters'>>();
+
+  constructor(context: PolicyContext) {
+    this.#context = context;
+  }
+
+  of(specification: RouteFilters): Pick<CompiledRoute, 'requestFilters' | 'responseFilters'> {
+    let chain = this.#chains.get(specification);
+    if (chain === undefined) {
+      const filters = compileFilters(specification, this.#context);
+      chain = {
+        requestFilters: filters.filter((filter) => filter.onRequest !== undefined),
+        responseFilters: filters.filter((filter) => filter.onResponse !== undefined).reverse(),
+      };
+      this.#chains.set(specification, chain);
+    }
+    return chain;
+  }
+}
+
 /** The filters of a route in order of execution, which is the registry's. */
-export function compileFilters(route: Route, context: PolicyContext): Filter[] {
+export function compileFilters(specification: RouteFilters, context: PolicyContext): Filter[] {
   const filters: Filter[] = [];
   for (const policy of policies as readonly Policy[]) {
-    const spec = route.filters[policy.name];
+    const spec = specification[policy.name];
     if (spec !== undefined) filters.push(policy.compile(spec, context));
   }
   return filters;

@@ -4,7 +4,7 @@ import type { Router } from '../router/router.ts';
 import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import type { PublishedSnapshot } from '../workers/messages.ts';
-import { type CompiledRoute, compileRoute } from './compiled-route.ts';
+import { type CompiledRoute, compileRoute, FilterChains } from './compiled-route.ts';
 
 /**
  * One worker's compiled form of a snapshot. An exchange keeps the runtime that it started with; upstreams (pools,
@@ -16,8 +16,9 @@ export interface Runtime {
 }
 
 export function compileRuntime(snapshot: PublishedSnapshot, upstreams: Upstreams, context: PolicyContext, metrics: WorkerMetrics): Runtime {
+  const chains = new FilterChains(context);
   return {
     version: snapshot.version,
-    router: compileRouter(snapshot.routes, (route) => compileRoute(route, upstreams, context, metrics)),
+    router: compileRouter(snapshot.routes, (route) => compileRoute(route, upstreams, chains, context, metrics)),
   };
 }

@@ -24,26 +24,44 @@ export class Histogram {
   }
 }
 
+const NONE = new Map<never, number>();
+
 export class RouteMetrics {
   readonly route: string;
-  /** Count by `method index * 1000 + status`. */
-  readonly requests = new Map<number, number>();
-  readonly duration = new Histogram();
-  readonly retries = new Map<string, number>();
+  /** Count by `method index * 1000 + status`. Made with the first request, as most of ten thousand routes never get one. */
+  #requests: Map<number, number> | undefined;
+  #duration: Histogram | undefined;
+  #retries: Map<string, number> | undefined;
 
   constructor(route: string) {
     this.route = route;
   }
 
+  get requests(): ReadonlyMap<number, number> {
+    return this.#requests ?? NONE;
+  }
+
+  /** Undefined before the first request. */
+  get duration(): Histogram | undefined {
+    return this.#duration;
+  }
+
+  get retries(): ReadonlyMap<string, number> {
+    return this.#retries ?? NONE;
+  }
+
   count(method: string, status: number, seconds: number): void {
+    this.#requests ??= new Map();
+    this.#duration ??= new Histogram();
     const index = method === 'GET' ? 0 : METHODS.indexOf(method);
     const key = (index < 0 ? METHODS.length : index) * 1000 + status;
-    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
-    this.duration.observe(seconds);
+    this.#requests.set(key, (this.#requests.get(key) ?? 0) + 1);
+    this.#duration.observe(seconds);
   }
 
   countRetry(reason: string): void {
-    this.retries.set(reason, (this.retries.get(reason) ?? 0) + 1);
+    this.#retries ??= new Map();
+    this.#retries.set(reason, (this.#retries.get(reason) ?? 0) + 1);
   }
 }
 
@@ -158,7 +176,7 @@ export class WorkerMetrics {
       for (const [key, value] of metrics.requests) {
         requests.push({ labels: { route: metrics.route, method: METHODS[Math.floor(key / 1000)] ?? OTHER_METHOD, code: key % 1000 }, value });
       }
-      pushHistogram(durations, 'tidegate_request_duration_seconds', { route: metrics.route }, metrics.duration);
+      if (metrics.duration !== undefined) pushHistogram(durations, 'tidegate_request_duration_seconds', { route: metrics.route }, metrics.duration);
       for (const [reason, value] of metrics.retries) retries.push({ labels: { route: metrics.route, reason }, value });
     }
     const upstreamRequests: MetricSample[] = [];

@@ -18,6 +18,7 @@ import type { Attachments } from './policy-targets.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouteContext, RouteDraft } from './routes.ts';
 import { type ServiceOptions, Upstreams } from './services.ts';
+import { SharedParts } from './shared-parts.ts';
 import { policyStatus, routeStatus } from './statuses.ts';
 
 export interface TranslateOptions extends ServiceOptions {
@@ -103,11 +104,12 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     ...[...set.apiRoutes.values()].map((entry) => ({ entry, translate: () => ownApiRoute(entry, classes, context) })),
   ].sort((one, other) => compareAge(one.entry, other.entry));
   const routes: Route[] = [];
+  const parts = new SharedParts();
   const statuses: ObjectStatus[] = [];
   for (const { entry, translate } of objects) {
     const drafts = translate();
     if (drafts === undefined) continue;
-    for (const draft of drafts) routes.push({ ...draft, rank: routes.length });
+    for (const draft of drafts) routes.push(parts.route(draft, routes.length));
     statuses.push(routeStatus(entry, context.issues.of(entry), drafts.length > 0));
   }
   return { routes, statuses };

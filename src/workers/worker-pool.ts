@@ -8,6 +8,7 @@ import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
+import { compactHeap } from './compact-heap.ts';
 import { ENDPOINT_SLOTS, EndpointSlots } from './endpoint-slots.ts';
 import type { Address, FromWorker, PublishedSnapshot, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
 
@@ -25,6 +26,14 @@ const SCRAPE_TIMEOUT = 2000;
 /** A worker that dies again within this time is replaced with a delay, so that a crash at start does not spin. */
 const CRASH_LOOP_WINDOW = 2000;
 const CRASH_LOOP_DELAY = 500;
+
+/**
+ * Objects of exchanges die young: a larger nursery means that fewer are copied, a smaller one that it stays in the cache and
+ * that idle workers hold less.
+ */
+const YOUNG_GENERATION_MB = 12;
+/** After a snapshot, how long it must be quiet before the main thread's heap is compacted. */
+const COMPACT_AFTER = 2000;
 
 interface Member {
   readonly index: number;
@@ -51,6 +60,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   #published: PublishedSnapshot | undefined;
   #version = 0;
   #ticketKeys: Uint8Array;
+  #compaction: NodeJS.Timeout | undefined;
   #stopping = false;
   #draining: 'no' | 'answers' | 'listeners' = 'no';
   #scrapes = 0;
@@ -102,6 +112,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       defaultCertificate: snapshot.defaultCertificate,
     };
     this.#broadcast({ type: 'snapshot', snapshot: this.#published });
+    clearTimeout(this.#compaction);
+    this.#compaction = setTimeout(compactHeap, COMPACT_AFTER).unref();
   }
 
   endpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): void {
@@ -154,13 +166,15 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearTimeout(this.#compaction);
     await Promise.all(this.#members.map((member) => member.thread.terminate()));
   }
 
   #start(index: number): Member {
     const settings: WorkerSettings = { ...this.#settings, worker: index, ticketKeys: this.#ticketKeys, shared: this.#shared };
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}` });
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
+    const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}`, resourceLimits });
     const member: Member = { index, thread, startedAt: performance.now(), serving: false, appliedVersion: 0, drained: false, lastScrape: undefined };
     let cause: unknown;
     thread.on('error', (error) => {
