@@ -1,5 +1,5 @@
 import { TOKEN } from '../exchange/field-names.ts';
-import { Fields } from '../exchange/fields.ts';
+import type { Fields } from '../exchange/fields.ts';
 import { hexDigit } from '../exchange/hex.ts';
 import { latin1 } from '../wire/latin1.ts';
 import { BAD_CHUNK, BAD_TRAILER, type Fault } from './fault.ts';
@@ -206,7 +206,7 @@ export class ChunkedDecoder {
       return Chunked.More;
     }
     if (scanner.lines.length > 0) {
-      this.trailers = allowedTrailers(new Fields(latin1(text, base, base + scanner.end), scanner.lines, scanner.linesEnd, scanner.mask, scanner.dropped));
+      this.trailers = allowedTrailers(scanner.fields(latin1(text, base, base + scanner.end)));
     }
     this.#partial?.clear();
     this.position += scanner.end - before;

@@ -268,39 +268,37 @@ export class ClientConnection implements ConnectionHandler, Timed {
     const parser = this.#parser;
     const partial = this.#partial;
     const before = partial.length;
-    let result: Scan;
-    if (before === 0) {
-      result = parser.parse(bytes, position, end, stream.isHead);
-    } else {
-      partial.append(bytes, position, end);
-      result = parser.parse(partial.bytes, 0, partial.length, stream.isHead);
-    }
+    if (before > 0) partial.append(bytes, position, end);
+    const text = before > 0 ? partial.bytes : bytes;
+    const base = before > 0 ? 0 : position;
+    const result = parser.parse(text, base, before > 0 ? partial.length : end);
     if (result === Scan.More) {
       if (before === 0) partial.append(bytes, position, end);
       return end;
     }
-    if (result === Scan.Bad) {
+    const fields = result === Scan.Done ? parser.finish(text, base, stream.isHead) : undefined;
+    if (fields === undefined) {
       this.#malformed(parser.fault);
       return end;
     }
     if (before > 0) partial.clear();
     const next = position + parser.headBytes - before;
-    if (parser.status >= 200) return this.#readFirst(stream, bytes, next, end);
+    const { status } = parser;
+    if (status >= 200) return this.#readFirst(stream, fields, bytes, next, end);
     // A switch of protocols that nobody asked for would turn everything after it into a tunnel; and an interim answer that
     // ends the connection, or is one of HTTP/1.0, which has none, can't be followed by another.
-    if (parser.status === 101 || !parser.keepAlive || ++this.#interim > MAX_INTERIM) {
+    if (status === 101 || !parser.keepAlive || ++this.#interim > MAX_INTERIM) {
       this.#malformed(BAD_STATUS);
       return end;
     }
-    const { status, fields } = parser;
     parser.begin();
     if (status === 103) stream.handler.onInformational(status, fields);
     return next;
   }
 
   /** The final answer's head is there, and with it perhaps the first bytes of its body, or all of them. */
-  #readFirst(stream: ClientExchange, bytes: Buffer, position: number, end: number): number {
-    const { status, fields, body: length, chunked } = this.#parser;
+  #readFirst(stream: ClientExchange, fields: Fields, bytes: Buffer, position: number, end: number): number {
+    const { status, body: length, chunked } = this.#parser;
     const body = this.#body;
     body.begin(length, chunked);
     this.#state = IN_BODY;

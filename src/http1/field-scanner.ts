@@ -1,5 +1,5 @@
 import { FieldKind, kindOfBytes, TOKEN } from '../exchange/field-names.ts';
-import { packLine } from '../exchange/fields.ts';
+import { Fields, packLine } from '../exchange/fields.ts';
 import { viewOf } from './byte-view.ts';
 import { BAD_FIELD, type Fault, HEAD_TOO_LARGE, TOO_MANY_FIELDS } from './fault.ts';
 
@@ -52,6 +52,11 @@ export class FieldScanner {
   constructor(maxFields: number, dropUnderscores: boolean) {
     this.#maxFields = maxFields;
     this.#dropUnderscores = dropUnderscores;
+  }
+
+  /** The fields that were found. @param text of which the lines are a part, from where offsets count */
+  fields(text: string): Fields {
+    return new Fields(text, this.lines, this.linesEnd, this.mask, this.dropped);
   }
 
   /** @param start offset of the first line from the beginning of the text that `lines` shall refer to */

@@ -1,10 +1,11 @@
 /** How long a message's body is (RFC 9112 section 6), read as strictly as can be: a doubt here is a smuggled request. */
 import { FieldKind, isToken, maskOf } from '../exchange/field-names.ts';
 import { type Fields, withoutBlanks } from '../exchange/fields.ts';
+import { type BodyLength, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { AMBIGUOUS_LENGTH, BAD_CONTENT_LENGTH, BAD_TRANSFER_ENCODING, type Fault, UNKNOWN_TRANSFER_CODING } from './fault.ts';
 
 export const CONTENT_LENGTH = maskOf(FieldKind.ContentLength);
-export const TRANSFER_ENCODING = maskOf(FieldKind.TransferEncoding);
+const TRANSFER_ENCODING = maskOf(FieldKind.TransferEncoding);
 
 /** No integer above is exact; one digit less is enough for anybody. */
 const MAX_LENGTH_DIGITS = 15;
@@ -22,20 +23,20 @@ export function parseContentLength(text: string): number {
 }
 
 /**
- * What is wrong with the framing fields of a message, if anything. Content-Length may stand once; Transfer-Encoding only
- * without it, only in HTTP/1.1, and only as `chunked`.
+ * The length that a message's framing fields give its body: NO_BODY where there are none, UNKNOWN_LENGTH where it is
+ * chunked. Or what is wrong with them: Content-Length may stand once; Transfer-Encoding only without it, only in HTTP/1.1,
+ * and only as `chunked`.
  */
-export function framingFault(fields: Fields, isHttp10: boolean): Fault | undefined {
-  if (!fields.mayHave(CONTENT_LENGTH | TRANSFER_ENCODING)) return undefined;
-  const codings = fields.valuesOf(FieldKind.TransferEncoding);
-  const lengths = fields.valuesOf(FieldKind.ContentLength);
-  if (codings.length > 0) {
-    if (lengths.length > 0) return AMBIGUOUS_LENGTH;
+export function readFraming(fields: Fields, isHttp10: boolean): BodyLength | Fault {
+  if (!fields.mayHave(CONTENT_LENGTH | TRANSFER_ENCODING)) return NO_BODY;
+  if (fields.mayHave(TRANSFER_ENCODING)) {
+    if (fields.mayHave(CONTENT_LENGTH)) return AMBIGUOUS_LENGTH;
     if (isHttp10) return BAD_TRANSFER_ENCODING;
-    return codingFault(codings);
+    return codingFault(fields.valuesOf(FieldKind.TransferEncoding)) ?? UNKNOWN_LENGTH;
   }
-  if (lengths.length > 1 || (lengths.length === 1 && parseContentLength(lengths[0] as string) < 0)) return BAD_CONTENT_LENGTH;
-  return undefined;
+  const text = fields.single(FieldKind.ContentLength);
+  const length = text === undefined ? -1 : parseContentLength(text);
+  return length < 0 ? BAD_CONTENT_LENGTH : length;
 }
 
 function codingFault(values: readonly string[]): Fault | undefined {

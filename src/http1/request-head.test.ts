@@ -14,25 +14,25 @@ function read(text: string, cuts: readonly number[] = [], scheme: 'http' | 'http
   const bytes = Buffer.from(`....${text}`, 'latin1');
   for (const cut of [...cuts.filter((at) => at < text.length).sort((a, b) => a - b), text.length]) {
     const result = parser.parse(bytes, 4, 4 + cut);
-    if (result === Scan.Bad) return { fault: parser.fault.reason, status: parser.fault.status };
-    if (result === Scan.Done) {
-      const { method, path, query, authority, host, protocol, headBytes, body, expectsContinue, keepAlive, droppedFields, target } = parser;
-      return {
-        method,
-        path,
-        query,
-        authority,
-        host,
-        protocol,
-        headBytes,
-        body,
-        expectsContinue,
-        keepAlive,
-        droppedFields,
-        target,
-        fields: parser.fields.serialize(),
-      };
-    }
+    if (result === Scan.More) continue;
+    const head = result === Scan.Done ? parser.finish(bytes, 4) : undefined;
+    if (head === undefined) return { fault: parser.fault.reason, status: parser.fault.status };
+    const { method, path, query, authority, host, protocol, headBytes, body, expectsContinue, keepAlive } = head;
+    assert.equal(parser.headBytes, headBytes);
+    return {
+      method,
+      path,
+      query,
+      authority,
+      host,
+      protocol,
+      headBytes,
+      body,
+      expectsContinue,
+      keepAlive,
+      droppedFields: parser.droppedFields,
+      fields: head.fields.serialize(),
+    };
   }
   return { fault: 'more', status: 0 };
 }
@@ -226,7 +226,6 @@ describe('RequestHeadParser', () => {
       expectsContinue: false,
       keepAlive: true,
       droppedFields: 0,
-      target: '/a/./b/%7ec?x=%2F&y',
       fields: 'Host: Example.COM:8080\r\nAccept: */*\r\n',
     });
   });

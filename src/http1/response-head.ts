@@ -1,12 +1,12 @@
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
-import { Fields } from '../exchange/fields.ts';
+import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { latin1 } from '../wire/latin1.ts';
 import { viewOf, word } from './byte-view.ts';
 import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions } from './connection-options.ts';
 import { BAD_CONNECTION, BAD_STATUS, BAD_STATUS_LINE, type Fault, HEAD_TOO_LARGE } from './fault.ts';
 import { FieldScanner, Scan } from './field-scanner.ts';
-import { CONTENT_LENGTH, framingFault, parseContentLength, TRANSFER_ENCODING } from './framing.ts';
+import { CONTENT_LENGTH, readFraming } from './framing.ts';
 
 /** A response's head above these is malformed. */
 const MAX_HEAD_BYTES = 256 * 1024;
@@ -38,7 +38,6 @@ const NOT_PASSED_ON = HOP_BY_HOP | maskOf(FieldKind.Expect);
  */
 export class ResponseHeadParser {
   status = 0;
-  fields: Fields = new Fields();
   headBytes = 0;
   body: BodyLength = NO_BODY;
   /** The body is chunked; else one of UNKNOWN_LENGTH ends with the connection. */
@@ -61,10 +60,9 @@ export class ResponseHeadParser {
 
   /**
    * @param bytes with `bytes[base..end)` all that there is so far of the head, what was scanned before included
-   * @param toHead whether it is the answer to a HEAD request
-   * @returns Done: the head is `headBytes` long; Bad: see `fault`
+   * @returns Done: the head is `headBytes` long, to be judged by `finish`; Bad: see `fault`
    */
-  parse(bytes: Buffer, base: number, end: number, toHead: boolean): Scan {
+  parse(bytes: Buffer, base: number, end: number): Scan {
     const scanner = this.#scanner;
     if (this.#phase !== IN_FIELDS) {
       const result = this.#parseLine(bytes, base, Math.min(end, base + MAX_HEAD_BYTES));
@@ -73,12 +71,23 @@ export class ResponseHeadParser {
       scanner.begin(this.#position);
     }
     const result = scanner.scan(bytes, base, end, MAX_HEAD_BYTES);
-    if (result === Scan.More) return Scan.More;
     if (result === Scan.Bad) return this.#bad(scanner.fault);
     this.headBytes = scanner.end;
-    this.fields = new Fields(latin1(bytes, base, base + scanner.end), scanner.lines, scanner.linesEnd, scanner.mask);
-    const fault = this.#judge(toHead);
-    return fault === undefined ? Scan.Done : this.#bad(fault);
+    return result;
+  }
+
+  /**
+   * Judges the head that was read.
+   * @param bytes as for the call of `parse` that returned Done
+   * @param toHead whether it is the answer to a HEAD request
+   * @returns its fields, without those that are not passed on; undefined where it is malformed: see `fault`
+   */
+  finish(bytes: Buffer, base: number, toHead: boolean): Fields | undefined {
+    const fields = this.#scanner.fields(latin1(bytes, base, base + this.headBytes));
+    const fault = this.#judge(fields, toHead);
+    if (fault === undefined) return fields;
+    this.fault = fault;
+    return undefined;
   }
 
   /** The status line (RFC 9112 section 4). The blank after the status may be missing where there is no phrase, as many backends have it. */
@@ -129,31 +138,23 @@ export class ResponseHeadParser {
   }
 
   /** What only the whole head shows: RFC 9112 section 6.3. */
-  #judge(toHead: boolean): Fault | undefined {
-    const fields = this.fields;
+  #judge(fields: Fields, toHead: boolean): Fault | undefined {
     const status = this.status;
     // RFC 9110 section 15: nothing below 100 or above 599 is a status.
     if (status < 100 || status > 599) return BAD_STATUS;
-    const framing = framingFault(fields, this.#isHttp10);
-    if (framing !== undefined) return framing;
-    this.chunked = fields.mayHave(TRANSFER_ENCODING);
-    const length = fields.mayHave(CONTENT_LENGTH) ? parseContentLength(fields.single(FieldKind.ContentLength) as string) : UNKNOWN_LENGTH;
-    if (status < 200 || status === 204) {
-      // Neither has a body, so one that is announced leaves it open where the next message begins.
-      if (this.chunked || length > 0) return BAD_STATUS;
-      fields.removeKinds(CONTENT_LENGTH);
-      this.body = NO_BODY;
-    } else if (toHead || status === 304) {
-      // Content-Length tells what a GET would have got, and is passed on.
-      this.body = NO_BODY;
-    } else {
-      this.body = length;
-      fields.removeKinds(CONTENT_LENGTH);
-    }
+    const length = readFraming(fields, this.#isHttp10);
+    if (typeof length !== 'number') return length;
+    const hasBody = status >= 200 && status !== 204 && status !== 304 && !toHead;
+    // An interim answer and a 204 have none, so one that is announced leaves it open where the next message begins.
+    if ((status < 200 || status === 204) && (length === UNKNOWN_LENGTH || length > 0)) return BAD_STATUS;
+    this.chunked = hasBody && length === UNKNOWN_LENGTH;
+    if (!hasBody) this.body = NO_BODY;
+    else this.body = length === NO_BODY ? UNKNOWN_LENGTH : length;
     const options = takeConnectionOptions(fields);
     if ((options & MALFORMED) !== 0) return BAD_CONNECTION;
     this.keepAlive = (options & CLOSE) === 0 && (!this.#isHttp10 || (options & KEEP_ALIVE) !== 0) && (this.body !== UNKNOWN_LENGTH || this.chunked);
-    fields.removeKinds(NOT_PASSED_ON);
+    // Where it tells what a GET would have got, Content-Length is passed on.
+    fields.removeKinds(hasBody || status < 200 || status === 204 ? NOT_PASSED_ON | CONTENT_LENGTH : NOT_PASSED_ON);
     return undefined;
   }
 

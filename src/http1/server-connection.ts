@@ -12,7 +12,7 @@ import { Scan } from './field-scanner.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { PartialBytes } from './partial-bytes.ts';
 import { problemAnswer } from './problem-answer.ts';
-import { RequestHeadParser, type RequestLimits } from './request-head.ts';
+import { type ParsedRequest, RequestHeadParser, type RequestLimits } from './request-head.ts';
 import { ServerExchange } from './server-exchange.ts';
 import { defer } from './turn-queue.ts';
 
@@ -158,33 +158,38 @@ export class ServerConnection implements ConnectionHandler, Timed {
     const parser = this.#parser;
     const partial = this.#partial;
     const before = partial.length;
-    let result: Scan;
+    let text = bytes;
+    let base = position;
+    let stop = end;
     if (before === 0) {
       this.#startedAt = performance.now();
       parser.begin();
-      result = parser.parse(bytes, position, end);
     } else {
       partial.append(bytes, position, Math.min(end, position + this.#options.maxHeaderBytes));
-      result = parser.parse(partial.bytes, 0, partial.length);
+      text = partial.bytes;
+      base = 0;
+      stop = partial.length;
     }
-    if (result === Scan.Done) {
-      if (before > 0) partial.clear();
-      this.#begin();
-      return position + parser.headBytes - before;
-    }
-    if (result === Scan.Bad) {
-      this.#refuse(parser.fault);
-    } else if (before === 0) {
+    const result = parser.parse(text, base, stop);
+    if (result === Scan.More) {
+      if (before > 0) return end;
       partial.append(bytes, position, end);
       this.deadline = this.now + this.#options.headerTimeout;
+      return end;
     }
-    return end;
+    const head = result === Scan.Done ? parser.finish(text, base) : undefined;
+    if (head === undefined) {
+      this.#refuse(parser.fault);
+      return end;
+    }
+    if (before > 0) partial.clear();
+    if (parser.droppedFields > 0) this.#options.onFieldsDropped(parser.droppedFields);
+    this.#begin(head);
+    return position + head.headBytes - before;
   }
 
-  #begin(): void {
-    const head = this.#parser;
+  #begin(head: ParsedRequest): void {
     this.#requests++;
-    if (head.droppedFields > 0) this.#options.onFieldsDropped(head.droppedFields);
     const stream = new ServerExchange(this, this.#connection, head);
     const exchange = new Exchange(head, stream, this.#connection, this.#startedAt);
     stream.exchange = exchange;

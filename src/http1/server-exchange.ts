@@ -5,7 +5,7 @@ import { type BodyLength, type ClientHandler, type ClientStream, UNKNOWN_LENGTH 
 import type { Connection } from '../wire/wire.ts';
 import { CONTENT_LENGTH } from './framing.ts';
 import { dateLine, statusLine, writeChunk } from './message-writer.ts';
-import type { RequestHeadParser } from './request-head.ts';
+import type { ParsedRequest } from './request-head.ts';
 import type { ServerConnection } from './server-connection.ts';
 
 const DATE = maskOf(FieldKind.Date);
@@ -39,7 +39,7 @@ export class ServerExchange implements ClientStream {
   #server: ServerConnection | undefined;
   readonly #connection: Connection;
 
-  constructor(server: ServerConnection, connection: Connection, head: RequestHeadParser) {
+  constructor(server: ServerConnection, connection: Connection, head: ParsedRequest) {
     this.#server = server;
     this.#connection = connection;
     this.requestBody = head.body;
