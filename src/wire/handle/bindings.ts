@@ -57,6 +57,7 @@ export interface TlsHandle extends StreamHandle {
 
 export interface SocketName {
   address?: string;
+  family?: string;
   port?: number;
 }
 

@@ -46,6 +46,8 @@ export class HandleConnection implements Connection {
   private peerEnded = false;
   /** `end` was called. */
   private ending = false;
+  /** `finish` was called. */
+  private finishing = false;
   private shuttingDown = false;
   /** The half-close is out. */
   private ended = false;
@@ -64,7 +66,7 @@ export class HandleConnection implements Connection {
   private heldEnd = false;
   private delivering = false;
 
-  private readonly queue = new WriteQueue();
+  private queue: WriteQueue | undefined = undefined;
 
   /**
    * @param tcp connected, unless `up` is false
@@ -124,7 +126,14 @@ export class HandleConnection implements Connection {
   end(): void {
     if (this.gone || this.ending) return;
     this.ending = true;
-    if (!this.busy) this.shutdown();
+    if (!this.busy) this.complete();
+  }
+
+  finish(): void {
+    if (this.gone || this.finishing) return;
+    this.finishing = true;
+    this.ending = true;
+    if (!this.busy) this.complete();
   }
 
   // Reading.
@@ -194,7 +203,7 @@ export class HandleConnection implements Connection {
     this.up = true;
     this.busy = false;
     // What was written before goes first.
-    if (this.queue.length > 0) this.flush();
+    this.flush();
     if (!this.gone) this.handler.onConnect?.();
     this.start();
     if (!this.gone) this.settled();
@@ -333,15 +342,18 @@ export class HandleConnection implements Connection {
   }
 
   private enqueue(piece: string | Buffer, base: Buffer | undefined): boolean {
+    this.queue ??= new WriteQueue();
     this.queue.push(piece, base, this.native.buffers);
     if (this.secure !== undefined && base === undefined && this.queue.length <= TLS_QUEUE && !this.awaitingDrain && this.tcp.writeQueueSize === 0) return true;
     this.awaitingDrain = true;
     return false;
   }
 
+  /** Sends what is queued, if anything is. */
   private flush(): void {
-    const { native } = this;
-    const { status, taken, bases } = this.queue.writeTo(this.stream, this.request());
+    const { native, queue } = this;
+    if (queue === undefined || queue.length === 0) return;
+    const { status, taken, bases } = queue.writeTo(this.stream, this.request());
     this.sent(status, bases === undefined ? taken : taken?.concat(bases));
     // The write holds them now.
     if (bases !== undefined) for (const base of bases) native.buffers.release(base);
@@ -356,18 +368,25 @@ export class HandleConnection implements Connection {
       this.fail(systemError(status, 'write'));
       return;
     }
-    if (this.queue.length > 0) this.flush();
+    this.flush();
     if (!this.gone) this.settled();
   }
 
   /** Nothing is queued any more: what waited for that goes on. */
   private settled(): void {
     if (this.ending) {
-      if (!this.busy) this.shutdown();
+      if (!this.busy) this.complete();
     } else if (this.awaitingDrain && !this.holding()) {
       this.awaitingDrain = false;
       this.handler.onDrain();
     }
+  }
+
+  /** Everything is out: half-closes, or closes. */
+  private complete(): void {
+    // TLS has its close_notify to send first (RFC 8446 section 6.1).
+    if (this.finishing && (this.secure === undefined || this.ended)) this.destroy();
+    else this.shutdown();
   }
 
   private shutdown(): void {
@@ -382,20 +401,27 @@ export class HandleConnection implements Connection {
 
   finished(): void {
     this.ended = true;
-    if (this.peerEnded && !this.gone) {
+    if ((this.peerEnded || this.finishing) && !this.gone) {
       this.gone = true;
       this.close();
     }
   }
 
   private close(): void {
-    this.tcp.close(onClosed);
+    if (this.secure !== undefined) {
+      // OpenSSL's state must outlive what libuv still has to say.
+      this.tcp.close(onClosed);
+      return;
+    }
+    // The descriptor is closed at once; a callback of the handle's own costs more than telling all at the end of the turn.
+    this.tcp.close();
+    this.native.closedLater(this);
   }
 
   /** The handle is closed; nothing refers to its memory any more. */
   closed(): void {
     this.secure?.destroySSL();
-    this.queue.clear(this.native.buffers);
+    this.queue?.clear(this.native.buffers);
     this.held = undefined;
     this.giveBack();
     if (this.counter !== undefined) this.counter.connections--;

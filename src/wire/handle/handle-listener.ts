@@ -128,16 +128,19 @@ export class HandleListener implements WireListener, HandshakeOwner {
   }
 
   private open(connection: HandleConnection, tcp: TcpHandle): void {
-    const peer: SocketName = {};
     // Fails when the client is gone already, which the first read will tell.
-    tcp.getpeername(peer);
-    connection.remoteAddress = plainAddress(peer.address);
-    connection.remotePort = peer.port ?? 0;
+    if (tcp.getpeername(peer) === 0) {
+      connection.remoteAddress = plainAddress(peer.address);
+      connection.remotePort = peer.port ?? 0;
+    }
     connection.localPort = this.port;
     this.accept(connection);
     connection.start();
   }
 }
+
+/** Filled anew for each connection, which is faster than a new object. */
+const peer: SocketName = { address: '', family: '', port: 0 };
 
 function onConnection(this: TcpHandle, status: number, tcp: TcpHandle): void {
   (this.owner as HandleListener).onConnection(status, tcp);

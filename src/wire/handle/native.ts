@@ -1,6 +1,11 @@
 import { type Bindings, loadBindings, type WriteRequest } from './bindings.ts';
 import { ReadBuffers } from './read-buffers.ts';
 
+/** A connection whose handle has been closed. */
+export interface Closing {
+  closed(): void;
+}
+
 /** What all connections of a thread share: the bindings, the read buffers, and requests for writes that are sent at once. */
 export class Native {
   readonly bindings: Bindings;
@@ -16,6 +21,8 @@ export class Native {
    */
   request: WriteRequest;
 
+  private closing: Closing[] = [];
+
   constructor() {
     this.bindings = loadBindings();
     const { stream, uv } = this.bindings;
@@ -24,6 +31,18 @@ export class Native {
     this.wasAsync = stream.kLastWriteWasAsync;
     this.eof = uv.UV_EOF;
     this.request = this.newRequest();
+  }
+
+  /** Calls `closed` at the end of this turn of the event loop. */
+  closedLater(connection: Closing): void {
+    if (this.closing.push(connection) === 1) setImmediate(closeAll, this);
+  }
+
+  /** The connections that were closed in this turn. */
+  takeClosing(): readonly Closing[] {
+    const { closing } = this;
+    this.closing = [];
+    return closing;
   }
 
   /** The request that the last write took. */
@@ -41,6 +60,10 @@ export class Native {
     request.oncomplete = onComplete;
     return request;
   }
+}
+
+function closeAll(native: Native): void {
+  for (const connection of native.takeClosing()) connection.closed();
 }
 
 function onComplete(this: WriteRequest, status: number): void {

@@ -124,6 +124,12 @@ export class StreamConnection implements Connection {
     this.socket.end();
   }
 
+  finish(): void {
+    if (this.gone) return;
+    this.ended = true;
+    this.socket.destroySoon();
+  }
+
   destroy(): void {
     if (this.gone) return;
     this.gone = true;

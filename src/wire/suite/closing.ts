@@ -80,6 +80,54 @@ export function closingSuite(make: Make, secure: boolean): void {
     await finish(served);
   });
 
+  it('finishes: sends what was written, however much, and closes without waiting for the peer', async () => {
+    for (const size of [5, 8 * 1024 * 1024]) {
+      const bytes = Buffer.alloc(size, 'x');
+      class Finishes extends Recorder {
+        override onData(): void {
+          this.connection.writeLatin1('head');
+          this.connection.write(bytes, 0, bytes.length, true);
+          this.connection.finish();
+          assert.deepEqual(this.events, [], 'onClose came from within finish');
+          assert.equal(this.connection.writeLatin1('more'), true);
+          this.connection.finish();
+          this.connection.end();
+        }
+      }
+      const served = await serve(wire, secure, () => new Finishes());
+      // This side never closes by itself.
+      const raw = await dial(served.listener.port, false, { allowHalfOpen: true } as object);
+      const socket = secure ? await upgrade(raw) : raw;
+      let received = 0;
+      socket.on('data', (chunk) => {
+        received += chunk.length;
+      });
+      socket.write('go');
+      await until(() => received === size + 4, 'all received');
+      await until(() => served.accepted[0]!.closed, 'closed');
+      assert.deepEqual(served.accepted[0]!.events, ['close']);
+      assert.equal(served.accepted[0]!.error, undefined);
+      raw.destroy();
+      await finish(served);
+    }
+  });
+
+  it('finishes after a half-close', async () => {
+    const served = await serve(wire, secure);
+    const raw = await dial(served.listener.port, false, { allowHalfOpen: true } as object);
+    const socket = secure ? await upgrade(raw) : raw;
+    socket.on('data', () => {});
+    await until(() => served.accepted.length === 1, 'accepted');
+    served.accepted[0]!.connection.end();
+    await once(socket, 'end');
+    assert.equal(served.accepted[0]!.closed, false);
+    served.accepted[0]!.connection.finish();
+    await until(() => served.accepted[0]!.closed, 'closed');
+    assert.equal(served.accepted[0]!.error, undefined);
+    raw.destroy();
+    await finish(served);
+  });
+
   it('reports nothing but onClose after destroy, and ignores writes', async () => {
     let returned: boolean[] = [];
     class Destroys extends Recorder {
