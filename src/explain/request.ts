@@ -55,13 +55,14 @@ export function readRequest(input: ExplainInput): ReadRequest {
   const authority = hosts.join(', ');
   // Characters beyond ASCII travel as the bytes of their UTF-8 form; in a target they are escaped, as browsers do.
   const target = `${path === '' ? '/' : path}${parsed[4] ?? ''}`.toWellFormed().replace(/[^!-~]+/g, encodeURIComponent);
-  const head = [`${input.method} ${target} HTTP/1.1`, ...hosts.map((host) => `Host: ${host}`), ...lines, '', ''].join('\r\n');
-  const bytes = Buffer.from(head, 'utf8');
+  const headText = [`${input.method} ${target} HTTP/1.1`, ...hosts.map((host) => `Host: ${host}`), ...lines, '', ''].join('\r\n');
+  const bytes = Buffer.from(headText, 'utf8');
   const parser = new RequestHeadParser(LIMITS, scheme);
   parser.begin();
-  if (parser.parse(bytes, 0, bytes.length) !== Scan.Done) return { exchange: undefined, fault: parser.fault, authority, target, scheme };
+  const head = parser.parse(bytes, 0, bytes.length) === Scan.Done ? parser.finish(bytes, 0) : undefined;
+  if (head === undefined) return { exchange: undefined, fault: parser.fault, authority, target, scheme };
   const peer = { remoteAddress: input.clientIp, remotePort: 0, localPort: scheme === 'https' ? 443 : 80, tls: undefined };
-  return { exchange: new Exchange(parser, new UnconnectedStream(), peer, 0), fault: undefined };
+  return { exchange: new Exchange(head, new UnconnectedStream(), peer, 0), fault: undefined };
 }
 
 /** The client's side of a request that nobody waits for. Filters may set limits on it; nothing is ever read or written. */
