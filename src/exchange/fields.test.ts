@@ -156,6 +156,29 @@ describe('Fields', () => {
     assert.equal(fields.serialize(), 'X-First: 0\r\nX-Real-IP: 10.0.0.2\r\n');
   });
 
+  it('finds what stands once', () => {
+    const fields = fromLines([
+      ['Host', ' \ta:80 '],
+      ['Cookie', ' a'],
+      ['cookie', ' a'],
+      ['Date', ''],
+    ]);
+    for (const look of [() => {}, () => fields.append('X-A', '1')]) {
+      look();
+      assert.equal(fields.single(FieldKind.Host), 'a:80');
+      assert.equal(fields.single(FieldKind.Cookie), undefined);
+      assert.equal(fields.single(FieldKind.Expect), undefined);
+      assert.equal(fields.singleIs(FieldKind.Host, 'a:80'), true);
+      for (const other of ['a:8', 'a:800', 'A:80', 'b:80', '']) assert.equal(fields.singleIs(FieldKind.Host, other), false);
+      assert.equal(fields.singleIs(FieldKind.Cookie, 'a'), false);
+      assert.equal(fields.singleIs(FieldKind.Expect, ''), false);
+      assert.equal(fields.singleIs(FieldKind.Date, ''), true);
+      assert.deepEqual(fields.valuesOf(FieldKind.Cookie), ['a', 'a']);
+    }
+    fields.append('Date', 'x');
+    assert.equal(fields.single(FieldKind.Date), undefined);
+  });
+
   it('keeps a clone apart', () => {
     const fields = fromLines([['A', ' 1']]);
     fields.append('B', '2');

@@ -116,6 +116,27 @@ export class Fields {
     return found < 0 ? undefined : this.#value(found);
   }
 
+  /** Whether there is exactly one field of that kind, with that very value. Makes no string. */
+  singleIs(kind: FieldKind, value: string): boolean {
+    if (this.#added !== undefined) return this.single(kind) === value;
+    const lines = this.#lines;
+    let found = -1;
+    for (let index = 0; index < lines.length; index++) {
+      if (((lines[index] as number) & KIND_MASK) !== kind) continue;
+      if (found >= 0) return false;
+      found = index;
+    }
+    if (found < 0) return false;
+    const text = this.#text;
+    let start = this.#valueStart(found);
+    let end = this.#valueEnd(found);
+    while (start < end && isBlank(text.charCodeAt(start))) start++;
+    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+    if (end - start !== value.length) return false;
+    for (let index = 0; index < value.length; index++) if (text.charCodeAt(start + index) !== value.charCodeAt(index)) return false;
+    return true;
+  }
+
   /** Every value of that kind, in order. */
   valuesOf(kind: FieldKind): string[] {
     const values: string[] = [];
@@ -294,9 +315,17 @@ export class Fields {
 
   /** The value of a line, without the white space around it (RFC 9112 section 5.1). */
   #value(index: number): string {
+    return withoutBlanks(this.#text, this.#valueStart(index), this.#valueEnd(index));
+  }
+
+  #valueStart(index: number): number {
     const line = this.#lines[index] as number;
-    const end = index + 1 < this.#lines.length ? (this.#lines[index + 1] as number) >>> START_SHIFT : this.#end;
-    return withoutBlanks(this.#text, (line >>> START_SHIFT) + this.#nameLength(line) + 1, end - 2);
+    return (line >>> START_SHIFT) + this.#nameLength(line) + 1;
+  }
+
+  /** Without the line's CRLF. */
+  #valueEnd(index: number): number {
+    return (index + 1 < this.#lines.length ? (this.#lines[index + 1] as number) >>> START_SHIFT : this.#end) - 2;
   }
 
   /** What was added, with whole lines taken apart. */

@@ -1,24 +1,14 @@
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
-import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
-import {
-  type BodyLength,
-  NO_BODY,
-  UNKNOWN_LENGTH,
-  type UpstreamFailure,
-  type UpstreamHandler,
-  type UpstreamRequest,
-  type UpstreamStream,
-} from '../exchange/streams.ts';
+import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
 import { ClientExchange } from './client-exchange.ts';
 import { BAD_STATUS, EXCESS_BYTES, type Fault } from './fault.ts';
 import { Scan } from './field-scanner.ts';
-import { CONTENT_LENGTH } from './framing.ts';
 import { HeldBytes } from './held-bytes.ts';
-import { writeChunk } from './message-writer.ts';
 import { PartialBytes } from './partial-bytes.ts';
+import { RequestWriter } from './request-writer.ts';
 import { ResponseHeadParser } from './response-head.ts';
 import { defer } from './turn-queue.ts';
 
@@ -41,9 +31,6 @@ type State = typeof CONNECTING | typeof IDLE | typeof AT_HEAD | typeof IN_BODY |
 const MAX_INTERIM = 16;
 /** Bodies above this are read in bulk mode. */
 const BULK_THRESHOLD = 64 * 1024;
-const NOT_SENT = HOP_BY_HOP | CONTENT_LENGTH | maskOf(FieldKind.Expect);
-
-const NOTHING = Buffer.alloc(0);
 
 /** One connection to a backend: carries one request after the other. Whatever is not plainly right destroys it. */
 export class ClientConnection implements ConnectionHandler, Timed {
@@ -55,6 +42,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
   readonly #connection: Connection;
   readonly #deadlines: Deadlines;
   readonly #owner: ClientConnectionOwner;
+  readonly #writer = new RequestWriter();
   readonly #parser = new ResponseHeadParser();
   readonly #body = new BodyReader();
   readonly #partial = new PartialBytes();
@@ -69,20 +57,6 @@ export class ClientConnection implements ConnectionHandler, Timed {
   #reading = true;
   #bulk = false;
   #peerEnded = false;
-
-  /** The request's head while it waits for the connection, or for the first bytes of its body. */
-  #head = '';
-  #chunked = false;
-  /** Bytes of the request's body still to come; not used where its length is unknown. */
-  #requestLeft = 0;
-  #requestEnded = true;
-  /** Something of the request has been written. */
-  #requestSent = false;
-  /** Body bytes that were given before the connection was up. */
-  #early = NOTHING;
-  #endEarly = false;
-  /** The backend takes no more for now. */
-  #outputHeld = false;
 
   /**
    * Begins to connect.
@@ -114,18 +88,17 @@ export class ClientConnection implements ConnectionHandler, Timed {
     const stream = new ClientExchange(this, handler, this.requests > 1, request.method === 'HEAD');
     this.#current = stream;
     this.#interim = 0;
-    this.#requestSent = false;
-    this.#head = this.#serialize(request);
     if (this.#state === CLOSED) {
       // Lost since it was last seen good, or never had: the failure is told once the caller has its stream.
+      this.#writer.sent = false;
       this.#defer();
       return stream;
     }
     this.#parser.begin();
+    this.#writer.begin(request);
     if (this.#up) {
       this.#state = AT_HEAD;
-      if (this.#requestEnded) this.#flushHead();
-      else this.#defer();
+      if (!this.#writer.ended) this.#defer();
     }
     return stream;
   }
@@ -137,15 +110,6 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#shut();
   }
 
-  #serialize(request: UpstreamRequest): string {
-    const { fields, body } = request;
-    fields.removeKinds(NOT_SENT);
-    this.#requestEnded = body === NO_BODY || body === 0;
-    this.#chunked = body === UNKNOWN_LENGTH;
-    this.#requestLeft = Math.max(body, 0);
-    return `${request.method} ${request.target} HTTP/1.1\r\n${fields.serialize()}${framing(body)}`;
-  }
-
   // --- the request's way ---
 
   onConnect(): void {
@@ -155,81 +119,30 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#deadlines.remove(this);
     const stream = this.#current;
     this.#state = stream === undefined ? IDLE : AT_HEAD;
-    if (stream === undefined) return;
-    const early = this.#early;
-    const endEarly = this.#endEarly;
-    if (early.length > 0) {
-      this.#early = NOTHING;
-      this.writeBody(early, 0, early.length, true);
+    if (!this.#writer.connected(this.#connection)) {
+      this.#shut();
+    } else if (stream !== undefined && !this.#writer.ended && !this.#writer.held) {
+      stream.handler.onUpstreamWritable();
     }
-    if (endEarly) this.#finishRequest(undefined);
-    else if (this.#requestEnded) this.#flushHead();
-    else {
-      if (!this.#outputHeld) stream.handler.onUpstreamWritable();
-      // Behind those who bring the body now, so that head and body go out together.
-      this.#defer();
-    }
-  }
-
-  #flushHead(): void {
-    if (this.#head === '') return;
-    const head = this.#head;
-    this.#head = '';
-    this.#requestSent = true;
-    if (!this.#connection.writeLatin1(head)) this.#outputHeld = true;
+    // Behind those who bring a body now, so that head and body go out together.
+    if (stream !== undefined && !this.#writer.ended) this.#defer();
   }
 
   /** Called by the stream. @param end more than `start` */
   writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    if (this.#requestEnded || this.#state === CLOSED) return true;
-    if (!this.#up) {
-      this.#early = Buffer.concat([this.#early, bytes.subarray(start, end)]);
-      return false;
-    }
-    const head = this.#head;
-    this.#head = '';
-    this.#requestSent = true;
-    let taken: boolean;
-    if (this.#chunked) {
-      taken = writeChunk(this.#connection, head, bytes, start, end, stable);
-    } else {
-      // More than was announced would be read as a request of its own.
-      const length = Math.min(end - start, this.#requestLeft);
-      this.#requestLeft -= length;
-      taken =
-        head === ''
-          ? this.#connection.write(bytes, start, start + length, stable)
-          : this.#connection.writeHeadAndBytes(head, bytes, start, start + length, stable);
-    }
-    if (!taken) this.#outputHeld = true;
-    return taken;
+    return this.#state === CLOSED || this.#writer.write(bytes, start, end, stable);
   }
 
   endBody(trailers: Fields | undefined): void {
-    if (this.#requestEnded || this.#state === CLOSED) return;
-    if (this.#up) this.#finishRequest(trailers);
-    else this.#endEarly = true;
-  }
-
-  #finishRequest(trailers: Fields | undefined): void {
-    this.#endEarly = false;
-    // Less than was announced: the connection can't be reused, and the backend is to see that it was cut.
-    if (!this.#chunked && this.#requestLeft > 0) {
-      this.#defer();
-      this.#shut();
-      return;
-    }
-    this.#requestEnded = true;
-    const head = this.#head;
-    this.#head = '';
-    this.#requestSent = true;
-    const text = this.#chunked ? `${head}0\r\n${trailers?.serialize() ?? ''}\r\n` : head;
-    if (text !== '' && !this.#connection.writeLatin1(text)) this.#outputHeld = true;
+    if (this.#state === CLOSED || this.#writer.end(trailers)) return;
+    // The backend is to see that the body was cut.
+    this.#defer();
+    this.#shut();
   }
 
   onDrain(): void {
-    this.#outputHeld = false;
-    if (!this.#requestEnded) this.#current?.handler.onUpstreamWritable();
+    this.#writer.held = false;
+    if (!this.#writer.ended) this.#current?.handler.onUpstreamWritable();
   }
 
   // --- the response's way ---
@@ -239,7 +152,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
     if (this.#current === undefined) {
       // Nobody asked for it, so whatever it is, it must not be taken for the next answer.
       this.#lose();
-    } else if (!this.#requestSent) {
+    } else if (!this.#writer.sent) {
       // It can't be the answer; such as the 408 of a backend that found the connection idle for too long.
       this.#fail('reset', new Error('the backend sent bytes before the request'));
     } else if (this.#held.empty) {
@@ -370,7 +283,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#current = undefined;
     this.#state = IDLE;
     // A request that is not wholly sent could go on where the next one begins.
-    return this.#parser.keepAlive && this.#requestEnded && !this.#outputHeld && !this.#peerEnded;
+    return this.#parser.keepAlive && this.#writer.ended && !this.#writer.held && !this.#peerEnded;
   }
 
   #settle(reusable: boolean): void {
@@ -447,7 +360,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
     stream.detach();
     this.#current = undefined;
     this.#lose();
-    stream.handler.onUpstreamFailure(failure, this.#requestSent, stream.reused, cause);
+    stream.handler.onUpstreamFailure(failure, this.#writer.sent, stream.reused, cause);
   }
 
   #lose(): void {
@@ -461,7 +374,6 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#deadlines.remove(this);
     this.#held.clear();
     this.#partial.clear();
-    this.#early = NOTHING;
     this.#connection.destroy();
   }
 
@@ -485,7 +397,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
       this.#fail(this.#up ? 'reset' : 'connect-failure', new Error('the connection is closed'));
       return;
     }
-    if (this.#up) this.#flushHead();
+    this.#writer.flushHead();
     if (!this.#held.empty && !stream.paused) {
       const { bytes, start, end } = this.#held;
       this.#held.clear();
@@ -494,11 +406,6 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#updateReading();
     if (this.#peerEnded && this.#held.empty && this.#current?.paused === false) this.#atPeerEnd();
   }
-}
-
-function framing(body: BodyLength): string {
-  if (body === NO_BODY) return '\r\n';
-  return body === UNKNOWN_LENGTH ? 'Transfer-Encoding: chunked\r\n\r\n' : `Content-Length: ${body}\r\n\r\n`;
 }
 
 /** Whether nothing follows on a chunk's data but the end of its line, the last chunk, and no trailers. */

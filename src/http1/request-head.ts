@@ -159,12 +159,14 @@ export class RequestHeadParser {
 
   /** HTTP/1.1 wants exactly one Host (RFC 9112 section 3.2); in HTTP/1.0 it may be missing. */
   #judgeHost(head: ParsedRequest): Fault | undefined {
-    const host = head.fields.single(FieldKind.Host);
-    if (host === undefined) return head.isHttp10 && !head.fields.mayHave(HOST) ? undefined : faults.BAD_HOST;
-    if (host !== this.#knownAuthority) {
-      const parsed = parseAuthority(host);
+    if (this.#knownAuthority === undefined || !head.fields.singleIs(FieldKind.Host, this.#knownAuthority)) {
+      const host = head.fields.single(FieldKind.Host);
+      if (host === undefined) return head.isHttp10 && !head.fields.mayHave(HOST) ? undefined : faults.BAD_HOST;
+      // A copy: a slice would keep the whole head alive as long as the connection.
+      const known = Buffer.from(host, 'latin1').toString('latin1');
+      const parsed = parseAuthority(known);
       if (parsed === undefined) return faults.BAD_HOST;
-      this.#knownAuthority = host;
+      this.#knownAuthority = known;
       this.#knownHost = parsed.host;
       this.#knownPort = parsed.port;
     }

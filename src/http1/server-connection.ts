@@ -1,6 +1,6 @@
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
-import type { Deadlines, Timed } from '../exchange/deadlines.ts';
+import type { Timed } from '../exchange/deadlines.ts';
 import { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { newRequestId } from '../exchange/request-id.ts';
@@ -9,26 +9,16 @@ import type { Connection, ConnectionHandler } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
 import { BODY_CUT, BODY_TOO_LARGE, type Fault, SLOW_HEAD } from './fault.ts';
 import { Scan } from './field-scanner.ts';
+import { HALF_CLOSE_GRACE, HalfCloseWatch } from './half-close.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { PartialBytes } from './partial-bytes.ts';
 import { problemAnswer } from './problem-answer.ts';
-import { type ParsedRequest, RequestHeadParser, type RequestLimits } from './request-head.ts';
+import { type ParsedRequest, RequestHeadParser } from './request-head.ts';
 import { ServerExchange } from './server-exchange.ts';
+import type { ServerOptions } from './server-options.ts';
 import { defer } from './turn-queue.ts';
 
-/** Shared by all connections of a listener. Times are in milliseconds. */
-export interface ServerOptions extends RequestLimits {
-  readonly scheme: 'http' | 'https';
-  readonly deadlines: Deadlines;
-  /** From a head's first byte, or for the first head from the connection's beginning, to its last byte. */
-  readonly headerTimeout: number;
-  readonly keepAliveTimeout: number;
-  readonly maxRequestsPerConnection: number;
-  /** Whether every answer is to be the last of its connection. */
-  isDraining(): boolean;
-  /** Hears how many fields of a request were dropped because of an underscore in the name. */
-  onFieldsDropped(count: number): void;
-}
+export type { ServerOptions } from './server-options.ts';
 
 /** Reading a head, or waiting for the answer to the request that was read. */
 const AT_HEAD = 0;
@@ -47,13 +37,6 @@ const BULK_THRESHOLD = 64 * 1024;
 const LINGER_IDLE = 5_000;
 const LINGER_TOTAL = 30_000;
 const FLUSH_TIMEOUT = 60_000;
-/** How long after the end of the client's bytes the answer may take before it matters whether the client is still there. */
-const HALF_CLOSE_GRACE = 1_000;
-/** Means nothing to a client that has its request sent, and is reset by one that is gone. */
-const PROBE = 'HTTP/1.1 100 Continue\r\n\r\n';
-/** The first one makes a peer that is gone reset the connection; the next one is what finds it reset, soon or at the latest after a while. */
-const PROBE_INTERVALS = [150, 2_000, HALF_CLOSE_GRACE] as const;
-
 /** One client's connection: reads requests one after the other, hands each to the sink, and reads the next when it is answered. */
 export class ServerConnection implements ConnectionHandler, Timed {
   deadline: number;
@@ -79,8 +62,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** The client takes no more for now. */
   #outputHeld = false;
   #peerEnded = false;
-  #probes = 0;
-  #bytesWrittenBefore = 0;
+  #halfClose: HalfCloseWatch | undefined = undefined;
   #closeWhenIdle = false;
   /** Everything was read, and no more will come. */
   #finishing = false;
@@ -111,7 +93,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** Closes the connection now, if it is idle, or as soon as it is. */
   closeIfIdle(): void {
     this.#closeWhenIdle = true;
-    if (this.idle) this.#close();
+    if (this.idle) this.#closeIdle();
   }
 
   // --- reading ---
@@ -385,9 +367,8 @@ export class ServerConnection implements ConnectionHandler, Timed {
     } else if (!stream.requestEnded) {
       if (!stream.paused) this.#failBody(BODY_CUT);
     } else {
-      // A client may half-close and still wait for the answer (RFC 9112 section 9.6), or be gone altogether.
-      this.#probes = 0;
-      this.#bytesWrittenBefore = this.#connection.bytesWritten;
+      this.#halfClose ??= new HalfCloseWatch();
+      this.#halfClose.begin(this.#connection);
       this.deadline = this.now + HALF_CLOSE_GRACE;
     }
   }
@@ -409,30 +390,17 @@ export class ServerConnection implements ConnectionHandler, Timed {
   onDeadline(): void {
     this.deadline = Number.POSITIVE_INFINITY;
     const stream = this.#current;
-    if (stream !== undefined) this.#probe(stream);
-    else if (this.#state === AT_HEAD && this.#partial.length > 0) this.#refuse(SLOW_HEAD);
-    else if (this.#state === AT_HEAD && !this.#outputHeld) this.#close();
-    else this.#connection.destroy();
-  }
-
-  /**
-   * Nobody can see from here whether a client that has half-closed still reads; but one that does not resets what comes.
-   * So an interim answer is sent; and where the answer has begun and its backend is silent, the client counts as gone.
-   */
-  #probe(stream: ServerExchange): void {
-    if (!this.#peerEnded) return;
-    const bytesWritten = this.#connection.bytesWritten;
-    if (stream.responded && !this.#outputHeld && bytesWritten === this.#bytesWrittenBefore) {
+    if (stream !== undefined) {
+      const interval = this.#halfClose?.look(this.#connection, stream, this.#outputHeld);
+      if (interval === 0) this.#connection.destroy();
+      else if (interval !== undefined) this.deadline = this.now + interval;
+    } else if (this.#state === AT_HEAD && this.#partial.length > 0) {
+      this.#refuse(SLOW_HEAD);
+    } else if (this.#state === AT_HEAD && !this.#outputHeld) {
+      this.#closeIdle();
+    } else {
       this.#connection.destroy();
-      return;
     }
-    let interval: number = HALF_CLOSE_GRACE;
-    if (!stream.responded && !stream.isHttp10 && this.#probes < PROBE_INTERVALS.length) {
-      interval = PROBE_INTERVALS[this.#probes++] as number;
-      this.#connection.writeLatin1(PROBE);
-    }
-    this.#bytesWrittenBefore = this.#connection.bytesWritten;
-    this.deadline = this.now + interval;
   }
 
   #refuse(fault: Fault): void {
@@ -460,6 +428,12 @@ export class ServerConnection implements ConnectionHandler, Timed {
       this.deadline = this.now + FLUSH_TIMEOUT;
       this.#lingerUntil = this.deadline;
     }
+  }
+
+  /** Without an answer on its way there is nothing to linger for. */
+  #closeIdle(): void {
+    this.#finishing = !this.#outputHeld;
+    this.#close();
   }
 
   #end(): void {
