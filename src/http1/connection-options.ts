@@ -25,9 +25,9 @@ const MAX_OPTIONS = 64;
 /** Reads the Connection fields and removes the fields that they name. @returns the constants above, or-ed */
 export function takeConnectionOptions(fields: Fields): number {
   if (!fields.mayHave(CONNECTION)) return 0;
-  const only = fields.single(FieldKind.Connection);
-  if (only === 'keep-alive' || only === 'Keep-Alive') return KEEP_ALIVE;
-  if (only === 'close') return CLOSE;
+  // What nearly everybody sends, without a string made of it.
+  if (fields.singleIs(FieldKind.Connection, 'keep-alive') || fields.singleIs(FieldKind.Connection, 'Keep-Alive')) return KEEP_ALIVE;
+  if (fields.singleIs(FieldKind.Connection, 'close')) return CLOSE;
   let options = 0;
   let count = 0;
   for (const value of fields.valuesOf(FieldKind.Connection)) {
