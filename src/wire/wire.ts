@@ -58,7 +58,10 @@ export interface Connection {
   resumeReading(): void;
   /**
    * Bulk mode: `onData` gets a buffer of this connection's own, whose bytes stay unchanged while reading is paused.
-   * For long bodies: write with `stable`, pause reading when that returned false. Off: the buffer is given back.
+   * For long bodies: write with `stable`, pause reading when that returned false. Hand on the very buffer that `onData`
+   * gave, not a view of it: then the wire sees to it that nobody reads into it while a write refers to it, also after
+   * bulk mode is off or this connection is gone. Off: the buffer is given back. On and off cost little and may come at
+   * any time; on holds from the next read, so bytes of the current `onData` are not stable yet.
    */
   setBulk(on: boolean): void;
   /** Half-closes after everything that was written; `onClose` comes when the peer has closed too, or on `destroy`. */
