@@ -1,7 +1,6 @@
 /** The whole program without its command line: source, controller, workers and admin port, started and stopped in order. */
 import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import { AdminServer, BadQuery } from './admin/admin-server.ts';
 import { Controller } from './controller/controller.ts';
@@ -11,6 +10,7 @@ import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
 import type { Entries } from './resources/resource-set.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
+import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
@@ -41,12 +41,14 @@ export class StartError extends Error {}
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #log: Logger;
-  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  readonly #delay = new EventLoopDelay();
   #pool: WorkerPool | undefined;
   #source: FileSource | undefined;
   #controller: Controller | undefined;
   #admin: AdminServer | undefined;
   #ticketKeys: TicketKeyRing | undefined;
+  /** Every worker has served: from then on there may be something to drain. */
+  #started = false;
   #draining = false;
 
   readonly #write = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void => this.#log[level](fields, message);
@@ -62,7 +64,6 @@ export class Gateway {
    */
   async start(): Promise<void> {
     const options = this.#options;
-    this.#delay.enable();
     const http = await claim('--http', options.http);
     const https = await claim('--https', options.https);
     checkAccessLog(options.accessLog);
@@ -88,6 +89,7 @@ export class Gateway {
       this.#pool = pool;
       this.#begin(pool).then(() => resolve(pool), reject);
     });
+    this.#started = true;
     this.#log.info({ http, https, workers: pool.threads.length }, 'serving');
   }
 
@@ -99,11 +101,7 @@ export class Gateway {
     const metrics = new Metrics(
       pool,
       () => configState(controller),
-      () => {
-        const seconds = this.#delay.percentile(99) / 1e9;
-        this.#delay.reset();
-        return seconds;
-      },
+      () => this.#delay.take(),
     );
     this.#source = source;
     this.#controller = controller;
@@ -131,7 +129,7 @@ export class Gateway {
   async drain(): Promise<boolean> {
     this.#draining = true;
     const pool = this.#pool;
-    if (pool === undefined || !pool.serving) return true;
+    if (pool === undefined || !this.#started) return true;
     const { drainDelay, drainTimeout } = this.#options;
     const timeout = new Promise<boolean>((resolve) => setTimeout(resolve, drainTimeout, false));
     pool.drain();
@@ -146,7 +144,7 @@ export class Gateway {
   /** For whoever runs a gateway inside another program: stops at once. */
   async close(): Promise<void> {
     this.#ticketKeys?.close();
-    this.#delay.disable();
+    this.#delay.close();
     await this.#controller?.close();
     await this.#source?.close();
     await this.#admin?.close();

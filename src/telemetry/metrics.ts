@@ -18,8 +18,8 @@ export interface ScrapedWorkers {
   readonly rateLimitOverflows: number;
   scrape(): Promise<{
     readonly workers: readonly WorkerScrape[];
-    /** Last figures of workers that are gone. */
-    readonly buried: readonly (readonly MetricFamily[])[];
+    /** What workers had counted that are gone. */
+    readonly buried: readonly MetricFamily[];
     /** Times that workers took to put something in force, since the last scrape. */
     readonly applySeconds: readonly number[];
   }>;
@@ -90,7 +90,7 @@ export class Metrics {
       this.#endpoints.set({ upstream, state: 'ready' }, ready);
       this.#endpoints.set({ upstream, state: 'terminating' }, terminating);
     }
-    const merged = AggregatorRegistry.aggregate([...workers.map((scrape) => scrape.families), ...buried].map(aggregatable));
+    const merged = AggregatorRegistry.aggregate([...workers.map((scrape) => scrape.families), buried].map(aggregatable));
     return `${await merged.metrics()}\n${await this.#registry.metrics()}`;
   }
 }

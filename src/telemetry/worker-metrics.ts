@@ -249,6 +249,21 @@ function pushHistogram(samples: MetricSample[], name: string, labels: Record<str
   samples.push({ labels, value: histogram.sum, metricName: `${name}_sum` }, { labels, value: total, metricName: `${name}_count` });
 }
 
+/** Counters and histograms of two sets of families added up, sample by sample; gauges say nothing once their worker is gone. */
+export function addCounts(one: readonly MetricFamily[], other: readonly MetricFamily[]): MetricFamily[] {
+  const sums = new Map<string, { readonly family: MetricFamily; readonly samples: Map<string, MetricSample> }>();
+  for (const family of [...one, ...other]) {
+    if (family.type === 'gauge') continue;
+    const sum = sums.get(family.name) ?? { family, samples: new Map<string, MetricSample>() };
+    sums.set(family.name, sum);
+    for (const sample of family.values) {
+      const key = JSON.stringify([sample.metricName, sample.labels]);
+      sum.samples.set(key, { ...sample, value: sample.value + (sum.samples.get(key)?.value ?? 0) });
+    }
+  }
+  return [...sums.values()].map(({ family, samples }) => ({ ...family, values: [...samples.values()] }));
+}
+
 function increment(map: Map<string, number>, key: string, by: number): void {
   map.set(key, (map.get(key) ?? 0) + by);
 }

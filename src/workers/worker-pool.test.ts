@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { WorkerPool } from './worker-pool.ts';
+import { type PoolLog, WorkerPool } from './worker-pool.ts';
 
 let pool: WorkerPool;
 let port: number;
@@ -44,12 +45,11 @@ function snapshot(body: string): Snapshot {
   };
 }
 
-before(async () => {
-  port = await freePort();
-  pool = new WorkerPool(
+async function startPool(workers: number, http: number, log: PoolLog = () => {}): Promise<WorkerPool> {
+  const pool = new WorkerPool(
     {
-      workers: 2,
-      http: { host: '127.0.0.1', port },
+      workers,
+      http: { host: '127.0.0.1', port: http },
       https: { host: '127.0.0.1', port: await freePort() },
       wire: 'auto',
       trustedProxies: [],
@@ -60,10 +60,22 @@ before(async () => {
       ticketKeys: randomBytes(48),
     },
     { onListenFailed: (listener, address, code) => assert.fail(`${listener} ${address.port} ${code}`) },
-    () => {},
+    log,
   );
   pool.snapshot(snapshot('one'));
   await pool.untilServing();
+  return pool;
+}
+
+async function kill(victim: Worker | undefined): Promise<void> {
+  const gone = new Promise((resolve) => victim?.once('exit', resolve));
+  void victim?.terminate();
+  await gone;
+}
+
+before(async () => {
+  port = await freePort();
+  pool = await startPool(2, port);
 });
 after(() => pool.stop());
 
@@ -75,9 +87,7 @@ test('a worker that dies is replaced, with the newest snapshot, while the others
   pool.snapshot(snapshot('two'));
   for (let round = 0; round < 2; round++) {
     const victim = pool.threads[round];
-    const gone = new Promise((resolve) => victim?.once('exit', resolve));
-    void victim?.terminate();
-    await gone;
+    await kill(victim);
     assert.equal(pool.serving, false);
     assert.equal(await ask(), 'two');
     await pool.untilServing();
@@ -87,11 +97,10 @@ test('a worker that dies is replaced, with the newest snapshot, while the others
   assert.equal(pool.restarts, 2);
 });
 
-test('counters of a dead worker stay in the sum', async () => {
+test('counters of dead workers stay in the sum', async () => {
   const total = async (): Promise<number> => {
     const { workers, buried } = await pool.scrape();
-    return [...workers.map((scrape) => scrape.families), ...buried]
-      .flat()
+    return [...workers.flatMap((scrape) => scrape.families), ...buried]
       .filter((family) => family.name === 'tidegate_requests_total')
       .flatMap((family) => family.values)
       .reduce((sum, sample) => sum + sample.value, 0);
@@ -99,11 +108,42 @@ test('counters of a dead worker stay in the sum', async () => {
   for (let index = 0; index < 10; index++) await ask();
   const before = await total();
   assert.ok(before >= 10);
-  const gone = new Promise((resolve) => pool.threads[0]?.once('exit', resolve));
-  void pool.threads[0]?.terminate();
-  await gone;
-  await pool.untilServing();
-  assert.equal(await total(), before);
+  for (const index of [0, 1, 0]) {
+    await kill(pool.threads[index]);
+    await pool.untilServing();
+    assert.equal(await total(), before);
+  }
+  const { buried } = await pool.scrape();
+  assert.equal(new Set(buried.map((family) => family.name)).size, buried.length, 'added up, not kept one by one');
+});
+
+test('a worker that takes the place of a dead one, and can not listen yet, is replaced until one can', async () => {
+  const taken = await freePort();
+  let failed: () => void = () => {};
+  const failure = new Promise<void>((resolve) => {
+    failed = resolve;
+  });
+  const alone = await startPool(1, taken, (_level, message) => {
+    if (message === 'worker can not listen') failed();
+  });
+  await kill(alone.threads[0]);
+  const rival = createServer().listen({ host: '127.0.0.1', port: taken, exclusive: true });
+  await once(rival, 'listening');
+  await failure;
+  assert.equal(alone.serving, false);
+  await new Promise((resolve) => rival.close(resolve));
+  await alone.untilServing();
+  await alone.stop();
+});
+
+test('a drain does not wait for a worker that died and has no successor yet', async () => {
+  const dying = await startPool(1, await freePort());
+  dying.drain();
+  // One that dies soon after its start is replaced with a delay, in which the listeners are closed.
+  await kill(dying.threads[0]);
+  await dying.closeListeners();
+  assert.equal(dying.restarts, 0);
+  await dying.stop();
 });
 
 test('connections above the limit of a listener are closed at once, counted over all workers', async () => {

@@ -6,7 +6,7 @@ import { ConnectionCounts } from '../proxy/listeners.ts';
 import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
-import type { MetricFamily } from '../telemetry/worker-metrics.ts';
+import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { compactHeap } from './compact-heap.ts';
 import { ENDPOINT_SLOTS, EndpointSlots } from './endpoint-slots.ts';
@@ -17,7 +17,7 @@ export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared'>;
 export type PoolLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
 export interface PoolEvents {
-  /** A listener could not be opened; the process can't serve. */
+  /** A listener could not be opened at the start; the process can't serve. */
   onListenFailed(listener: string, address: Address, code: string): void;
 }
 
@@ -55,12 +55,13 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #members: Member[] = [];
   readonly #slots = new EndpointSlots();
   readonly #waiting = new Set<() => void>();
-  /** Counters of workers that died, so that totals never go down. */
-  readonly #buried: MetricFamily[][] = [];
+  /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
+  #buried: readonly MetricFamily[] = [];
   #published: PublishedSnapshot | undefined;
   #version = 0;
   #ticketKeys: Uint8Array;
   #compaction: NodeJS.Timeout | undefined;
+  #hasServed = false;
   #stopping = false;
   #draining: 'no' | 'answers' | 'listeners' = 'no';
   #scrapes = 0;
@@ -142,7 +143,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   /** Figures of every worker, and those of workers that are gone. */
   async scrape(): Promise<{
     readonly workers: readonly WorkerScrape[];
-    readonly buried: readonly (readonly MetricFamily[])[];
+    readonly buried: readonly MetricFamily[];
     readonly applySeconds: readonly number[];
   }> {
     const workers = await Promise.all(this.#members.map((member) => this.#scrapeMember(member)));
@@ -191,6 +192,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     switch (message.type) {
       case 'serving':
         member.serving = true;
+        this.#hasServed ||= this.serving;
         this.#log('info', 'worker serves', { worker: member.index, wire: message.wire });
         break;
       case 'applied':
@@ -198,7 +200,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
         this.#applySeconds.push(message.ms / 1000);
         break;
       case 'listenFailed':
-        this.#events.onListenFailed(message.listener, message.address, message.code);
+        this.#takeListenFailure(member, message);
         break;
       case 'metrics':
         member.lastScrape = { worker: member.index, families: message.families, eventLoopDelay: message.eventLoopDelay };
@@ -215,6 +217,16 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#wake();
   }
 
+  /** At the start it is the user's to mend; a worker that takes the place of a dead one is replaced until one can listen. */
+  #takeListenFailure(member: Member, { listener, address, code }: FromWorker & { readonly type: 'listenFailed' }): void {
+    if (!this.#hasServed) {
+      this.#events.onListenFailed(listener, address, code);
+      return;
+    }
+    this.#log('error', 'worker can not listen', { worker: member.index, listener, ...address, code });
+    void member.thread.terminate();
+  }
+
   /** What a dead worker held in shared memory is given back, and another one takes its place with the newest snapshot. */
   #buryAndReplace(member: Member, code: number, cause: unknown): void {
     if (this.#stopping) return;
@@ -222,23 +234,23 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#connections.clearWorker(member.index);
     LogBaton.release(this.#shared.logBaton, member.index);
     RateLimiter.releaseWorker(this.#shared.rateLimits, member.index);
-    if (member.lastScrape !== undefined) this.#bury(member.lastScrape.families);
+    if (member.lastScrape !== undefined) this.#buried = addCounts(this.#buried, member.lastScrape.families);
     this.#log('error', 'worker died', { worker: member.index, code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });
+    member.serving = false;
+    const delay = performance.now() - member.startedAt < CRASH_LOOP_WINDOW ? CRASH_LOOP_DELAY : 0;
+    setTimeout(() => this.#replace(member), delay);
+  }
+
+  #replace(member: Member): void {
+    if (this.#stopping) return;
     if (this.#draining === 'listeners') {
+      // Nothing new is taken any more, and what it had under way is lost already.
       member.drained = true;
       this.#wake();
       return;
     }
     this.restarts++;
-    member.serving = false;
-    const delay = performance.now() - member.startedAt < CRASH_LOOP_WINDOW ? CRASH_LOOP_DELAY : 0;
-    setTimeout(() => {
-      if (!this.#stopping) this.#members[member.index] = this.#start(member.index);
-    }, delay);
-  }
-
-  #bury(families: readonly MetricFamily[]): void {
-    this.#buried.push(families.filter((family) => family.type !== 'gauge'));
+    this.#members[member.index] = this.#start(member.index);
   }
 
   async #scrapeMember(member: Member): Promise<WorkerScrape | undefined> {

@@ -1,7 +1,7 @@
 /** Entry of a worker thread: takes messages from the main thread and drives this worker's data plane by them. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { DataPlane, ListenError } from '../proxy/data-plane.ts';
+import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createWire } from '../wire/index.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
 
@@ -17,8 +17,7 @@ function log(level: 'info' | 'warn' | 'error', message: string, fields: Readonly
   send({ type: 'log', level, message, fields });
 }
 
-const eventLoopDelay = monitorEventLoopDelay({ resolution: 10 });
-eventLoopDelay.enable();
+const eventLoopDelay = new EventLoopDelay();
 
 const wire = await createWire(settings.wire, (message) => log('warn', message, { wire: settings.wire }));
 const dataPlane = new DataPlane(settings, wire, log);
@@ -56,8 +55,7 @@ port.on('message', (message: ToWorker) => {
       dataPlane.setTicketKeys(Buffer.from(message.keys));
       break;
     case 'collectMetrics':
-      send({ type: 'metrics', id: message.id, families: dataPlane.collectMetrics(), eventLoopDelay: eventLoopDelay.percentile(99) / 1e9 });
-      eventLoopDelay.reset();
+      send({ type: 'metrics', id: message.id, families: dataPlane.collectMetrics(), eventLoopDelay: eventLoopDelay.take() });
       break;
     case 'reopenLog':
       dataPlane.reopenLog();
