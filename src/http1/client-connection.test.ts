@@ -428,6 +428,7 @@ describe('ClientConnection: what is not plainly right', () => {
     ['bytes after an answer', `${ok('hello')}x`],
     ['another answer', ok('hello').repeat(2)],
     ['CRLF after an answer', `${ok('hello')}\r\n`],
+    ['bytes after a chunked answer', chunked('5\r\nhello\r\n0\r\n\r\nx')],
     ['bytes after an empty chunked answer', chunked('0\r\n\r\nx')],
     ['body of a 204', 'HTTP/1.1 204 No Content\r\n\r\nhello'],
     ['body of a 304', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello'],

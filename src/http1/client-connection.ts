@@ -224,7 +224,13 @@ export class ClientConnection implements ConnectionHandler, Timed {
       this.#malformed(EXCESS_BYTES);
     } else if (result === Body.Data) {
       const { dataStart, dataEnd } = body;
-      if (body.complete || (chunked && isEnd(bytes, next, end))) {
+      // The only chunk and the end of the body often come together, and make a whole answer then.
+      const ends = chunked && startsWithEnd(bytes, next, end);
+      if (ends && end - next > END.length) {
+        this.#malformed(EXCESS_BYTES);
+        return end;
+      }
+      if (body.complete || ends) {
         this.#respondWhole(stream, status, fields, dataEnd - dataStart, bytes, dataStart, dataEnd);
         return end;
       }
@@ -408,11 +414,11 @@ export class ClientConnection implements ConnectionHandler, Timed {
   }
 }
 
-/** Whether nothing follows on a chunk's data but the end of its line, the last chunk, and no trailers. */
-function isEnd(bytes: Buffer, start: number, end: number): boolean {
-  if (end - start !== END.length) return false;
+const END = Buffer.from('\r\n0\r\n\r\n', 'latin1');
+
+/** Whether a chunk's data is followed by the end of its line, the last chunk, and no trailers. */
+function startsWithEnd(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < END.length) return false;
   for (let index = 0; index < END.length; index++) if (bytes[start + index] !== END[index]) return false;
   return true;
 }
-
-const END = Buffer.from('\r\n0\r\n\r\n', 'latin1');
