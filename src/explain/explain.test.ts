@@ -251,6 +251,7 @@ test('without an endpoint or a resolved backend the gateway answers', () => {
     const report = explained([route('shop', 0, {}, { backends })], {});
     return [report.answer?.status, report.sent === undefined];
   };
+  assert.deepEqual(answer([]), [404, true]);
   assert.deepEqual(answer([{ upstream: 'default/next/80', weight: 1, backup: false }]), [503, true]);
   assert.deepEqual(answer([{ unresolvedStatus: 500, weight: 1, backup: false }]), [500, true]);
   assert.deepEqual(answer([{ unresolvedStatus: 503, weight: 1, backup: false }]), [503, true]);

@@ -142,6 +142,8 @@ function reportAnswer(reply: NonNullable<Exchange['reply']>, by: string): Answer
 
 /** Without any backend to go to, the gateway answers; where only some refs are bad, each answers its own share. */
 function answerWithoutEndpoint(backends: readonly BackendReport[]): AnswerReport | undefined {
+  // A rule without any, whose redirect was skipped, has nothing to serve.
+  if (backends.length === 0) return reportAnswer(replies.noBackend, 'gateway');
   const taking = backends.filter((backend) => backend.weight > 0);
   if (taking.some((backend) => backend.endpoints.length > 0)) return undefined;
   const unresolved = taking.filter((backend) => backend.upstream === undefined);
