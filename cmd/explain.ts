@@ -31,7 +31,7 @@ export function explainCommand(): Command {
     .addOption(flag('--output <format>', 'for people or for machines').choices(['text', 'json']).default('text'))
     .addOption(flag('--ingress-class <name>', 'class that is ours where no IngressClass object is').default('tidegate'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
-    .addOption(flag('--allow-external-name', 'take Services with spec.externalName').default(false))
+    .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))
     .action(run);
 }
 

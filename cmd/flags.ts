@@ -1,13 +1,40 @@
 /** Flags that several subcommands share, and how their values are read. Each flag may also be given as TIDEGATE_NAME. */
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseCidr } from '../src/exchange/cidr.ts';
 import { durationMilliseconds } from '../src/resources/fields.ts';
 import type { Address } from '../src/workers/messages.ts';
 
-/** @param flags as commander takes them, such as `--http <host:port>` */
+const ON = new Set(['1', 'true']);
+const OFF = new Set(['', '0', 'false']);
+
+/** A flag without a value. commander takes it for given when its variable is there at all, whatever that says. */
+class Switch extends Option {
+  readonly variable: string;
+
+  constructor(flags: string, description: string, variable: string) {
+    super(flags, description);
+    this.variable = variable;
+    this.default(false);
+    const given = process.env[variable]?.toLowerCase();
+    if (given === undefined || !OFF.has(given)) this.env(variable);
+  }
+}
+
+/** @param flags as commander takes them, such as `--http <host:port>` or `--strict` */
 export function flag(flags: string, description: string): Option {
   const option = new Option(flags, description);
-  return option.env(`TIDEGATE_${option.name().toUpperCase().replaceAll('-', '_')}`);
+  const variable = `TIDEGATE_${option.name().toUpperCase().replaceAll('-', '_')}`;
+  return option.isBoolean() ? new Switch(flags, description, variable) : option.env(variable);
+}
+
+/** Before a command runs: a variable of one of its switches that says neither yes nor no is wrong usage. */
+export function checkSwitches(command: Command): void {
+  for (const option of command.options) {
+    if (!(option instanceof Switch)) continue;
+    const given = process.env[option.variable]?.toLowerCase();
+    if (given === undefined || ON.has(given) || OFF.has(given)) continue;
+    command.error(`error: ${option.variable} is "${given}". expected true or false.`);
+  }
 }
 
 /** @throws InvalidArgumentError */

@@ -21,7 +21,7 @@ export function serveCommand(): Command {
     .addOption(flag('--ingress-class <name>', 'class that is ours where no IngressClass object is').default('tidegate'))
     .addOption(flag('--trusted-proxies <cidrs>', 'peers whose forwarding fields are believed').argParser(parseCidrs).default([], 'none'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
-    .addOption(flag('--allow-external-name', 'take Services with spec.externalName').default(false))
+    .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))
     .addOption(flag('--drain-delay <duration>', 'after SIGTERM, how long connections are still taken').argParser(parseDurationFlag).default(5000, '5s'))
     .addOption(flag('--drain-timeout <duration>', 'after SIGTERM, when to exit at the latest').argParser(parseDurationFlag).default(30_000, '30s'))
     .addOption(flag('--wire <kind>', 'how sockets are driven').choices(['auto', 'stream', 'handle']).default('auto'))

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT } from './exit-codes.ts';
 import { explainCommand } from './explain.ts';
+import { checkSwitches } from './flags.ts';
 import { serveCommand } from './serve.ts';
 import { validateCommand } from './validate.ts';
 
@@ -28,6 +29,7 @@ const program = new Command('tidegate')
   .description('Kubernetes ingress controller and API gateway')
   .version(version(), '--version', 'print the version')
   .helpOption('--help', 'show this help')
+  .hook('preAction', (_program, command) => checkSwitches(command))
   .exitOverride();
 
 for (const make of [serveCommand, validateCommand, explainCommand]) {

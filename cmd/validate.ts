@@ -31,11 +31,11 @@ export function validateCommand(): Command {
   return new Command('validate')
     .description('tell what is wrong with manifests, a line per problem')
     .argument('<path...>', 'folders of *.yaml, *.yml and *.json, or files')
-    .addOption(flag('--strict', 'warnings fail too').default(false))
+    .addOption(flag('--strict', 'warnings fail too'))
     .addOption(flag('--output <format>', 'for people or for machines').choices(['text', 'json']).default('text'))
     .addOption(flag('--ingress-class <name>', 'class that is ours where no IngressClass object is').default('tidegate'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names').argParser(parseNamespacedName))
-    .addOption(flag('--allow-external-name', 'take Services with spec.externalName').default(false))
+    .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))
     .action(run);
 }
 

@@ -1,0 +1,168 @@
+/** What flags do, and that each may be given by its environment variable instead. */
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { connect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { answering, Backend } from './backend.ts';
+import { get } from './client.ts';
+import { GatewayUnderTest } from './gateway.ts';
+import { apiRoute, catchAll, service } from './manifests.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
+
+let backend: Backend;
+let folder: string;
+
+before(async () => {
+  backend = await Backend.start(answering('ok'));
+  folder = mkdtempSync(join(tmpdir(), 'tidegate-flags-'));
+});
+after(async () => {
+  await backend.stop();
+  rmSync(folder, { recursive: true });
+});
+
+function everything(): Record<string, string> {
+  return { 'all.yaml': service('web', [backend.port]) + catchAll('web') };
+}
+
+/** The value of a field in the head that the backend has seen last. */
+function seen(name: string): string | undefined {
+  return new RegExp(`^${name}: (.*?)\r?$`, 'im').exec(backend.requests.at(-1)?.head ?? '')?.[1];
+}
+
+async function validate(environment: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<{ readonly code: number; readonly stderr: string }> {
+  const file = join(folder, 'warning.yaml');
+  writeFileSync(file, catchAll('nowhere'));
+  return new Promise((resolve) => {
+    execFile(PROGRAM, ['validate', file, ...args], { env: { ...process.env, ...environment } }, (error, _stdout, stderr) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stderr });
+    });
+  });
+}
+
+test('--trusted-proxies: what a trusted peer says of the client is believed and passed on', async () => {
+  const gateway = await GatewayUnderTest.start(everything(), ['--trusted-proxies', '127.0.0.0/8, 192.0.2.0/24']);
+  await get(gateway.http, '/trusted', { 'X-Forwarded-For': '10.9.9.9, 203.0.113.7, 192.0.2.1', 'X-Forwarded-Proto': 'https', Forwarded: 'for=a' });
+  assert.equal(seen('X-Forwarded-For'), '10.9.9.9, 203.0.113.7, 192.0.2.1, 127.0.0.1');
+  assert.equal(seen('X-Forwarded-Proto'), 'https');
+  assert.equal(seen('Forwarded'), 'for=a');
+  assert.equal(seen('X-Real-IP'), '203.0.113.7');
+  assert.equal((await gateway.untilAccess((line) => line.path === '/trusted')).clientIp, '203.0.113.7');
+  assert.equal(await gateway.stop(), 0);
+});
+
+test('--default-certificate serves names that nobody claims', async () => {
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-nodes',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+      '-days',
+      '30',
+      '-subj',
+      '/CN=default.test',
+    ],
+    { stdio: 'ignore' },
+  );
+  const data = { 'tls.crt': readFileSync(cert).toString('base64'), 'tls.key': readFileSync(key).toString('base64') };
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'fallback', namespace: 'edge' }, type: 'kubernetes.io/tls', data };
+  const gateway = await GatewayUnderTest.start({ 'secret.json': JSON.stringify(secret) }, [], { TIDEGATE_DEFAULT_CERTIFICATE: 'edge/fallback' });
+  const name = await new Promise((resolve, reject) => {
+    const socket = connect({ port: gateway.https, host: '127.0.0.1', servername: 'anybody.test', rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().subject.CN);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+  assert.equal(name, 'default.test');
+  assert.equal(await gateway.stop(), 0);
+});
+
+test('--allow-external-name', async () => {
+  const external = `---
+apiVersion: v1
+kind: Service
+metadata: { name: outside }
+spec: { type: ExternalName, externalName: localhost, ports: [{ port: ${backend.port} }] }
+`;
+  const route = apiRoute('outside', `  rules: [{ backendRefs: [{ name: outside, port: ${backend.port} }] }]`);
+  for (const [args, status] of [
+    [[], 500],
+    [['--allow-external-name'], 200],
+  ] as const) {
+    const gateway = await GatewayUnderTest.start({ 'all.yaml': external + route }, args);
+    assert.equal((await get(gateway.http, '/')).status, status, args.join(' '));
+    assert.equal(await gateway.stop(), 0);
+  }
+});
+
+for (const wire of ['stream', 'handle']) {
+  test(`--wire ${wire}`, async () => {
+    const gateway = await GatewayUnderTest.start(everything(), ['--workers', '1', '--wire', wire]);
+    assert.equal((await gateway.untilLogged('worker serves')).wire, wire);
+    assert.equal((await get(gateway.http, '/')).body, 'ok');
+    assert.equal(await gateway.stop(), 0);
+  });
+}
+
+test('--access-log: a file, which SIGHUP opens anew; every line is there at the end; off', async () => {
+  const [file, moved] = [join(folder, 'access.log'), join(folder, 'access.log.1')];
+  const paths = (log: string): string[] =>
+    readFileSync(log, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => (JSON.parse(line) as { path: string }).path);
+  const gateway = await GatewayUnderTest.start(everything(), ['--workers', '2', '--access-log', file]);
+  await get(gateway.http, '/before');
+  while (!paths(file).includes('/before')) await new Promise((resolve) => setTimeout(resolve, 10));
+  renameSync(file, moved);
+  gateway.process.kill('SIGHUP');
+  for (let found = false; !found; ) {
+    await get(gateway.http, '/after');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    try {
+      found = paths(file).includes('/after');
+    } catch {
+      // Not there yet.
+    }
+  }
+  for (let index = 0; index < 40; index++) await get(gateway.http, `/last/${index}`);
+  assert.equal(await gateway.stop(), 0);
+  assert.equal([...paths(moved), ...paths(file)].filter((path) => path.startsWith('/last/')).length, 40);
+
+  const silent = await GatewayUnderTest.start(everything(), ['--access-log', 'off']);
+  await get(silent.http, '/');
+  assert.equal(await silent.stop(), 0);
+  assert.deepEqual(silent.access, []);
+});
+
+test('variables stand for flags, and flags go before them', async () => {
+  const gateway = await GatewayUnderTest.start(everything(), ['--workers', '1'], { TIDEGATE_WORKERS: '3', TIDEGATE_WIRE: 'stream' });
+  assert.equal((await gateway.untilLogged('serving')).workers, 1);
+  assert.equal((await gateway.untilLogged('worker serves')).wire, 'stream');
+  assert.equal(await gateway.stop(), 0);
+});
+
+test('variables of flags without a value say yes or no', async () => {
+  for (const value of ['true', '1', 'TRUE']) assert.equal((await validate({ TIDEGATE_STRICT: value })).code, 1, value);
+  for (const value of ['false', '0', '']) assert.equal((await validate({ TIDEGATE_STRICT: value })).code, 0, value);
+  assert.equal((await validate({ TIDEGATE_STRICT: 'false' }, '--strict')).code, 1);
+  const { code, stderr } = await validate({ TIDEGATE_STRICT: 'maybe' });
+  assert.equal(code, 2);
+  assert.match(stderr, /^error: TIDEGATE_STRICT is "maybe".*\n$/);
+});
