@@ -1,4 +1,5 @@
-import type { Backend, HeaderModifier, Route, Snapshot } from '../snapshot/snapshot.ts';
+import { HeaderEdits } from '../policies/header-edits.ts';
+import type { Backend, Route, Snapshot } from '../snapshot/snapshot.ts';
 import type { BackendReport } from './report.ts';
 
 /** Where a route may send a request, in the order of its backendRefs. */
@@ -25,17 +26,10 @@ export function reportBackends(snapshot: Snapshot, route: Route): readonly Backe
   });
 }
 
+/** Names without values, as for the filters of the whole route. */
 function describeModifiers({ requestHeaderModifier, responseHeaderModifier }: Backend): readonly string[] {
   return [
-    ...(requestHeaderModifier === undefined ? [] : [`request headers: ${describeModifier(requestHeaderModifier)}`]),
-    ...(responseHeaderModifier === undefined ? [] : [`response headers: ${describeModifier(responseHeaderModifier)}`]),
+    ...(requestHeaderModifier === undefined ? [] : [`request headers: ${new HeaderEdits(requestHeaderModifier).describe()}`]),
+    ...(responseHeaderModifier === undefined ? [] : [`response headers: ${new HeaderEdits(responseHeaderModifier).describe()}`]),
   ];
-}
-
-function describeModifier({ set, add, remove }: HeaderModifier): string {
-  return [
-    ...set.map(({ name, value }) => `set ${name}: ${value}`),
-    ...add.map(({ name, value }) => `add ${name}: ${value}`),
-    ...remove.map((name) => `remove ${name}`),
-  ].join(', ');
 }

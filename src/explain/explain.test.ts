@@ -140,7 +140,7 @@ test('a request that goes to a backend: route, match, filters in order, what is 
       weight: 10,
       totalWeight: 100,
       backup: false,
-      filters: ['request headers: set x-next: 1, remove x-old'],
+      filters: ['request headers: remove x-old; set x-next'],
       loadBalancer: 'ConsistentHash by Header x-user',
       endpoints: [],
     },
@@ -167,7 +167,7 @@ test('a request that goes to a backend: route, match, filters in order, what is 
     'backends:    default/shop/80 (weight 90 of 100, RoundRobin)',
     '10.0.0.1:8080 Ready in a',
     'default/next/80 (weight 10 of 100, ConsistentHash by Header x-user): no endpoint',
-    'request headers: set x-next: 1, remove x-old',
+    'request headers: remove x-old; set x-next',
     'not resolved (weight 0 of 100): its share is answered with 500',
     'default/shop/80 (backup, weight 1, RoundRobin)',
   ]) {

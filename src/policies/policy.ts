@@ -1,6 +1,7 @@
 /**
- * A policy is one file (or folder) with its compile function and its filter side by side, one line in index.ts, whose order
- * is the order of execution, and one in schemas.ts for what users write.
+ * A policy is one file (or folder) with its compile function and its filter side by side, and one line in index.ts, whose
+ * order is the order of execution. What users write for it is apart, in resources/: workers run policies and need no
+ * schemas; zod and what is built with it would cost each of them 20 MiB.
  */
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
