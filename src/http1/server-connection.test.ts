@@ -846,11 +846,11 @@ describe('ServerConnection: clients that go away', () => {
 
   it('answers what was pipelined before the half-close', async () => {
     const { connection, output } = bench((seen) => setImmediate(() => hello(seen)));
-    connection.send(get() + get());
+    connection.send(get() + get() + get());
     connection.sendEnd();
-    await settled();
-    await settled();
-    assert.equal(output(), ok('hello', 'Connection: close'));
+    for (let count = 0; count < 4; count++) await settled();
+    assert.equal(output(), ok('hello') + ok('hello') + ok('hello', 'Connection: close'));
+    assert.equal(connection.ended, true);
   });
 
   it('takes silence after a half-close for the end, once the answer has begun', async () => {

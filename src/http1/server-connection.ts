@@ -276,7 +276,9 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** Whether the connection closes after this answer; asked when its head is made. @param complete nothing more of it follows */
   isLastAnswer(stream: ServerExchange, complete: boolean): boolean {
     const options = this.#options;
-    if (!stream.keepAlive || stream.closeDelimited || this.#peerEnded || this.#requests >= options.maxRequestsPerConnection || options.isDraining()) {
+    // What came in before the client's end is still answered.
+    const peerIsDone = this.#peerEnded && this.#held.empty;
+    if (!stream.keepAlive || stream.closeDelimited || peerIsDone || this.#requests >= options.maxRequestsPerConnection || options.isDraining()) {
       stream.closeWanted = true;
     } else if (!stream.requestEnded) {
       // Without its 100 the client may send the body or not, and nobody could tell it from the next request (RFC 9110 section 10.1.1).
