@@ -13,7 +13,7 @@ export interface StreamHandle {
   readonly writeQueueSize: number;
   readStart(): number;
   readStop(): number;
-  /** Reads go to this buffer, until `onread` returns another one. Once for each handle. */
+  /** Reads go to this buffer, until `onread` returns another one. Each call costs a listener that lives as long as the handle. */
   useUserBuffer(buffer: Buffer): void;
   writeLatin1String(request: WriteRequest, text: string): number;
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;

@@ -59,6 +59,7 @@ export class HandleConnection extends Outbound implements Connection {
   start(): void {
     if (this.gone || !this.reading || this.active || !this.up || this.peerEnded) return;
     this.active = true;
+    if (this.own !== undefined && this.target === this.own && this.native.buffers.isHeld(this.own)) this.abandonOwn();
     const status = this.stream.readStart();
     if (status !== 0) this.fail(systemError(status, 'read'));
   }
@@ -220,6 +221,13 @@ export class HandleConnection extends Outbound implements Connection {
     const next = this.retarget(buffers.shared);
     if (!this.bulk) this.giveBack();
     return next;
+  }
+
+  /** A write of someone who did not wait for its end still refers to the own buffer: the native side gets another one without a read. */
+  private abandonOwn(): void {
+    this.target = this.native.buffers.shared;
+    this.stream.useUserBuffer(this.target);
+    this.giveBack();
   }
 
   private retarget(buffer: Buffer): Buffer | undefined {

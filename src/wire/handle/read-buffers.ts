@@ -57,6 +57,10 @@ export class ReadBuffers {
     if (lease !== undefined) lease.fast = fast;
   }
 
+  isHeld(buffer: Buffer): boolean {
+    return (this.leases.get(buffer)?.writes ?? 0) > 0;
+  }
+
   /** A write that has not gone out refers to the buffer, whoever it belongs to. */
   hold(buffer: Buffer): void {
     const lease = this.leases.get(buffer);

@@ -18,7 +18,7 @@ export class StreamConnection implements Connection {
   readonly tls: TlsInfo | undefined;
   bytesRead = 0;
   bytesWritten = 0;
-  /** Whether reads shall go to a buffer of this connection's own; see the connector. */
+  /** Whether bytes that were read must stay unchanged; see the connector. Accepted sockets get a buffer a read anyway. */
   bulk = false;
 
   private readonly socket: Socket | TLSSocket;

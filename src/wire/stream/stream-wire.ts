@@ -23,25 +23,24 @@ export class StreamWire implements Wire {
 
   connect({ host, port, handler }: ConnectOptions): Connection {
     const { shared } = this;
-    let own: Buffer | undefined;
     let connection: StreamConnection | undefined;
+    let own: Buffer | undefined;
     const socket = connect({
       host,
       port,
       noDelay: true,
       allowHalfOpen: true,
       onread: {
-        // Asked for the next buffer after each read.
+        // Asked for after each read, and only then: so a buffer whose bytes are still being written elsewhere is left behind at once.
         buffer: () => {
-          if (connection?.bulk !== true) return shared;
-          own ??= Buffer.allocUnsafeSlow(READ_BUFFER);
-          return own;
+          if (connection?.bulk !== true) own = undefined;
+          else if (own === undefined || socket.isPaused()) own = Buffer.allocUnsafeSlow(READ_BUFFER);
+          return own ?? shared;
         },
         callback: (length, buffer) => {
           if (connection === undefined) return false;
-          let bytes = buffer as Buffer;
           // Bulk mode was set on since the buffer was handed out.
-          if (connection.bulk && bytes === shared) bytes = Buffer.from(bytes.subarray(0, length));
+          const bytes = connection.bulk && buffer === shared ? Buffer.from(buffer.subarray(0, length)) : (buffer as Buffer);
           return connection.received(bytes, 0, length);
         },
       },

@@ -248,6 +248,70 @@ export function transferSuite(make: Make, secure: boolean): void {
     await finish(served);
   });
 
+  it('leaves bytes alone that are still being written when their reader goes on, or is gone', async () => {
+    // A backend's answer to a client that does not read, after which the connection serves someone else.
+    for (const way of ['bulk off at once', 'bulk off later', 'still in bulk mode', 'destroyed'] as const) {
+      const served = await serve(wire, secure);
+      const sink = await dial(served.listener.port, secure);
+      sink.pause();
+      await until(() => served.accepted.length === 1, 'accepted');
+      const client = served.accepted[0]!;
+      const answers = net.createServer((socket) => {
+        socket.on('error', () => {});
+        socket.on('data', (order) => socket.write(Buffer.alloc(40_000, order[0])));
+      });
+      await once(answers.listen(0, '127.0.0.1'), 'listening');
+      const filler = Buffer.alloc(32 * 1024 * 1024, 'f');
+      assert.equal(client.connection.write(filler, 0, filler.length, false), false);
+      let written = 0;
+      class Backend extends Recorder {
+        override onData(bytes: Buffer, start: number, end: number): void {
+          this.length += end - start;
+          // Only the first answer goes to the client.
+          if (this.length > 40_000) return;
+          assert.equal(client.connection.write(bytes, start, end, true), false);
+          written += end - start;
+          if (this.length < 40_000) return;
+          if (way === 'bulk off at once') this.connection.setBulk(false);
+          else this.connection.pauseReading();
+        }
+      }
+      const backend = new Backend();
+      backend.connection = wire.connect({ host: '127.0.0.1', port: (answers.address() as net.AddressInfo).port, handler: backend });
+      backend.connection.setBulk(true);
+      backend.connection.writeLatin1('a');
+      await until(() => backend.length === 40_000, 'first answer');
+      if (way === 'bulk off later') backend.connection.setBulk(false);
+      if (way === 'destroyed') {
+        backend.connection.destroy();
+        await until(() => backend.closed, 'closed');
+        // Whoever comes next must not get the buffer.
+        const next = new Recorder();
+        next.connection = wire.connect({ host: '127.0.0.1', port: (answers.address() as net.AddressInfo).port, handler: next });
+        next.connection.setBulk(true);
+        for (let round = 1; round <= 3; round++) {
+          next.connection.writeLatin1('z');
+          await until(() => next.length === round * 40_000, 'other answers');
+        }
+        next.connection.destroy();
+      } else {
+        backend.connection.resumeReading();
+        for (let round = 2; round <= 4; round++) {
+          backend.connection.writeLatin1('z');
+          await until(() => backend.length === round * 40_000, 'other answers');
+        }
+      }
+      client.connection.end();
+      const received = await readAll(sink);
+      assert.equal(received.length, filler.length + written);
+      assert.equal(received.indexOf('z'), -1, way);
+      assert.equal(received.subarray(filler.length).indexOf('f'), -1);
+      backend.connection.destroy();
+      answers.close();
+      await finish(served);
+    }
+  });
+
   it('leaves the bytes of bulk mode alone while paused', async () => {
     class Keeper extends Recorder {
       kept: Buffer | undefined;
