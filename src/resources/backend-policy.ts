@@ -1,42 +1,12 @@
 /** tidegate.dev/v1alpha1 BackendPolicy. */
 import { z } from 'zod';
-import { cookieName, duration, headerNameFlaw, oneOf, quote, wholeNumber } from './fields.ts';
+import { duration, oneOf, wholeNumber } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
+import { requestPart } from './request-part.ts';
 import { flaws, strictObject } from './strict-object.ts';
 
-const NAMED = new Set(['Header', 'Cookie', 'QueryParam']);
-
-const consistentHash = strictObject(
-  {
-    type: oneOf(['SourceIP', 'Header', 'Cookie', 'QueryParam', 'Path']).describe('What of a request is hashed.'),
-    name: z.string().min(1).max(256).exactOptional().describe('Name of the header, cookie or query parameter.'),
-  },
-  {
-    cel: [
-      {
-        rule: "has(self.name) == (self.type in ['Header', 'Cookie', 'QueryParam'])",
-        message: 'Header, Cookie and QueryParam need a name, the other types take none',
-      },
-    ],
-  },
-)
-  .superRefine(
-    flaws((value) => {
-      if (!NAMED.has(value.type))
-        return value.name === undefined ? undefined : { message: `type ${value.type} takes no name`, hint: 'leave name out', path: ['name'] };
-      if (value.name === undefined) return { message: `type ${value.type} needs a name`, hint: `write { type: ${value.type}, name: ... }`, path: ['name'] };
-      if (value.type === 'Header') {
-        const flaw = headerNameFlaw(value.name);
-        return flaw === undefined ? undefined : { ...flaw, path: ['name'] };
-      }
-      if (value.type === 'Cookie' && !cookieName.safeParse(value.name).success) {
-        return { message: `${quote(value.name)} is not a cookie name`, hint: 'use letters, digits, - and _', path: ['name'] };
-      }
-      return undefined;
-    }),
-  )
-  .transform(({ type, name }) => ({ type, ...(name === undefined ? {} : { name: type === 'Header' ? name.toLowerCase() : name }) }));
+const consistentHash = requestPart(['SourceIP', 'Header', 'Cookie', 'QueryParam', 'Path'], 'What of a request is hashed.');
 
 const loadBalancer = strictObject(
   {

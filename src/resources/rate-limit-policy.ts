@@ -1,48 +1,18 @@
 /** tidegate.dev/v1alpha1 RateLimitPolicy. */
 import { z } from 'zod';
-import { cookieName, dnsSubdomain, duration, headerNameFlaw, oneOf, quote, text, wholeNumber } from './fields.ts';
+import { dnsSubdomain, duration, oneOf, quote, text, wholeNumber } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
+import { requestPart } from './request-part.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 /** Most requests of one limit; buckets count in 32 bits. */
 export const MAX_REQUESTS = 1_000_000_000;
 
-const NAMED = new Set(['Header', 'Cookie', 'QueryParam']);
-
-const keyPart = strictObject(
-  {
-    type: oneOf(['ClientIP', 'Header', 'Cookie', 'QueryParam', 'Method', 'Path'], ['Claim', 'Consumer', 'Expression']).describe(
-      'What requests are told apart by.',
-    ),
-    name: z.string().min(1).max(256).exactOptional().describe('Name of the header, cookie or query parameter.'),
-  },
-  {
-    later: ['expression'],
-    cel: [
-      {
-        rule: "has(self.name) == (self.type in ['Header', 'Cookie', 'QueryParam'])",
-        message: 'Header, Cookie and QueryParam need a name, the other types take none',
-      },
-    ],
-  },
-)
-  .superRefine(
-    flaws((part) => {
-      if (!NAMED.has(part.type))
-        return part.name === undefined ? undefined : { message: `type ${part.type} takes no name`, hint: 'leave name out', path: ['name'] };
-      if (part.name === undefined) return { message: `type ${part.type} needs a name`, hint: `write { type: ${part.type}, name: ... }`, path: ['name'] };
-      if (part.type === 'Header') {
-        const flaw = headerNameFlaw(part.name);
-        return flaw === undefined ? undefined : { ...flaw, path: ['name'] };
-      }
-      if (part.type === 'Cookie' && !cookieName.safeParse(part.name).success) {
-        return { message: `${quote(part.name)} is not a cookie name`, hint: 'use letters, digits, - and _', path: ['name'] };
-      }
-      return undefined;
-    }),
-  )
-  .transform(({ type, name }) => ({ type, ...(name === undefined ? {} : { name: type === 'Header' ? name.toLowerCase() : name }) }));
+const keyPart = requestPart(['ClientIP', 'Header', 'Cookie', 'QueryParam', 'Method', 'Path'], 'What requests are told apart by.', {
+  laterTypes: ['Claim', 'Consumer', 'Expression'],
+  laterFields: ['expression'],
+});
 
 const ALGORITHMS = ['TokenBucket', 'LeakyBucket', 'FixedWindow', 'SlidingWindow'] as const;
 
