@@ -65,9 +65,7 @@ export type UpstreamFailure =
   /** The connection died or was closed before the whole answer. */
   | 'reset'
   /** The answer broke the protocol. */
-  | 'malformed'
-  /** A time-out of the proxy's own cancelled it. */
-  | 'timeout';
+  | 'malformed';
 
 export interface UpstreamHandler {
   /** 103 only; 100 is swallowed, others are dropped. */

@@ -148,6 +148,6 @@ export class DataPlane {
   /** Stops accepting, closes what is idle; resolves when the last exchange is over. */
   async closeListeners(): Promise<void> {
     await Promise.all([this.#http.drain(), this.#https.drain()]);
-    this.#accessLog?.flush();
+    await this.#accessLog?.finish();
   }
 }

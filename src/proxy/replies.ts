@@ -22,7 +22,6 @@ const badGateway: Readonly<Record<UpstreamFailure, Reply>> = {
   'connect-failure': { status: 502, reason: 'connect_failure', detail: 'The backend refused the connection.' },
   reset: { status: 502, reason: 'upstream_reset', detail: 'The backend closed the connection before it answered.' },
   malformed: { status: 502, reason: 'upstream_malformed', detail: 'The backend sent an answer that is not valid HTTP.' },
-  timeout: { status: 504, reason: 'upstream_timeout', detail: 'The backend did not answer in time.' },
 };
 const connectTimeout: Reply = { status: 504, reason: 'connect_timeout', detail: 'The backend did not accept the connection in time.' };
 

@@ -1,4 +1,4 @@
-/** Manifests read once, by whoever looks at them without serving: `validate`, `explain`, tests. */
+/** Manifests read once, by whoever looks at them without serving, as `validate` does. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileProblem, ResourceSet } from '../resources/resource-set.ts';
@@ -56,20 +56,4 @@ async function readOne(path: string, size: number, options: ReadOptions): Promis
   } catch (error) {
     return { line: 0, message: `the file cannot be read: ${describeFault(error)}`, hint: 'make it readable, or leave it out' };
   }
-}
-
-/**
- * Manifests from texts, as if they were files.
- * @param texts by path
- */
-export function readManifestTexts(texts: Readonly<Record<string, string>>, options: ReadOptions = {}): ResourceSet {
-  const problems: FileProblem[] = [];
-  const loaded = Object.keys(texts)
-    .sort((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)))
-    .map((path) => {
-      const file = readManifest(Buffer.from(texts[path] as string), { now: options.now });
-      if (file.flaw !== undefined) problems.push({ file: path, ...file.flaw });
-      return { path, objects: file.objects };
-    });
-  return new ResourceStore(new AgeRanks()).update(loaded, problems);
 }

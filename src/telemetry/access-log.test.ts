@@ -129,6 +129,38 @@ test('a sink that blocks costs lines, which are counted, and no line is torn', a
   rmSync(dir, { recursive: true });
 });
 
+test('what is left at the end is written once another thread gives the baton', async () => {
+  const dir = folder();
+  const path = join(dir, 'access.log');
+  const buffer = new SharedArrayBuffer(4);
+  const other = new LogBaton(buffer, 1);
+  const log = new AccessLog(path, new LogBaton(buffer, 0), () => assert.fail());
+  assert.ok(other.take());
+  log.write(record);
+  const finished = log.finish();
+  other.give();
+  await finished;
+  assert.deepEqual(ids(path), ['id-1']);
+  log.close();
+  rmSync(dir, { recursive: true });
+});
+
+test('what the sink does not take at the end is dropped and counted', async () => {
+  const dir = folder();
+  const buffer = new SharedArrayBuffer(4);
+  assert.ok(new LogBaton(buffer, 1).take());
+  let dropped = 0;
+  const log = new AccessLog(join(dir, 'access.log'), new LogBaton(buffer, 0), (lines) => {
+    dropped += lines;
+  });
+  log.write(record);
+  log.write(record);
+  await log.finish();
+  assert.equal(dropped, 2);
+  log.close();
+  rmSync(dir, { recursive: true });
+});
+
 test('the baton is held by one thread at a time, and freed when that one died', () => {
   const buffer = new SharedArrayBuffer(4);
   const one = new LogBaton(buffer, 0);

@@ -8,6 +8,8 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 const BATCH_BYTES = 64 * 1024;
 const MAX_HELD_BYTES = 1024 * 1024;
 const FLUSH_EVERY_MS = 200;
+/** How long the end of the process may wait for the log. */
+const FINISH_WITHIN_MS = 500;
 
 /** What the log says of one exchange. Empty texts and zero `upstreamStatus` are left out of the line. */
 export interface AccessRecord {
@@ -95,6 +97,20 @@ export class AccessLog {
     }
     this.#pending = undefined;
     this.#baton.give();
+  }
+
+  /**
+   * Writes what is left, as far as the sink takes it within a moment: another thread may hold the baton just now, and a
+   * process that ends comes to no further flush. What it does not take is dropped and counted.
+   */
+  async finish(): Promise<void> {
+    for (const deadline = performance.now() + FINISH_WITHIN_MS; ; ) {
+      this.flush();
+      if (this.#text === '' && this.#pending === undefined) return;
+      if (performance.now() >= deadline) break;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    this.#countDropped(this.#lines + (this.#pending === undefined ? 0 : this.#pendingLines));
   }
 
   /** Opens a file anew, after it was moved away by a log rotation. */
