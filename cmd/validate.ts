@@ -92,7 +92,9 @@ function finding({ kind, namespace, name, origin }: Entry<unknown>, { severity, 
 function render({ file, line, severity, kind, namespace, name, field, message, hint }: Finding): string {
   const object = [kind, namespace, name].filter((part) => part !== '').join('/');
   const where = [`${file}:${line}`, object, field].filter((part) => part !== '').join(' ');
-  return `${where}: ${message}${hint === '' ? '' : `; ${hint}`}${severity === 'warning' ? ' (warning)' : ''}`;
+  const text = `${where}: ${message}${hint === '' ? '' : `; ${hint}`}${severity === 'warning' ? ' (warning)' : ''}`;
+  // Names and values may hold what ends a line, or what a terminal takes for a command.
+  return text.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function count(number: number, what: string): string {

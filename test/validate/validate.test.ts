@@ -295,6 +295,15 @@ describe('validate', { concurrency: 2 }, () => {
     assert.deepEqual([outcome.code, outcome.lines], [0, []]);
   });
 
+  test('line ends and control characters in names and values stay within their line, escaped', async () => {
+    const text = route('      matches: [{ path: { value: "x\\r\\ny" } }]\n').replace('name: shop', 'name: "a\\nb\\e[31m"');
+    const outcome = await validate(folderOf({ 'a.yaml': text, 'web.yaml': SERVICE }), '.');
+    assert.equal(outcome.lines.length, 2);
+    for (const line of outcome.lines) assert.match(line, /^a\.yaml:\d+ ApiRoute\/default\/a\\u000ab\\u001b\[31m \S+: .+; .+/);
+    assert.match(outcome.lines[1] ?? '', /write \/x\\u000d\\u000ay$/);
+    assert.doesNotMatch(outcome.stdout, /(?!\n)\p{Cc}/u);
+  });
+
   test('a path that is not there: one line, exit code 1', async () => {
     const outcome = await validate(folderOf({ 'a.yaml': SERVICE }), 'a.yaml', 'nowhere');
     assert.deepEqual(outcome, { code: 1, lines: [], stdout: '', stderr: 'tidegate: nowhere does not exist\n' });
