@@ -61,7 +61,7 @@ export class DataPlane {
       settings.accessLog === 'off'
         ? undefined
         : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
-    this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog);
+    this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog, log);
     const deadlines = this.#proxy.deadlines;
     this.#upstreams = new Upstreams({
       connector: { connect: (address, port, connectTimeout, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },

@@ -41,6 +41,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   route: CompiledRoute | undefined = undefined;
   #nextFilter = 0;
   #done = false;
+  #filtersFailed = false;
 
   // The try under way.
   #upstream: UpstreamStream | undefined = undefined;
@@ -120,8 +121,31 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   #resume(): void {
     this.exchange.onAbandoned = undefined;
     if (this.#done) return;
-    if (this.exchange.reply !== undefined) this.#reply(this.exchange.reply);
-    else this.#runFilters();
+    try {
+      if (this.exchange.reply !== undefined) this.#reply(this.exchange.reply);
+      else this.#runFilters();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** A fault of ours, in a filter most likely: it costs this exchange, and not the worker with all the others. */
+  fail(error: unknown): void {
+    this.#proxy.log('error', 'exchange failed', {
+      requestId: this.exchange.requestId,
+      route: this.route?.route.id,
+      error: error instanceof Error ? error.stack : String(error),
+    });
+    if (this.#done) return;
+    this.#cancelTry();
+    if (this.exchange.stream.responded) {
+      this.exchange.stream.abort();
+      this.#finish(this.status, 'internal_error');
+      return;
+    }
+    // The response filters may be what failed.
+    this.#filtersFailed = true;
+    this.#reply(replies.internalError);
   }
 
   // --- towards the backend ---
@@ -224,8 +248,13 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.upstreamStatus = status;
     this.upstreamMs = now - this.#tryStartedAt;
     this.backend?.upstream?.metrics.count(status, this.upstreamMs / 1000);
-    this.#compiledBackend?.responseFilter?.onResponse?.(this.exchange, status, fields);
-    this.#filterResponse(status, fields);
+    try {
+      this.#compiledBackend?.responseFilter?.onResponse?.(this.exchange, status, fields);
+      this.#filterResponse(status, fields);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
     this.responseBytes = end - start;
     const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
     if (last) {
@@ -339,7 +368,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     fields.removeKinds(REQUEST_ID);
     fields.appendLines(`X-Request-Id: ${this.exchange.requestId}\r\n`, REQUEST_ID);
     const filters = this.route?.responseFilters;
-    if (filters === undefined) return;
+    if (filters === undefined || this.#filtersFailed) return;
     for (let index = 0; index < filters.length; index++) filters[index]?.onResponse?.(this.exchange, status, fields);
   }
 

@@ -8,28 +8,36 @@ import type { ClientIdentity } from './client-identity.ts';
 import { ExchangeLife } from './exchange-life.ts';
 import type { Runtime } from './runtime.ts';
 
+export type ProxyLog = (level: 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+
 /** Takes the exchanges of one worker's listeners and runs them by the worker's newest runtime. */
 export class Proxy implements ExchangeSink {
   readonly deadlines: Deadlines;
   readonly identity: ClientIdentity;
   readonly metrics: WorkerMetrics;
   readonly accessLog: AccessLog | undefined;
+  readonly log: ProxyLog;
   /** Counts requests that no route took. */
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
 
-  constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined) {
+  constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined, log: ProxyLog) {
     this.runtime = runtime;
     this.deadlines = new Deadlines();
     this.identity = identity;
     this.metrics = metrics;
     this.accessLog = accessLog;
+    this.log = log;
     this.unrouted = metrics.route(NO_ROUTE);
   }
 
   onExchange(exchange: Exchange): ClientHandler {
     const life = new ExchangeLife(this, exchange);
-    life.start();
+    try {
+      life.start();
+    } catch (error) {
+      life.fail(error);
+    }
     return life;
   }
 
