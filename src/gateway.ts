@@ -118,10 +118,10 @@ export class Gateway {
     const port = await this.#admin.listen(admin.host, admin.port).catch((error: NodeJS.ErrnoException) => {
       throw new StartError(listenMessage('--admin', admin, error));
     });
-    this.#log.info({ host: admin.host, port }, 'admin port open');
     await controller.start().catch((error) => {
       throw error instanceof FolderError ? new StartError(`--manifests: ${error.message}`) : error;
     });
+    this.#log.info({ host: admin.host, port }, 'admin port open');
     await pool.untilServing();
   }
 
