@@ -25,12 +25,10 @@ import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
+import { defaultRetry, Retry } from './retry.ts';
 
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
 const HOST = maskOf(FieldKind.Host);
-
-/** RFC 9110 section 9.2.2. */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
 const CLIENT_GONE = 499;
@@ -301,19 +299,13 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.#reply(replies.upstreamFailure(failure, cause));
   }
 
-  /**
-   * The retry that every route has: once, when the request can't have reached a backend, to another endpoint; or when a
-   * reused connection died under an idempotent request without a body, on a fresh connection (RFC 9112 section 9.3.1).
-   */
   #retry(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, failed: EndpointState): boolean {
-    if (this.attempts > 1 || this.#bodyTaken) return false;
     const upstream = this.backend?.upstream;
-    if (upstream === undefined) return false;
-    const neverArrived = failure === 'connect-failure' || (failure === 'reset' && !requestBytesSent);
-    const staleConnection = failure === 'reset' && reusedConnection && this.exchange.stream.requestBody === NO_BODY && IDEMPOTENT.has(this.exchange.method);
-    if (!neverArrived && !staleConnection) return false;
+    if (this.attempts > 1 || this.#bodyTaken || upstream === undefined) return false;
+    const where = defaultRetry(failure, requestBytesSent, reusedConnection, this.exchange);
+    if (where === Retry.Nowhere) return false;
     const endpoint = upstream.pick(this.exchange, failed);
-    if (endpoint === undefined || (endpoint === failed && !staleConnection && !reusedConnection)) return false;
+    if (endpoint === undefined || (endpoint === failed && where === Retry.OtherEndpoint)) return false;
     this.route?.metrics.countRetry(failure);
     this.#try(endpoint, true);
     return true;
