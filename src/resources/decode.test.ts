@@ -91,6 +91,10 @@ describe('what is none of ours is passed over', () => {
   }
 });
 
+test('an empty list as Go writes it has no objects', () => {
+  assert.equal(decode({ apiVersion: 'v1', kind: 'List', items: null }), undefined);
+});
+
 describe('normal form', () => {
   test('ApiRoute: defaults are filled, durations are milliseconds, header names in lower case', () => {
     const decoded = decode(

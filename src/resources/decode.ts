@@ -43,6 +43,11 @@ export function decode(raw: unknown, options: { readonly now?: number } = {}): D
     const flaw = { message: `${field} is ${value[field] === undefined ? 'missing' : 'no name'}`, hint: 'every object has apiVersion and kind', path: [field] };
     return { ...identity(typeof kind === 'string' ? kind : '', value), problems: [problem(flaw)] };
   }
+  // With items that are a list it is taken apart before; null is what Go writes for a list of none.
+  if (apiVersion === 'v1' && kind === 'List' && raw.items !== null) {
+    const what = raw.items === undefined ? 'items is missing' : 'items is no list';
+    return { ...identity(kind, value), problems: [problem({ message: what, hint: 'write the objects as a list under items', path: ['items'] })] };
+  }
   const identified = identify(apiVersion, kind);
   if (identified.type === 'NotOurs') return undefined;
   if (identified.type === 'Rejected') return { ...identity(kind, value), problems: [problem(identified.flaw)] };

@@ -3,6 +3,8 @@ import { backend, backendPolicy, ingress, limit, limitPolicy, path, service, sli
 
 /** Objects of the other kinds, each wrong in one place. */
 export const BAD_OTHERS: readonly BadObject[] = [
+  ['list without items', { apiVersion: 'v1', kind: 'List', item: [] }, 'items', /missing/, /under items/],
+  ['items that are no list', { apiVersion: 'v1', kind: 'List', items: { a: 1 } }, 'items', /no list/, /under items/],
   ['no targets', limitPolicy({ targetRefs: [], limits: [{ requests: 1, period: '1s' }] }), 'spec.targetRefs', /empty/, /at least one/],
   [
     'target of a kind that has no limits',
