@@ -2,6 +2,7 @@
 import { after, describe } from 'node:test';
 import { createWire, type WireMode } from './index.ts';
 import { closingSuite } from './suite/closing.ts';
+import { commotionSuite } from './suite/commotion.ts';
 import { connectingSuite } from './suite/connecting.ts';
 import { listeningSuite } from './suite/listening.ts';
 import { finishAll } from './suite/peers.ts';
@@ -18,6 +19,7 @@ export function wireSuite(mode: WireMode): void {
         describe('listening', () => listeningSuite(make, mode, secure));
         describe('transfer', () => transferSuite(make, secure));
         describe('closing', () => closingSuite(make, secure));
+        describe('commotion', () => commotionSuite(make, secure));
       });
     }
     describe('handshakes', () => tlsSuite(make));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { before, it } from 'node:test';
 import tls from 'node:tls';
+import fc from 'fast-check';
 import type { Wire } from '../wire.ts';
 import { dial, ecdsaContext, ending, finish, type Make, Recorder, readAll, rsaContext, serve, serverTls, until, upgrade } from './peers.ts';
 
@@ -27,6 +28,19 @@ async function greet(port: number, options: tls.ConnectionOptions): Promise<{ se
   assert.equal(String(await readAll(socket)), 'hello');
   socket.destroy();
   return { session, reused, certificate };
+}
+
+/** What a client sends first. */
+async function clientHello(maxVersion: tls.SecureVersion): Promise<Buffer> {
+  const server = net.createServer();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const client = tls.connect({ port: (server.address() as net.AddressInfo).port, host: '127.0.0.1', servername: 'rsa.test', maxVersion });
+  client.on('error', () => {});
+  const [socket] = (await once(server, 'connection')) as [net.Socket];
+  const [hello] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  server.close();
+  return hello;
 }
 
 /** What only TLS has: names, resumption, and clients that break the handshake. */
@@ -232,6 +246,30 @@ export function tlsSuite(make: Make): void {
     }
     for (const recorder of served.accepted) recorder.connection.destroy();
     await until(() => served.listener.connections === 0, 'gone');
+    await greet(served.listener.port, { servername: 'rsa.test' });
+    await finish(served);
+  });
+
+  it('survives handshakes with any byte changed', { timeout: 60_000 }, async () => {
+    const served = await serve(wire, true, () => new Greeter());
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+      const hello = await clientHello(maxVersion);
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.tuple(fc.nat(hello.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 }), async (changes) => {
+          const bytes = Buffer.from(hello);
+          for (const [at, value] of changes) bytes[at] = value;
+          const raw = await dial(served.listener.port, false);
+          const answered = Promise.race([once(raw, 'data'), ending(raw)]);
+          raw.write(bytes);
+          // A length that became larger leaves the server waiting for more.
+          await Promise.race([answered, new Promise((resolve) => setTimeout(resolve, 20))]);
+          raw.destroy();
+        }),
+        { numRuns: 100, endOnFailure: true },
+      );
+    }
+    await until(() => served.listener.connections === 0, 'gone');
+    assert.equal(served.accepted.length, 0);
     await greet(served.listener.port, { servername: 'rsa.test' });
     await finish(served);
   });

@@ -215,7 +215,7 @@ export function transferSuite(make: Make, secure: boolean): void {
     await finish(served);
   });
 
-  it('passes 24 MiB on in bulk mode to a slow echo and back, with stable writes', async () => {
+  it('passes 12 MiB on in bulk mode to a slow echo and back, with stable writes', async () => {
     const slow = net.createServer({ allowHalfOpen: true }, (socket) => {
       // Reads in bursts, so that both directions block now and then.
       socket.on('data', (chunk) => {
@@ -237,7 +237,7 @@ export function transferSuite(make: Make, secure: boolean): void {
       upstreams.push(upstream);
       return client;
     });
-    const bytes = randomBytes(24 * MIB);
+    const bytes = randomBytes(12 * MIB);
     const socket = await dial(served.listener.port, secure);
     const answer = readAll(socket);
     socket.end(bytes);
