@@ -6,6 +6,8 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 
 const BATCH_BYTES = 64 * 1024;
+/** Room for the line that fills a batch up. */
+const CAPACITY = BATCH_BYTES + 16 * 1024;
 const MAX_HELD_BYTES = 1024 * 1024;
 const FLUSH_EVERY_MS = 200;
 /** How long the end of the process may wait for the log. */
@@ -41,17 +43,28 @@ export interface AccessRecord {
   readonly sni: string;
 }
 
+interface Batch {
+  readonly bytes: Buffer;
+  readonly lines: number;
+}
+
 export class AccessLog {
   readonly #target: string;
   #descriptor: number;
   readonly #baton: LogBaton;
   readonly #countDropped: (lines: number) => void;
   readonly #timer: NodeJS.Timeout;
-  #text = '';
+  /** Lines as bytes: text that is held would be copied by every young collection until it is written. */
+  #bytes: Buffer = Buffer.allocUnsafeSlow(CAPACITY);
+  #used = 0;
   #lines = 0;
-  /** A batch on its way that the sink has taken in part. */
-  #pending: Buffer | undefined;
-  #pendingLines = 0;
+  /** Batches to be written before `#bytes`. */
+  readonly #queue: Batch[] = [];
+  #queued = 0;
+  /** A batch on its way that the sink has taken in part; the baton is ours meanwhile. */
+  #pending: Batch | undefined;
+  /** The memory of a batch that was written, for the next one. */
+  #spare: Buffer | undefined;
   readonly #clock = new LogClock();
 
   /**
@@ -70,33 +83,65 @@ export class AccessLog {
   }
 
   write(record: AccessRecord): void {
-    if (this.#text.length > MAX_HELD_BYTES) {
+    if (this.#queued + this.#used > MAX_HELD_BYTES) {
       this.#countDropped(1);
       return;
     }
-    this.#text += formatAccessLine(record, this.#clock.now());
-    this.#lines++;
-    if (this.#text.length >= BATCH_BYTES && this.#pending === undefined) this.flush();
+    const line = formatAccessLine(record, this.#clock.now());
+    const most = line.length * 3;
+    if (most > CAPACITY - this.#used) this.#seal();
+    if (most > CAPACITY) this.#enqueue({ bytes: Buffer.from(line), lines: 1 });
+    else {
+      this.#used += this.#bytes.write(line, this.#used, 'utf8');
+      this.#lines++;
+    }
+    if (this.#used >= BATCH_BYTES && this.#pending === undefined) this.flush();
   }
 
   /** Writes what is held, as far as the sink takes it now. */
   flush(): void {
     if (this.#pending === undefined) {
-      if (this.#text === '' || !this.#baton.take()) return;
-      this.#pending = Buffer.from(this.#text, 'utf8');
-      this.#pendingLines = this.#lines;
-      this.#text = '';
-      this.#lines = 0;
+      this.#seal();
+      if (this.#queue.length === 0 || !this.#baton.take()) return;
+      this.#next();
     }
-    try {
-      while (this.#pending.length > 0) this.#pending = this.#pending.subarray(writeSync(this.#descriptor, this.#pending));
-    } catch (error) {
-      // A full pipe: the rest of this batch goes first the next time, and the baton stays here so that no line is torn.
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return;
-      this.#countDropped(this.#pendingLines);
+    while (this.#pending !== undefined) {
+      const { bytes, lines }: Batch = this.#pending;
+      try {
+        const written = writeSync(this.#descriptor, bytes);
+        if (written < bytes.length) {
+          this.#pending = { bytes: bytes.subarray(written), lines };
+          continue;
+        }
+        if (bytes.buffer.byteLength === CAPACITY) this.#spare = Buffer.from(bytes.buffer);
+      } catch (error) {
+        // A full pipe: the rest of this batch goes first the next time, and the baton stays here so that no line is torn.
+        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return;
+        this.#countDropped(lines);
+      }
+      this.#next();
     }
-    this.#pending = undefined;
     this.#baton.give();
+  }
+
+  /** What was collected so far becomes a batch. */
+  #seal(): void {
+    if (this.#used === 0) return;
+    this.#enqueue({ bytes: this.#bytes.subarray(0, this.#used), lines: this.#lines });
+    this.#bytes = this.#spare ?? Buffer.allocUnsafeSlow(CAPACITY);
+    this.#spare = undefined;
+    this.#used = 0;
+    this.#lines = 0;
+  }
+
+  #enqueue(batch: Batch): void {
+    this.#queue.push(batch);
+    this.#queued += batch.bytes.length;
+  }
+
+  #next(): void {
+    this.#pending = this.#queue.shift();
+    if (this.#pending !== undefined) this.#queued -= this.#pending.bytes.length;
   }
 
   /**
@@ -106,11 +151,11 @@ export class AccessLog {
   async finish(): Promise<void> {
     for (const deadline = performance.now() + FINISH_WITHIN_MS; ; ) {
       this.flush();
-      if (this.#text === '' && this.#pending === undefined) return;
+      if (this.#used === 0 && this.#queue.length === 0 && this.#pending === undefined) return;
       if (performance.now() >= deadline) break;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    this.#countDropped(this.#lines + (this.#pending === undefined ? 0 : this.#pendingLines));
+    this.#countDropped(this.#queue.reduce((lines, batch) => lines + batch.lines, this.#lines + (this.#pending?.lines ?? 0)));
   }
 
   /** Opens a file anew, after it was moved away by a log rotation. */

@@ -1,4 +1,5 @@
 /** The worker threads: started, published to, replaced when one dies, drained. */
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -28,10 +29,10 @@ const CRASH_LOOP_WINDOW = 2000;
 const CRASH_LOOP_DELAY = 500;
 
 /**
- * Objects of exchanges die young: a larger nursery means that fewer are copied, a smaller one that it stays in the cache and
- * that idle workers hold less.
+ * A worker's nursery, in MiB, in place of the small one that the program starts the main thread with: objects of exchanges
+ * die young, and each collection has a fixed price.
  */
-const YOUNG_GENERATION_MB = 12;
+const WORKER_SEMI_SPACE = 4;
 /** After a snapshot, how long it must be quiet before the main thread's heap is compacted. */
 const COMPACT_AFTER = 2000;
 
@@ -174,8 +175,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   #start(index: number): Member {
     const settings: WorkerSettings = { ...this.#settings, worker: index, ticketKeys: this.#ticketKeys, shared: this.#shared };
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
-    const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}`, resourceLimits });
+    // The flag goes before any resource limit, so it is the flag that is set, for the threads that start from now on.
+    setFlagsFromString(`--max-semi-space-size=${WORKER_SEMI_SPACE}`);
+    const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}` });
     const member: Member = { index, thread, startedAt: performance.now(), serving: false, appliedVersion: 0, drained: false, lastScrape: undefined };
     let cause: unknown;
     thread.on('error', (error) => {
