@@ -3,6 +3,7 @@
  * try at an endpoint (`UpstreamStream`). HTTP/1.1 implements both in http1/; other engines follow. No method here calls
  * back into its handler before it returns.
  */
+import type { TlsInfo } from '../wire/wire.ts';
 import type { Exchange } from './exchange.ts';
 import type { Fields } from './fields.ts';
 
@@ -120,8 +121,11 @@ export interface Refusal {
   readonly status: number;
   readonly reason: string;
   readonly clientAddress: string;
+  readonly tls: TlsInfo | undefined;
   readonly method: string;
   readonly target: string;
   readonly protocol: string;
+  /** Of the answer's body. */
+  readonly responseBytes: number;
   readonly startedAt: number;
 }

@@ -408,10 +408,23 @@ export class ServerConnection implements ConnectionHandler, Timed {
   #refuse(fault: Fault): void {
     const requestId = newRequestId();
     const { method, target, protocol } = this.#parser;
-    const clientAddress = this.#connection.remoteAddress;
-    this.#connection.writeLatin1(problemAnswer(fault, requestId, method === 'HEAD', this.now));
+    const { remoteAddress: clientAddress, tls } = this.#connection;
+    const answer = problemAnswer(fault, requestId, method === 'HEAD', this.now);
+    this.#connection.writeLatin1(answer);
     this.#close();
-    this.#sink.onRefused({ requestId, status: fault.status, reason: fault.reason, clientAddress, method, target, protocol, startedAt: this.#startedAt });
+    const responseBytes = answer.length - (answer.indexOf('\r\n\r\n') + 4);
+    this.#sink.onRefused({
+      requestId,
+      status: fault.status,
+      reason: fault.reason,
+      clientAddress,
+      tls,
+      method,
+      target,
+      protocol,
+      responseBytes,
+      startedAt: this.#startedAt,
+    });
   }
 
   /** After what was written, half-closes, and drops what still comes in until the client closes too. */

@@ -55,7 +55,7 @@ export class Proxy implements ExchangeSink {
       reason: refusal.reason,
       shadowRefusals: '',
       requestBytes: 0,
-      responseBytes: 0,
+      responseBytes: refusal.responseBytes,
       durationMs,
       route: '',
       upstream: '',
@@ -66,8 +66,8 @@ export class Proxy implements ExchangeSink {
       userAgent: '',
       referer: '',
       traceId: '',
-      tlsVersion: '',
-      sni: '',
+      tlsVersion: refusal.tls?.version ?? '',
+      sni: refusal.tls?.serverName ?? '',
     });
   }
 }

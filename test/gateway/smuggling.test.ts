@@ -75,6 +75,14 @@ for (const [name, text, status] of refused) {
   });
 }
 
+test('a refused request has its line in the access log, with the bytes of the answer', async () => {
+  const answer = await raw(gateway.http, 'GET /logged%zz HTTP/1.1\r\nHost: a\r\n\r\n');
+  const line = await gateway.untilAccess((entry) => entry.path === '/logged%zz');
+  assert.equal(line.status, 400);
+  assert.equal(line.reason, 'bad_path');
+  assert.equal(line.responseBytes, answer.split('\r\n\r\n')[1]?.length);
+});
+
 test('CONNECT and upgrades are refused with a clear answer', async () => {
   assert.match(await raw(gateway.http, 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n'), /^HTTP\/1\.1 (400|405|501) /);
   assert.match(await raw(gateway.http, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n'), /^HTTP\/1\.1 501 /);
