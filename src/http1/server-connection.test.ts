@@ -698,7 +698,13 @@ describe('ServerConnection: refusals', () => {
     assert.equal(seen.length, 0);
     assert.deepEqual(
       refused.map(({ startedAt, requestId, ...rest }) => [typeof startedAt, requestId === JSON.parse(body).requestId, rest]),
-      [['number', true, { status: 400, reason: 'bad_field', clientAddress: '192.0.2.1', method: 'GET', target: '', protocol: '' }]],
+      [
+        [
+          'number',
+          true,
+          { status: 400, reason: 'bad_field', clientAddress: '192.0.2.1', tls: undefined, method: 'GET', target: '', protocol: '', responseBytes: body.length },
+        ],
+      ],
     );
     connection.sendEnd();
     await settled();

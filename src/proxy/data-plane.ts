@@ -50,10 +50,12 @@ export class DataPlane {
   readonly #policyContext: PolicyContext;
   readonly #http: Listener;
   readonly #https: Listener;
+  #ticketKeys: Buffer;
   #draining = false;
 
   constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog) {
     this.#settings = settings;
+    this.#ticketKeys = Buffer.from(settings.ticketKeys);
     this.#wire = wire;
     const { shared, worker, workers } = settings;
     const metrics = this.#metrics;
@@ -108,13 +110,13 @@ export class DataPlane {
 
   /** @throws (rejects) ListenError */
   async listen(): Promise<void> {
-    const { http, https, ticketKeys } = this.#settings;
+    const { http, https } = this.#settings;
     await this.#http.listen(this.#wire, http.host, http.port, undefined).catch((error) => {
       throw new ListenError('http', error);
     });
     const tls = {
       secureContext: (serverName: string, offer?: HandshakeOffer) => this.#certificates.secureContext(serverName, offer),
-      ticketKeys: Buffer.from(ticketKeys),
+      ticketKeys: this.#ticketKeys,
       handshakeTimeout: HANDSHAKE_TIMEOUT,
       alpnProtocols: ['http/1.1'],
     };
@@ -123,7 +125,9 @@ export class DataPlane {
     });
   }
 
+  /** Also before it listens: then they are the ones that it listens with. */
   setTicketKeys(keys: Buffer): void {
+    this.#ticketKeys = keys;
     this.#https.setTicketKeys(keys);
   }
 
