@@ -5,7 +5,7 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, renameSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AccessLog, type AccessRecord, formatAccessLine, LogBaton, redactQuery } from './access-log.ts';
+import { AccessLog, type AccessRecord, formatAccessLine, LogBaton, redactUrl } from './access-log.ts';
 
 const record: AccessRecord = {
   requestId: 'id-1',
@@ -69,9 +69,27 @@ test('a line is valid JSON with the fields of the format', () => {
 });
 
 test('values of credential parameters are redacted, whatever their case and place', () => {
-  assert.equal(redactQuery('/a?access_token=s3cret&b=1&API-Key=k&key=z&monkey=1'), '/a?access_token=[redacted]&b=1&API-Key=[redacted]&key=[redacted]&monkey=1');
-  assert.equal(redactQuery('/a?b=1&password=p#f'), '/a?b=1&password=[redacted]#f');
-  assert.equal(redactQuery('/token=x'), '/token=x');
+  assert.equal(redactUrl('/a?access_token=s3cret&b=1&API-Key=k&key=z&monkey=1'), '/a?access_token=[redacted]&b=1&API-Key=[redacted]&key=[redacted]&monkey=1');
+  assert.equal(redactUrl('/a?b=1&password=p#f'), '/a?b=1&password=[redacted]#f');
+  assert.equal(redactUrl('/token=x'), '/token=x');
+  assert.equal(redactUrl('/a?tok%65n=x&access%5Ftoken=y&%zztoken=z'), '/a?tok%65n=[redacted]&access%5Ftoken=[redacted]&%zztoken=[redacted]');
+  assert.equal(redactUrl('/a?to=http://b/?token=x?y&sig=a=b;code=&b=?'), '/a?to=http://b/?token=[redacted]&sig=[redacted];code=&b=?');
+});
+
+test('the user and password of a URL are redacted', () => {
+  assert.equal(redactUrl('http://user:p@ss@a/b?sid=1'), 'http://[redacted]@a/b?sid=[redacted]');
+  assert.equal(redactUrl('http://a/b@c?d=e@f'), 'http://a/b@c?d=e@f');
+  assert.equal(redactUrl('/b@c'), '/b@c');
+});
+
+test('redacting takes time in proportion to the length, whatever clients send', () => {
+  for (const piece of ['token', '?', '?a=', '&token', 'apikey=', 'http://', '@', '%']) {
+    const text = `/?${piece.repeat(200_000 / piece.length)}`;
+    const started = performance.now();
+    redactUrl(text);
+    redactUrl(`http://${text.slice(2)}`);
+    assert.ok(performance.now() - started < 2_000, piece);
+  }
 });
 
 test('lines reach the file, also after it was rotated away', () => {

@@ -19,7 +19,7 @@ export interface AccessRecord {
   readonly clientIp: string;
   readonly method: string;
   readonly host: string;
-  /** With its query; see `redactQuery`. */
+  /** With its query; see `redactUrl`. */
   readonly path: string;
   readonly protocol: string;
   readonly status: number;
@@ -237,7 +237,7 @@ class LogClock {
 
 /** @returns the line with its newline */
 export function formatAccessLine(record: AccessRecord, time: string): string {
-  let line = `{"time":"${time}","requestId":${quote(record.requestId)},"clientIp":"${record.clientIp}","method":${quote(record.method)},"host":${quote(record.host)},"path":${quote(redactQuery(record.path))},"protocol":"${record.protocol}","status":${record.status}`;
+  let line = `{"time":"${time}","requestId":${quote(record.requestId)},"clientIp":"${record.clientIp}","method":${quote(record.method)},"host":${quote(record.host)},"path":${quote(redactUrl(record.path))},"protocol":"${record.protocol}","status":${record.status}`;
   if (record.reason !== '') line += `,"reason":"${record.reason}"`;
   if (record.shadowRefusals !== '') line += `,"shadowRefusals":${quote(record.shadowRefusals)}`;
   line += `,"requestBytes":${record.requestBytes},"responseBytes":${record.responseBytes},"durationMs":${round(record.durationMs)}`;
@@ -246,7 +246,7 @@ export function formatAccessLine(record: AccessRecord, time: string): string {
   if (record.upstreamStatus !== 0) line += `,"upstreamStatus":${record.upstreamStatus},"upstreamMs":${round(record.upstreamMs)}`;
   line += `,"attempts":${record.attempts}`;
   if (record.userAgent !== '') line += `,"userAgent":${quote(record.userAgent)}`;
-  if (record.referer !== '') line += `,"referer":${quote(redactQuery(record.referer))}`;
+  if (record.referer !== '') line += `,"referer":${quote(redactUrl(record.referer))}`;
   if (record.traceId !== '') line += `,"traceId":"${record.traceId}"`;
   if (record.tlsVersion !== '') line += `,"tlsVersion":"${record.tlsVersion}"`;
   if (record.sni !== '') line += `,"sni":${quote(record.sni)}`;
@@ -263,11 +263,41 @@ function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
-/** Query parameters whose value is a credential, as far as their name tells. */
-const CREDENTIAL =
-  /([?&;](?:[^=&;#]*(?:token|secret|password|passwd|api[-_]?key|apikey|credential|signature|jwt)[^=&;#]*|key|code|sig|auth|pwd|sid|session)=)[^&;#]+/gi;
+/** Names of query parameters whose value is a credential, as far as a name tells. */
+const CREDENTIAL = /token|secret|password|passwd|api[-_]?key|credential|signature|jwt|^(?:key|code|sig|auth|pwd|sid|session)$/i;
+/** In the query, and in a URL that is itself a value there. */
+const PARAMETER = /[?&;#]([^=?&;#]*)=/g;
+const VALUE_END = /[&;#]|$/g;
+const USER_INFO = /^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i;
 
-/** Replaces the values of parameters that carry credentials by `[redacted]`. */
-export function redactQuery(path: string): string {
-  return path.includes('?') ? path.replace(CREDENTIAL, '$1[redacted]') : path;
+/**
+ * Replaces the values of parameters that carry credentials by `[redacted]`, and the user and password before a host.
+ * It takes time in proportion to the length, whatever clients send.
+ */
+export function redactUrl(url: string): string {
+  const text = url.startsWith('/') ? url : url.replace(USER_INFO, '$1[redacted]@');
+  if (!text.includes('?')) return text;
+  let redacted = '';
+  let copied = 0;
+  PARAMETER.lastIndex = 0;
+  for (let found = PARAMETER.exec(text); found !== null; found = PARAMETER.exec(text)) {
+    if (!CREDENTIAL.test(decodeName(found[1] as string))) continue;
+    const start = PARAMETER.lastIndex;
+    VALUE_END.lastIndex = start;
+    const end = VALUE_END.exec(text)?.index ?? text.length;
+    redacted += text.slice(copied, start) + (end > start ? '[redacted]' : '');
+    copied = end;
+    PARAMETER.lastIndex = end;
+  }
+  return redacted + text.slice(copied);
+}
+
+/** Backends decode names before they look at them. */
+function decodeName(name: string): string {
+  if (!name.includes('%')) return name;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
