@@ -201,7 +201,7 @@ export class HandleConnection extends Outbound implements Connection {
     let bytes = target;
     if (this.bulk && target === shared) {
       this.own ??= this.native.buffers.take();
-      bytes = this.own.length < length ? Buffer.allocUnsafeSlow(length) : this.own;
+      bytes = this.own;
       shared.copy(bytes, 0, 0, length);
     }
     this.handler.onData(bytes, 0, length);

@@ -69,26 +69,15 @@ export abstract class Outbound {
 
   write(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
     if (this.gone || this.ending || start >= end) return true;
-    if (!stable && end - start <= TEXT_LIMIT) return this.writeLatin1(latin1(bytes, start, end));
-    this.bytesWritten += end - start;
-    const piece = stable ? this.flow(bytes, start, end) : Buffer.from(bytes.subarray(start, end));
-    const base = stable ? bytes : undefined;
-    if (this.busy) return this.enqueue(piece, base);
-    return this.sent(this.stream.writeBuffer(this.request(), piece), [base ?? piece]);
+    if (stable) return this.writeStable('', bytes, start, end);
+    if (end - start <= TEXT_LIMIT) return this.writeLatin1(latin1(bytes, start, end));
+    return this.writeCopy('', bytes, start, end);
   }
 
   writeHeadAndBytes(head: string, bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    const length = end - start;
-    if (length <= TEXT_LIMIT) return this.writeLatin1(head + latin1(bytes, start, end));
+    if (end - start <= TEXT_LIMIT) return this.writeLatin1(head + latin1(bytes, start, end));
     if (this.gone || this.ending) return true;
-    this.bytesWritten += head.length + length;
-    const piece = stable ? this.flow(bytes, start, end) : Buffer.from(bytes.subarray(start, end));
-    const base = stable ? bytes : undefined;
-    if (this.busy) {
-      this.enqueue(head, undefined);
-      return this.enqueue(piece, base);
-    }
-    return this.sent(this.stream.writev(this.request(), [head, 'latin1', piece, 'buffer'], false), [base ?? piece]);
+    return stable ? this.writeStable(head, bytes, start, end) : this.writeCopy(head, bytes, start, end);
   }
 
   end(): void {
@@ -150,17 +139,36 @@ export abstract class Outbound {
     this.queue?.clear(this.native.buffers);
   }
 
+  private writeCopy(head: string, bytes: Buffer, start: number, end: number): boolean {
+    const { buffers } = this.native;
+    const copy = buffers.copyOf(bytes, start, end);
+    const done = this.writePiece(head, copy, 0, end - start);
+    buffers.giveBack(copy);
+    return done;
+  }
+
+  private writeStable(head: string, bytes: Buffer, start: number, end: number): boolean {
+    // Tells whoever reads into the buffer how fast its bytes go on.
+    this.flowed += end - start;
+    this.native.buffers.written(bytes, this.flowed > FAST_AFTER);
+    return this.writePiece(head, bytes, start, end);
+  }
+
+  private writePiece(head: string, bytes: Buffer, start: number, end: number): boolean {
+    const piece = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    this.bytesWritten += head.length + piece.length;
+    if (this.busy) {
+      if (head !== '') this.enqueue(head, undefined);
+      return this.enqueue(piece, bytes);
+    }
+    if (head === '') return this.sent(this.stream.writeBuffer(this.request(), piece), [bytes]);
+    return this.sent(this.stream.writev(this.request(), [head, 'latin1', piece, 'buffer'], false), [bytes]);
+  }
+
   private request(): WriteRequest {
     const { request } = this.native;
     request.owner = this;
     return request;
-  }
-
-  /** A piece of the caller's bytes to send as they are. Tells whoever reads into them how fast they go on. */
-  private flow(bytes: Buffer, start: number, end: number): Buffer {
-    this.flowed += end - start;
-    this.native.buffers.written(bytes, this.flowed > FAST_AFTER);
-    return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
   }
 
   /** After a write: whether it counts as gone to the kernel. @param status of the call @param kept what must live until the write is done */

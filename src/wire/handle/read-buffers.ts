@@ -5,7 +5,6 @@
  * a slow reader costs: small. A larger one halves the cost of moving a long body, and is lent out where the other side has
  * shown that it takes much without delay; only so many at once, since even such a side may stall.
  */
-const SHARED = 64 * 1024;
 const SMALL = 48 * 1024;
 const LARGE = 256 * 1024;
 /** Small buffers that are kept for the next connection. */
@@ -23,7 +22,7 @@ interface Lease {
 
 export class ReadBuffers {
   /** Read into by every connection that is not in bulk mode: what was read is consumed before the next read. */
-  readonly shared = Buffer.allocUnsafeSlow(SHARED);
+  readonly shared = Buffer.allocUnsafeSlow(SMALL);
   private readonly small: Buffer[] = [];
   private readonly large: Buffer[] = [];
   private largeLent = 0;
@@ -31,6 +30,16 @@ export class ReadBuffers {
 
   take(): Buffer {
     return this.lend(this.small.pop() ?? Buffer.allocUnsafeSlow(SMALL));
+  }
+
+  /**
+   * A copy of `bytes[start..end)`, which may be more than that long, for one write: to be given back when the write has
+   * been started. Most writes are done by then, so that the next one gets the same memory.
+   */
+  copyOf(bytes: Buffer, start: number, end: number): Buffer {
+    const copy = end - start > SMALL ? Buffer.allocUnsafeSlow(end - start) : this.take();
+    bytes.copy(copy, 0, start, end);
+    return copy;
   }
 
   /** In place of `buffer`, one of the size that its last write calls for; mostly itself. */
