@@ -51,6 +51,7 @@ export interface TlsHandle extends StreamHandle {
   getALPNNegotiatedProtocol(): string | false;
   getProtocol(): string;
   getSharedSigalgs(): readonly string[];
+  getSharedSigalgs(): readonly string[];
   isSessionReused(): boolean;
   destroySSL(): void;
 }

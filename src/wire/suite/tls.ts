@@ -81,6 +81,28 @@ export function tlsSuite(make: Make): void {
     await finish(served);
   });
 
+  it('tells what a client can do, for a choice among certificates of one name', async () => {
+    const offers: { name: string; version: string | null | undefined; algorithms: readonly string[] | undefined }[] = [];
+    const served = await serve(
+      wire,
+      serverTls({
+        secureContext(name, offer) {
+          offers.push({ name, version: offer?.getProtocol(), algorithms: offer?.getSharedSigalgs() });
+          return rsaContext;
+        },
+      }),
+      () => new Greeter(),
+    );
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+      await greet(served.listener.port, { servername: 'rsa.test', maxVersion, sigalgs: 'rsa_pss_rsae_sha256:RSA+SHA256' });
+      const last = offers.at(-1)!;
+      assert.equal(last.name, 'rsa.test');
+      assert.equal(last.version, maxVersion);
+      assert.ok(last.algorithms!.length > 0 && last.algorithms!.every((algorithm) => /RSA/i.test(algorithm)), String(last.algorithms));
+    }
+    await finish(served);
+  });
+
   it('serves a default certificate of the other key type than the one asked for', async () => {
     const served = await serve(wire, serverTls({ secureContext: (name) => (name === 'rsa.test' ? rsaContext : ecdsaContext) }), () => new Greeter());
     for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
