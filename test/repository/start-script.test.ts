@@ -10,8 +10,8 @@ import { after, beforeEach, describe, test } from 'node:test';
 const script = join(import.meta.dirname, '../../bin/tidegate');
 
 /** Tells how it was run. */
-const program = `console.log(JSON.stringify({ pid: process.pid, node: process.execPath, args: process.argv.slice(2), options: process.env.NODE_OPTIONS ?? '' }));
-process.on('SIGTERM', () => process.exit(7));
+const program = `process.on('SIGTERM', () => process.exit(7));
+console.log(JSON.stringify({ pid: process.pid, node: process.execPath, args: process.argv.slice(2), options: process.env.NODE_OPTIONS ?? '' }));
 if (process.argv[2] === 'wait') setInterval(() => {}, 1000);
 `;
 
