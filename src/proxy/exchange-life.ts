@@ -325,7 +325,6 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   }
 
   #expire(reason: string, clientIsSlow: boolean): void {
-    this.exchange.onAbandoned?.();
     this.#cancelTry();
     if (this.#responding) {
       this.exchange.stream.abort();
