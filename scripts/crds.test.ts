@@ -48,7 +48,8 @@ describe('crds/', () => {
         for (const key of (node['x-kubernetes-list-map-keys'] as string[] | undefined) ?? []) {
           assert.ok((node.items as Node & { required?: string[] }).required?.includes(key), `${path}: the key ${key} must be required`);
         }
-        if (path !== '' && !path.endsWith('[]') && path !== '.metadata') assert.equal(typeof node.description, 'string', `${path} needs a description`);
+        if (!path.endsWith('[]') && path !== '.metadata') assert.match(String(node.description), /^\S.{7,}\.$/, `${path} needs a description`);
+        assert.ok(!('default' in node), `${path} has a default, which the API server would write into users' objects`);
         if (typeof node.pattern === 'string') new RegExp(node.pattern);
         for (const { rule, message } of (node['x-kubernetes-validations'] as { rule: string; message: string }[] | undefined) ?? []) {
           for (const [, field] of rule.matchAll(/self\.([A-Za-z]+)/g))

@@ -96,7 +96,7 @@ function crd({ kind, plural, shortName, description, spec, isPolicy }: Definitio
                 apiVersion: { type: 'string', description: `${GROUP}/v1alpha1.` },
                 kind: { type: 'string', description: `${kind}.` },
                 metadata: { type: 'object' },
-                spec: { ...structural(spec), description: 'What is wanted.' },
+                spec: { ...structural(spec), description: 'What the object asks for.' },
                 status: isPolicy ? POLICY_STATUS : ROUTE_STATUS,
               },
             },
@@ -122,16 +122,19 @@ function structural(schema: z.ZodType): JsonSchema {
 }
 
 /** Order of a node's fields in the file: what it is first, its parts last. */
-const ORDER = ['description', 'type', 'format', 'enum', 'default', 'pattern', 'minimum', 'maximum', 'minLength', 'maxLength', 'minItems', 'maxItems'];
+const ORDER = ['description', 'type', 'format', 'enum', 'pattern', 'minimum', 'maximum', 'minLength', 'maxLength', 'minItems', 'maxItems'];
 
 function clean(node: JsonSchema): JsonSchema {
   const { $schema: _schema, additionalProperties: _additional, anyOf, default: fallback, properties, items, ...rest } = node;
   const result: JsonSchema = { ...rest };
+  // A default in the schema would be written into the objects of users, which whoever keeps them in git sees as drift. The
+  // program has the defaults; `kubectl explain` tells them. What is empty by default is told by "absent: ...".
+  if (fallback !== undefined && typeof fallback !== 'object' && fallback !== '') {
+    result.description = `${result.description ?? ''} Default: ${fallback}.`.trim();
+  }
   // The API server has a word of its own for a number or a string.
   if (anyOf !== undefined && result['x-kubernetes-int-or-string'] !== true) throw new Error(`no structural form for ${JSON.stringify(node)}`);
   if (result['x-kubernetes-int-or-string'] === true) delete result.type;
-  // What is empty by default may as well stay away.
-  if (fallback !== undefined && !isEmpty(fallback)) result.default = fallback;
   if (properties !== undefined) {
     result.properties = Object.fromEntries(Object.entries(properties as Record<string, JsonSchema>).map(([name, inner]) => [name, clean(inner)]));
   }
@@ -140,13 +143,10 @@ function clean(node: JsonSchema): JsonSchema {
   return Object.fromEntries(Object.entries(result).sort(([left], [right]) => place(left) - place(right)));
 }
 
-function isEmpty(value: unknown): boolean {
-  return value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
-}
-
-/** metav1.Condition. */
+/** metav1.Condition, with the limits that it has in Kubernetes' own kinds. */
 const CONDITIONS: JsonSchema = {
-  description: 'Accepted, ResolvedRefs and Programmed, as in Gateway API.',
+  description:
+    'Accepted: the object is good. ResolvedRefs: all that it names is there and may be used. Programmed: the gateways serve by it. As in Gateway API; the message says what is wrong and what to do.',
   type: 'array',
   maxItems: 8,
   'x-kubernetes-list-type': 'map',
@@ -155,9 +155,20 @@ const CONDITIONS: JsonSchema = {
     type: 'object',
     required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
     properties: {
-      type: { description: 'What is told of.', type: 'string', maxLength: 316 },
+      type: {
+        description: 'What is told of: Accepted, ResolvedRefs or Programmed.',
+        type: 'string',
+        pattern: '^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$',
+        maxLength: 316,
+      },
       status: { description: 'Whether it is so.', type: 'string', enum: ['True', 'False', 'Unknown'] },
-      reason: { description: 'Why, in one word.', type: 'string', minLength: 1, maxLength: 1024 },
+      reason: {
+        description: 'Why, in one word, such as BackendNotFound, RefNotPermitted, UnsupportedValue, Invalid or Conflicted.',
+        type: 'string',
+        pattern: '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$',
+        minLength: 1,
+        maxLength: 1024,
+      },
       message: { description: 'Why, and what to do.', type: 'string', maxLength: 32768 },
       lastTransitionTime: { description: 'When it last changed.', type: 'string', format: 'date-time' },
       observedGeneration: { description: 'Generation of the object that this is about.', type: 'integer', format: 'int64', minimum: 0 },
@@ -174,27 +185,27 @@ const POLICY_STATUS: JsonSchema = {
   properties: {
     conditions: CONDITIONS,
     ancestors: {
-      description: 'A status for each target.',
+      description: 'A status for each target, as in Gateway API (PolicyStatus). Whoever writes the list writes all of it.',
       type: 'array',
       maxItems: 16,
       'x-kubernetes-list-type': 'atomic',
       items: {
         type: 'object',
-        required: ['ancestorRef', 'controllerName'],
+        required: ['ancestorRef', 'controllerName', 'conditions'],
         properties: {
           ancestorRef: {
-            description: 'The target.',
+            description: 'The target that this is about.',
             type: 'object',
             required: ['kind', 'name'],
             properties: {
-              group: { description: 'Its API group.', type: 'string', maxLength: 253 },
-              kind: { description: 'Its kind.', type: 'string', maxLength: 63 },
-              namespace: { description: 'Its namespace.', type: 'string', maxLength: 63 },
-              name: { description: 'Its name.', type: 'string', maxLength: 253 },
-              sectionName: { description: 'The part of it.', type: 'string', maxLength: 253 },
+              group: { description: 'API group of the target.', type: 'string', maxLength: 253 },
+              kind: { description: 'Kind of the target.', type: 'string', maxLength: 63 },
+              namespace: { description: 'Namespace of the target.', type: 'string', maxLength: 63 },
+              name: { description: 'Name of the target.', type: 'string', maxLength: 253 },
+              sectionName: { description: 'The part of the target, such as a rule or a port.', type: 'string', maxLength: 253 },
             },
           },
-          controllerName: { description: 'Who tells it.', type: 'string', maxLength: 253 },
+          controllerName: { description: 'Who tells it: the controller of the IngressClass.', type: 'string', minLength: 1, maxLength: 253 },
           conditions: CONDITIONS,
         },
       },

@@ -7,7 +7,10 @@ import { type Flaw, flaws, strictObject } from './strict-object.ts';
 /** Fields that the connection owns, or by which a message is framed (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6). */
 const CONNECTION_FIELDS = new Set(['connection', 'content-length', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
 
-const headerPair = strictObject({ name: headerName.describe('Name of the header; case does not matter.'), value: headerValue.describe('Its value.') });
+const headerPair = strictObject({
+  name: headerName.describe('Name of the header; case does not matter.'),
+  value: headerValue.describe('Value of the header, on one line.'),
+});
 
 function ownedFlaw(name: string, path: readonly (string | number)[]): Flaw[] {
   if (CONNECTION_FIELDS.has(name))
@@ -160,7 +163,7 @@ export const requestRedirectSchema = strictObject({
   port: portNumber.exactOptional().describe('Port of the new URL; absent: that of the scheme.'),
   path: pathRewriteSchema.exactOptional().describe('How the path changes.'),
   statusCode: redirectStatus.prefault(302).describe('Status of the answer.'),
-}).describe('Answers with a redirect.');
+}).describe('Answers with a redirect, without a backend.');
 
 /** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
 const BODILESS = new Set([204, 205, 304]);
@@ -168,7 +171,7 @@ const BODILESS = new Set([204, 205, 304]);
 export const directResponseSchema = strictObject({
   statusCode: wholeNumber({ min: 200, max: 599, hint: 'status codes of whole answers are numbers from 200 to 599' }).describe('Status of the answer.'),
   contentType: headerValue.default('text/plain; charset=utf-8').describe('Its Content-Type, where it has a body.'),
-  body: z.string().max(65536).default('').describe('Its body.'),
+  body: z.string().max(65536).default('').describe('Body of the answer.'),
   headers: z.array(headerPair).max(64).default([]).describe('Further headers.').meta({ 'x-kubernetes-list-type': 'atomic' }),
 })
   .superRefine(
@@ -185,7 +188,7 @@ export const directResponseSchema = strictObject({
       return found;
     }),
   )
-  .describe('Answers by itself.');
+  .describe('Answers by itself, without a backend.');
 
 const byteCount = wholeNumber({ min: 1, max: Number.MAX_SAFE_INTEGER, hint: 'write a number of bytes, 1 or more; leave the field out for the default' });
 

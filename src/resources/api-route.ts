@@ -31,8 +31,10 @@ const MAX_RULES_IN_CLUSTER = 1000;
 const pathMatch = strictObject({
   type: oneOf(['Exact', 'PathPrefix', 'RegularExpression'])
     .default('PathPrefix')
-    .describe('Exact: the whole path; PathPrefix: whole elements from the start; RegularExpression: RE2, on the whole path.'),
-  value: z.string().min(1).max(1024).default('/').describe('What the path is compared with.'),
+    .describe(
+      'Exact: the whole path. PathPrefix: whole elements from the start, so /a takes /a and /a/b and not /ab. RegularExpression: RE2, on the whole path.',
+    ),
+  value: z.string().min(1).max(1024).default('/').describe('What the path is compared with, once it is normalised: dot segments gone, escaped letters plain.'),
 }).superRefine(flaws((path) => pathFlaw(path.type, path.value)));
 
 function pathFlaw(type: string, value: string): Flaw | undefined {
@@ -62,9 +64,9 @@ function pathFlaw(type: string, value: string): Flaw | undefined {
 function fieldMatch(name: z.ZodType<string, string>, valueFlaw: (value: string) => Flaw | undefined) {
   return strictObject(
     {
-      name: name.describe('Its name.'),
+      name: name.describe('Name of what is compared.'),
       type: oneOf(['Exact', 'RegularExpression', 'Present']).default('Exact').describe('How value is compared; Present takes no value.'),
-      value: z.string().max(4096).exactOptional().describe('What it is compared with: all of it.'),
+      value: z.string().max(4096).exactOptional().describe('What all of its value is compared with: text for Exact, an RE2 expression for RegularExpression.'),
     },
     {
       cel: [{ rule: "has(self.value) != (has(self.type) && self.type == 'Present')", message: 'Present takes no value, the other types need one' }],
@@ -113,26 +115,45 @@ function unique<T extends { readonly name: string }>(what: string) {
 export const ROOT_PREFIX = { type: 'PathPrefix' as const, value: '/' };
 
 const match = strictObject({
-  path: pathMatch.default(ROOT_PREFIX).describe('Absent: every path.'),
-  methods: z.array(method).max(32).default([]).describe('Any of these methods; absent: every method.').meta(ATOMIC),
-  headers: z.array(fieldMatch(headerName, headerValueFlaw)).max(16).superRefine(unique('header')).default([]).describe('All of these headers.').meta(BY_NAME),
+  path: pathMatch.default(ROOT_PREFIX).describe('What the path must be. Absent: every path.'),
+  methods: z.array(method).max(32).default([]).describe('Any of these methods, such as GET. Absent: every method.').meta(ATOMIC),
+  headers: z
+    .array(fieldMatch(headerName, headerValueFlaw))
+    .max(16)
+    .superRefine(unique('header'))
+    .default([])
+    .describe('The request has all of these headers. Of a header that is repeated, one value must fit.')
+    .meta(BY_NAME),
   queryParams: z
     .array(fieldMatch(queryParamName, anyText))
     .max(16)
     .superRefine(unique('query parameter'))
     .default([])
-    .describe('All of these query parameters.')
+    .describe('The request has all of these query parameters. Of one that is repeated, the first counts.')
     .meta(BY_NAME),
-  cookies: z.array(fieldMatch(cookieName, headerValueFlaw)).max(16).superRefine(unique('cookie')).default([]).describe('All of these cookies.').meta(BY_NAME),
-  clientCIDRs: z.array(cidr).max(1024).default([]).describe("The client's address is in one of these; absent: every address.").meta(ATOMIC),
-  scheme: oneOf(['http', 'https']).exactOptional().describe('Absent: both.'),
+  cookies: z
+    .array(fieldMatch(cookieName, headerValueFlaw))
+    .max(16)
+    .superRefine(unique('cookie'))
+    .default([])
+    .describe('The request has all of these cookies.')
+    .meta(BY_NAME),
+  clientCIDRs: z
+    .array(cidr)
+    .max(1024)
+    .default([])
+    .describe("The client's address is in one of these, such as 10.0.0.0/8 or one address. Absent: every address.")
+    .meta(ATOMIC),
+  scheme: oneOf(['http', 'https']).exactOptional().describe('The scheme of the request. Absent: both.'),
 });
 
 const backendRef = strictObject({
   name: dnsLabel.describe('Name of a Service.'),
-  namespace: dnsLabel.exactOptional().describe("Its namespace; absent: the route's own."),
+  namespace: dnsLabel.exactOptional().describe("Its namespace, where a ReferenceGrant must allow the reference. Absent: the route's own."),
   port: portReference.describe("The Service's port, by number or by name."),
-  weight: wholeNumber({ min: 0, max: 1_000_000 }).default(1).describe('Its share among the backendRefs; 0 gets nothing.'),
+  weight: wholeNumber({ min: 0, max: 1_000_000 })
+    .default(1)
+    .describe('Its share among the backendRefs: of 90 and 10, the second gets one request in ten. 0 gets nothing.'),
   backup: z.boolean().default(false).describe('Only used when no other backendRef has a healthy endpoint.'),
   filters: backendFiltersSchema.default({}).describe('Header modifiers for this backend alone.'),
 });
@@ -165,10 +186,15 @@ const LATER_RULE_FIELDS = ['retry', 'hedge', 'fallback', 'priority'];
 const rule = strictObject(
   {
     name: dnsSubdomain.exactOptional().describe('Name of the rule, for policies (sectionName), metrics and logs; unique in the route.'),
-    matches: z.array(match).max(64).default([]).describe('Any of these; absent: every request.').meta(ATOMIC),
-    filters: routeFiltersSchema.default({}).describe("What is done with the request; the order is the gateway's."),
-    timeouts: timeouts.default({}).describe('How long things may take.'),
-    backendRefs: z.array(backendRef).max(64).default([]).describe('Where requests go, by weight.').meta(ATOMIC),
+    matches: z.array(match).max(64).default([]).describe('The rule takes a request that fits any of these. Absent: every request.').meta(ATOMIC),
+    filters: routeFiltersSchema.default({}).describe("What is done with the request and its answer. The order is the gateway's, not that of the fields."),
+    timeouts: timeouts.default({}).describe('How long things may take; a request that takes longer gets 504.'),
+    backendRefs: z
+      .array(backendRef)
+      .max(64)
+      .default([])
+      .describe('Where requests go: Services, in proportion to their weights. May be absent when a filter answers.')
+      .meta(ATOMIC),
   },
   { later: LATER_RULE_FIELDS },
 )
@@ -195,22 +221,31 @@ const rule = strictObject(
 
 const spec = strictObject(
   {
-    ingressClassName: dnsSubdomain.exactOptional().describe("Absent: taken when Tidegate's class is the default one, or has no rival."),
-    hostnames: z.array(hostname).max(1024).default([]).describe('Absent: any host. "*.x" covers any number of labels.').meta(ATOMIC),
+    ingressClassName: dnsSubdomain
+      .exactOptional()
+      .describe("The IngressClass of the gateway that is to serve the route. Absent: taken when Tidegate's class is the default one, or has no rival."),
+    hostnames: z
+      .array(hostname)
+      .max(1024)
+      .default([])
+      .describe('Hosts that the route is for, such as shop.example.com. "*.example.com" covers any number of labels. Absent: any host.')
+      .meta(ATOMIC),
     tls: strictObject(
       {
         secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
-        redirect: z.boolean().default(false).describe('Send HTTP to HTTPS with 308.'),
+        redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
       },
       { later: ['mode', 'clientValidation'] },
     )
       .exactOptional()
-      .describe('TLS for the hostnames.'),
+      .describe('TLS for the hostnames. Absent: they answer on HTTPS under the default certificate.'),
     rules: z
       .array(rule)
       .min(1)
       .max(MAX_RULES)
-      .describe('The first by precedence that matches a request serves it.')
+      .describe(
+        'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
+      )
       .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
   },
   { later: ['priority'] },

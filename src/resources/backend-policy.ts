@@ -12,7 +12,9 @@ const loadBalancer = strictObject(
   {
     type: oneOf(['RoundRobin', 'LeastRequest', 'Random', 'PeakEWMA', 'SourceIP', 'ConsistentHash'])
       .default('RoundRobin')
-      .describe('How an endpoint is picked.'),
+      .describe(
+        'How an endpoint is picked. LeastRequest: the less busy of two picked at random. PeakEWMA: the one that is likely to answer first. SourceIP and ConsistentHash: always the same one for a client or for a value, as long as it is there.',
+      ),
     consistentHash: consistentHash.exactOptional().describe('For type ConsistentHash: what is hashed.'),
   },
   {

@@ -26,8 +26,8 @@ const limit = strictObject(
       .describe(
         'TokenBucket: burst at once, refilled evenly. LeakyBucket: an even pace, burst requests wait. FixedWindow: windows aligned to the epoch. SlidingWindow: at most requests in any period.',
       ),
-    requests: wholeNumber({ min: 1, max: MAX_REQUESTS }).describe('How many requests a period.'),
-    period: duration({ positive: true }).exactOptional().describe('Length of the period.'),
+    requests: wholeNumber({ min: 1, max: MAX_REQUESTS }).describe('How many requests each bucket takes in a period.'),
+    period: duration({ positive: true }).exactOptional().describe('Length of the period, such as 1s or 1m. Either this or calendar.'),
     calendar: oneOf(['Day', 'Month']).exactOptional().describe('A quota by calendar (UTC) in place of period; FixedWindow only.'),
     burst: wholeNumber({ min: 0, max: MAX_REQUESTS })
       .exactOptional()
@@ -36,7 +36,7 @@ const limit = strictObject(
       .array(keyPart)
       .max(8)
       .default([])
-      .describe('Requests with the same values share a bucket; none: all share one.')
+      .describe('Requests with the same values share a bucket. Absent: all share one. Where a value is missing, its absence is one.')
       .meta({ 'x-kubernetes-list-type': 'atomic' }),
     mode: oneOf(['Enforce', 'Shadow']).default('Enforce').describe('Shadow counts and logs, and never refuses nor shows.'),
   },
@@ -118,7 +118,7 @@ export const rateLimitPolicySchema = strictObject({
             return found;
           }),
         )
-        .describe('All apply; the tightest answers; a refused request uses up none.')
+        .describe('Limits of the targets. All apply; the tightest answers, with 429 and Retry-After; a refused request uses up none.')
         .meta({ 'x-kubernetes-list-type': 'atomic' }),
     },
     { later: ['onStoreFailure'] },
