@@ -45,8 +45,11 @@ interface Golden {
 }
 
 const ALL = policies as readonly Policy[];
-/** What users write. A rate limit is no field of a rule but an object of its own, which translation makes limits of. */
-const SCHEMAS = { ...routeFiltersSchema.shape, rateLimit: rateLimitPolicySchema };
+/**
+ * What users write. A rate limit is no field of a rule but an object of its own, which translation makes limits of; nobody
+ * writes `closed`, which is what translation makes of a guard that it can't honour.
+ */
+const SCHEMAS = { ...routeFiltersSchema.shape, rateLimit: rateLimitPolicySchema, closed: undefined };
 const TESTDATA = new URL('./testdata/', import.meta.url);
 
 function fileName(policy: string): string {
@@ -90,6 +93,7 @@ function outcome(exchange: Exchange, verdict: Verdict | undefined, response: Fie
 describe('the registry', () => {
   it('has each filter of routes once, in the order that its comment gives', () => {
     const names: readonly (keyof RouteFilters)[] = [
+      'closed',
       'ipAccess',
       'limits',
       'rateLimit',
@@ -141,13 +145,16 @@ for (const policy of ALL) {
       assert.ok(existsSync(new URL(`./${file}.ts`, import.meta.url)) || existsSync(new URL(`./${file}/${file}.ts`, import.meta.url)));
     });
 
-    it('refuses what it does not know', () => {
-      const result = SCHEMAS[policy.name].safeParse({ ...(goldens(policy.name)[0]?.spec as object), unknownField: 1 });
-      assert.equal(result.success, false);
-    });
+    const schema = SCHEMAS[policy.name];
+    if (schema !== undefined) {
+      it('refuses what it does not know', () => {
+        const result = schema.safeParse({ ...(goldens(policy.name)[0]?.spec as object), unknownField: 1 });
+        assert.equal(result.success, false);
+      });
+    }
 
     for (const [index, golden] of goldens(policy.name).entries()) {
-      const spec = SCHEMAS[policy.name].parse(golden.spec);
+      const spec = schema === undefined ? golden.spec : schema.parse(golden.spec);
       const filter = policy.compile((golden.compiled ?? spec) as never, context());
 
       it(`describes itself (${index + 1})`, () => {

@@ -1,7 +1,7 @@
 /**
  * The registry of policies. Its order is the order of execution on requests, and backwards on answers:
  *
- * 1. `ipAccess`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
+ * 1. `closed`, `ipAccess`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
  *    Envoy's RBAC before its rate limits. (nginx counts first and looks at allow and deny after; there a client that is
  *    shut out eats into the limits of others.)
  * 2. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
@@ -13,6 +13,7 @@
  *    gateway's own answers get it too.
  */
 import type { RouteFilters } from '../snapshot/snapshot.ts';
+import { closed } from './closed.ts';
 import { directResponse } from './direct-response.ts';
 import { ipAccess } from './ip-access.ts';
 import { limits } from './limits.ts';
@@ -24,6 +25,7 @@ import { responseHeaderModifier } from './response-header-modifier.ts';
 import { urlRewrite } from './url-rewrite.ts';
 
 export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }[keyof RouteFilters][] = [
+  closed,
   ipAccess,
   limits,
   rateLimit,

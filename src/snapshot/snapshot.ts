@@ -84,6 +84,12 @@ export interface BodyLimits {
   readonly maxRequestHeaderBytes?: number;
 }
 
+/** The route answers 503 to everybody. */
+export interface Closed {
+  /** For the access log, such as `unsupported_guard`. */
+  readonly reason: string;
+}
+
 export interface IpAccess {
   /** CIDRs; empty: everybody. */
   readonly allow: readonly string[];
@@ -119,6 +125,7 @@ export interface Limit {
 
 /** Filter specifications by policy name; the order of execution is the registry's (policies/index.ts). */
 export interface RouteFilters {
+  readonly closed?: Closed;
   readonly ipAccess?: IpAccess;
   readonly limits?: BodyLimits;
   readonly rateLimit?: readonly Limit[];

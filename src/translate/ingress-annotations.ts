@@ -18,17 +18,36 @@ export interface IngressSettings {
   /** Send HTTP to HTTPS everywhere. */
   readonly forceSslRedirect: boolean;
   readonly maxRequestBodyBytes: number;
+  /** An annotation says who may call, and this version can't tell them from others: nobody is served. */
+  readonly closed: boolean;
 }
 
-/** Annotations that keep somebody out; without them more is served than was meant, which the warning must say. */
-const GUARDS = /^(auth-|whitelist-|denylist-|satisfy$|limit-|global-rate-limit|enable-modsecurity|modsecurity-)/;
+/** What to do about annotations that say who may call. To serve openly what they guard would be a hole. */
+const ADDRESS_GUARD = 'write an ApiRoute with filters.ipAccess in place of the Ingress, or take the annotation out to serve everybody';
+const LOGIN_GUARD = 'let the backend check who calls, and take the annotation out';
+const GUARDS: ReadonlyMap<string, string> = new Map([
+  ['allowlist-source-range', ADDRESS_GUARD],
+  ['whitelist-source-range', ADDRESS_GUARD],
+  ['denylist-source-range', ADDRESS_GUARD],
+  ['auth-secret', LOGIN_GUARD],
+  ['auth-tls-secret', LOGIN_GUARD],
+  ['auth-type', LOGIN_GUARD],
+  ['auth-url', LOGIN_GUARD],
+]);
 
-/** Tells of bad values, which are taken for the default, and of annotations that this version does not serve. */
+/** Annotations that refuse some requests of those who may call; without them more is served than was meant, which the warning must say. */
+const RESTRICTIONS = /^(limit-|global-rate-limit|enable-modsecurity|modsecurity-)/;
+
+/**
+ * Tells of bad values, which are taken for the default, and of annotations that this version does not serve. Those that guard
+ * access close the Ingress, whatever their value.
+ */
 export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues: Issues): IngressSettings {
   const { annotations } = ingress.metadata;
   const names = Object.keys(annotations).filter((name) => name.startsWith(PREFIX));
   let sslRedirect = true;
   let forceSslRedirect = false;
+  let closed = false;
   let maxRequestBodyBytes = names.length > 0 ? NGINX_BODY_BYTES : DEFAULT_BODY_BYTES;
   for (const name of names.sort(compareText)) {
     const value = annotations[name] as string;
@@ -46,16 +65,33 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
           parseSize(value) ?? refuse(entry, issues, field, value, 'not a size', 'write one as "8m", "512k" or "1g"; "0" for no bound') ?? maxRequestBodyBytes;
         break;
       default:
-        issues.add(entry, 'told', {
-          severity: 'warning',
-          reason: 'UnsupportedValue',
-          field,
-          message: `annotation ${short} is not supported in this version${GUARDS.test(short) ? ': requests that it would refuse are let through' : ''}`,
-          hint: 'leave it out; ssl-redirect, force-ssl-redirect and proxy-body-size are supported',
-        });
+        if (GUARDS.has(short)) closed = true;
+        tellUnsupported(entry, issues, field, short);
     }
   }
-  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes };
+  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, closed };
+}
+
+function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, name: string): void {
+  const message = `annotation ${name} is not supported in this version`;
+  const remedy = GUARDS.get(name);
+  if (remedy === undefined) {
+    issues.add(entry, 'told', {
+      severity: 'warning',
+      reason: 'UnsupportedValue',
+      field,
+      message: RESTRICTIONS.test(name) ? `${message}: requests that it would refuse are let through` : message,
+      hint: 'leave it out; ssl-redirect, force-ssl-redirect and proxy-body-size are supported',
+    });
+    return;
+  }
+  issues.add(entry, 'Accepted', {
+    severity: 'error',
+    reason: 'UnsupportedValue',
+    field,
+    message: `${message}, and it guards access: the Ingress answers 503 to everybody`,
+    hint: remedy,
+  });
 }
 
 function refuse(entry: Entry<Ingress>, issues: Issues, field: string, value: string, flaw: string, hint: string): undefined {

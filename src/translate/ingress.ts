@@ -113,7 +113,11 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
     matches: [match],
     isDefaultBackend: section === DEFAULT_SECTION,
     httpsRedirect,
-    filters: { limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes }, ...(rateLimit === undefined ? {} : { rateLimit }) },
+    filters: {
+      ...(settings.closed ? { closed: { reason: 'unsupported_guard' } } : {}),
+      limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes },
+      ...(rateLimit === undefined ? {} : { rateLimit }),
+    },
     timeouts: DEFAULT_TIMEOUTS,
     backends: [backend],
   };

@@ -10,7 +10,7 @@ const MOST_TOLD = 8;
 
 /**
  * Status of an Ingress or ApiRoute.
- * @param serves whether the snapshot holds a route of it
+ * @param serves whether the snapshot holds a route of it that is not closed
  */
 export function routeStatus(entry: Entry<unknown>, issues: readonly Issue[], serves: boolean): ObjectStatus {
   const invalid = errorsOf(entry);

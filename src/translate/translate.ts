@@ -110,7 +110,8 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     const drafts = translate();
     if (drafts === undefined) continue;
     for (const draft of drafts) routes.push(parts.route(draft, routes.length));
-    statuses.push(routeStatus(entry, context.issues.of(entry), drafts.length > 0));
+    const serves = drafts.some(({ filters }) => filters.closed === undefined);
+    statuses.push(routeStatus(entry, context.issues.of(entry), serves));
   }
   return { routes, statuses };
 }

@@ -52,6 +52,15 @@ before(async () => {
     - { name: limited, matches: [{ path: { value: /limited } }], backendRefs: [{ name: a, port: 80 }] }
     - { name: shadowed, matches: [{ path: { value: /shadowed } }], backendRefs: [{ name: a, port: 80 }] }`,
       ),
+      'guarded.yaml': `apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: guarded, namespace: default, annotations: { nginx.ingress.kubernetes.io/auth-url: "http://auth.test/" } }
+spec:
+  ingressClassName: tidegate
+  rules:
+    - host: shop.test
+      http: { paths: [{ path: /guarded, pathType: Prefix, backend: { service: { name: a, port: { number: 80 } } } }] }
+`,
       'limits.yaml': `apiVersion: tidegate.dev/v1alpha1
 kind: RateLimitPolicy
 metadata: { name: window, namespace: default }
@@ -113,6 +122,18 @@ test('redirect and direct response', async () => {
   assert.equal(down.body, '{"down":"ä"}');
   assert.equal(down.headers['content-type'], 'application/json');
   assert.equal(down.headers['x-d'], '1');
+});
+
+test('an Ingress with a guard that is not supported serves nobody', async () => {
+  const before = backends[0]?.requests.length;
+  const answer = await shop('/guarded/file');
+  assert.equal(answer.status, 503);
+  assert.equal(answer.headers['content-type'], 'application/problem+json');
+  assert.equal(JSON.parse(answer.body).status, 503);
+  assert.equal(backends[0]?.requests.length, before);
+  const line = await gateway.untilAccess(({ path }) => path === '/guarded/file');
+  assert.equal(line.reason, 'unsupported_guard');
+  assert.equal(line.route, 'Ingress/default/guarded/0');
 });
 
 test('address lists and sizes', async () => {
