@@ -25,6 +25,7 @@ const refused: readonly (readonly [name: string, file: string, text: string, mes
   ['the engine imports the router', 'src/http1/a.ts', importing('../router/router.ts'), 'http1/ is an engine'],
   ['anything imports cmd', 'src/workers/a.ts', importing('../../cmd/serve.ts'), 'nothing imports it'],
   ['anything but sources/kubernetes talks to the API server', 'src/controller/a.ts', importing('@kubernetes/client-node'), 'Only sources/kubernetes/'],
+  ['the folder source talks to the API server', 'src/sources/a.ts', importing('@kubernetes/client-node'), 'Only sources/kubernetes/'],
   ['argv outside cmd', 'src/proxy/a.ts', 'export const x = process.argv;\n', 'Only cmd/ reads the command line'],
   ['env outside cmd', 'src/proxy/a.ts', 'const { env } = process;\nexport const x = env;\n', 'Only cmd/ reads the environment'],
   ['exit outside cmd', 'src/proxy/a.ts', 'export const x = () => process.exit(1);\n', 'Only cmd/ ends the process'],
