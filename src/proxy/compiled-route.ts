@@ -1,6 +1,6 @@
+import { HeaderEdits } from '../policies/header-edits.ts';
 import { policies } from '../policies/index.ts';
 import type { Filter, Policy, PolicyContext } from '../policies/policy.ts';
-import { requestHeaderModifier } from '../policies/request-header-modifier.ts';
 import { responseHeaderModifier } from '../policies/response-header-modifier.ts';
 import type { Backend, PathMatch, Route, RouteFilters } from '../snapshot/snapshot.ts';
 import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
@@ -9,7 +9,8 @@ import type { Upstreams } from '../upstream/upstreams.ts';
 
 /** What belongs to one backendRef of a route, by its index. */
 export interface CompiledBackend {
-  readonly requestFilter: Filter | undefined;
+  /** Not a filter: they are for the request that this backend gets, not for the exchange, which may go to another one. */
+  readonly requestEdits: HeaderEdits | undefined;
   readonly responseFilter: Filter | undefined;
 }
 
@@ -76,7 +77,7 @@ export function compileFilters(specification: RouteFilters, context: PolicyConte
 
 function compileBackend(backend: Backend, context: PolicyContext): CompiledBackend {
   return {
-    requestFilter: backend.requestHeaderModifier && requestHeaderModifier.compile(backend.requestHeaderModifier, context),
+    requestEdits: backend.requestHeaderModifier && new HeaderEdits(backend.requestHeaderModifier),
     responseFilter: backend.responseHeaderModifier && responseHeaderModifier.compile(backend.responseHeaderModifier, context),
   };
 }

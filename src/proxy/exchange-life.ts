@@ -150,14 +150,15 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
 
   #forward(): void {
     const exchange = this.exchange;
-    const backend = (this.route as CompiledRoute).picker.pick();
+    const picker = (this.route as CompiledRoute).picker;
+    const backend = picker.pick();
     if (backend === undefined) {
+      this.backend = picker.heaviest;
       // A rule without any, whose redirect was skipped, has nothing to serve.
       this.#reply((this.route as CompiledRoute).backends.length === 0 ? replies.noBackend : replies.noEndpoint);
       return;
     }
     this.backend = backend;
-    this.#compiledBackend = (this.route as CompiledRoute).backends[backend.index];
     if (backend.upstream === undefined) {
       this.#reply(backend.spec.unresolvedStatus === 503 ? replies.unresolvedBackend503 : replies.unresolvedBackend500);
       return;
@@ -169,9 +170,24 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     }
     const fields = exchange.requestFields;
     if (exchange.upstreamHost !== exchange.authority || !fields.mayHave(HOST)) fields.set('Host', exchange.upstreamHost);
-    this.#compiledBackend?.requestFilter?.onRequest?.(exchange);
-    this.#request = { method: exchange.method, target: exchange.upstreamPath + exchange.query, fields, body: exchange.stream.requestBody };
+    this.#addressTo(backend);
     this.#try(endpoint, false);
+  }
+
+  /** Makes the request as that backendRef has it. */
+  #addressTo(backend: PickedBackend): void {
+    const exchange = this.exchange;
+    const { backends } = this.route as CompiledRoute;
+    const compiled = backends[backend.index];
+    this.backend = backend;
+    this.#compiledBackend = compiled;
+    let fields = exchange.requestFields;
+    if (compiled?.requestEdits !== undefined) {
+      // Another ref may still need them as they are.
+      if (backends.length > 1) fields = fields.clone();
+      compiled.requestEdits.apply(fields);
+    }
+    this.#request = { method: exchange.method, target: exchange.upstreamPath + exchange.query, fields, body: exchange.stream.requestBody };
   }
 
   #try(endpoint: EndpointState, fresh: boolean): void {
@@ -300,13 +316,19 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   }
 
   #retry(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, failed: EndpointState): boolean {
-    const upstream = this.backend?.upstream;
-    if (this.attempts > 1 || this.#bodyTaken || upstream === undefined) return false;
+    const backend = this.backend as PickedBackend;
+    const route = this.route as CompiledRoute;
+    if (this.attempts > 1 || this.#bodyTaken) return false;
     const where = defaultRetry(failure, requestBytesSent, reusedConnection, this.exchange);
     if (where === Retry.Nowhere) return false;
-    const endpoint = upstream.pick(this.exchange, failed);
-    if (endpoint === undefined || (endpoint === failed && where === Retry.OtherEndpoint)) return false;
-    this.route?.metrics.countRetry(failure);
+    let endpoint = backend.upstream?.pick(this.exchange, failed);
+    if (endpoint === undefined || (endpoint === failed && where === Retry.OtherEndpoint)) {
+      const other = route.picker.pickOther(this.exchange, backend, failed);
+      if (other === undefined) return false;
+      this.#addressTo(other.backend);
+      endpoint = other.endpoint;
+    }
+    route.metrics.countRetry(failure);
     this.#try(endpoint, true);
     return true;
   }

@@ -19,7 +19,7 @@ export function logExchange(log: AccessLog, life: ExchangeLife, durationMs: numb
     responseBytes: life.responseBytes,
     durationMs,
     route: life.route?.route.id ?? '',
-    upstream: endpoint === undefined ? '' : (life.backend?.upstream?.key ?? ''),
+    upstream: life.backend?.upstream?.key ?? '',
     endpoint: endpoint?.name ?? '',
     upstreamStatus: life.upstreamStatus,
     upstreamMs: life.upstreamMs,

@@ -242,7 +242,8 @@ export function formatAccessLine(record: AccessRecord, time: string): string {
   if (record.shadowRefusals !== '') line += `,"shadowRefusals":${quote(record.shadowRefusals)}`;
   line += `,"requestBytes":${record.requestBytes},"responseBytes":${record.responseBytes},"durationMs":${round(record.durationMs)}`;
   if (record.route !== '') line += `,"route":${quote(record.route)}`;
-  if (record.upstream !== '') line += `,"upstream":${quote(record.upstream)},"endpoint":${quote(record.endpoint)}`;
+  if (record.upstream !== '') line += `,"upstream":${quote(record.upstream)}`;
+  if (record.endpoint !== '') line += `,"endpoint":${quote(record.endpoint)}`;
   if (record.upstreamStatus !== 0) line += `,"upstreamStatus":${record.upstreamStatus},"upstreamMs":${round(record.upstreamMs)}`;
   line += `,"attempts":${record.attempts}`;
   if (record.userAgent !== '') line += `,"userAgent":${quote(record.userAgent)}`;

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Backend } from '../snapshot/snapshot.ts';
-import { BackendPicker } from './backend-picker.ts';
+import { BackendPicker, type PickedBackend } from './backend-picker.ts';
+import type { Balanced } from './balancers/balancer.ts';
+import type { EndpointState } from './endpoint-state.ts';
 import { endpoint, fakeContext, seeded, upstream } from './fixtures.ts';
 import { Upstreams } from './upstreams.ts';
 
@@ -145,5 +147,50 @@ describe('backend picker', () => {
     it('with weight 0 get nothing', () => {
       assert.deepEqual(tally(pickerOf([to('a', 1), to('dr', 0, true)], upstreamsOf(['a', 'dr'], ['a'])), 10), [0, 0, 10]);
     });
+  });
+
+  describe('another one for a request that its endpoint refused', () => {
+    const request: Balanced = {
+      clientAddress: '10.0.0.1',
+      path: '/',
+      requestFields: { get: () => undefined },
+      cookie: () => undefined,
+      queryParam: () => undefined,
+    };
+    const failedOf = (picker: BackendPicker, index: number) => {
+      const backend = picker.backends[index] as PickedBackend;
+      const [endpoint] = backend.upstream?.endpoints ?? [];
+      return [backend, endpoint as EndpointState] as const;
+    };
+
+    it('is spread by weight, and takes no turn in the sequence of picks', () => {
+      const backends = [to('a', 50), to('b', 30), to('c', 20), to('d', 0), to('e', 9, true)];
+      const upstreams = upstreamsOf(['a', 'b', 'c', 'd', 'e']);
+      const picker = pickerOf(backends, upstreams);
+      const undisturbed = pickerOf(backends, upstreams);
+      const counts = new Map<number, number>();
+      for (let number = 0; number < 1_000; number++) {
+        assert.equal(picker.pick()?.index, undisturbed.pick()?.index);
+        const [backend, endpoint] = failedOf(picker, 0);
+        const index = picker.pickOther(request, backend, endpoint)?.backend.index ?? -1;
+        counts.set(index, (counts.get(index) ?? 0) + 1);
+      }
+      assert.deepEqual([...counts.keys()].sort(), [1, 2]);
+      assert.ok(Math.abs((counts.get(1) ?? 0) - 600) < 60, `${counts.get(1)}`);
+    });
+
+    it('is a backup where no other has an endpoint, and none where there is none', () => {
+      const picker = pickerOf([to('a'), to('b'), unresolved(), to('c', 1, true)], upstreamsOf(['a', 'b', 'c'], ['b']));
+      assert.equal(picker.pickOther(request, ...failedOf(picker, 0))?.backend.index, 3);
+      const lone = pickerOf([to('a'), to('a'), unresolved(), to('b', 1, true)], upstreamsOf(['a', 'b'], ['b']));
+      assert.equal(lone.pickOther(request, ...failedOf(lone, 0)), undefined);
+    });
+  });
+
+  it('names the heaviest one that is no backup, the first of equals', () => {
+    const upstreams = upstreamsOf(['a', 'b', 'c'], ['a', 'b', 'c']);
+    assert.equal(pickerOf([unresolved(9), to('a', 2), to('b', 3), to('c', 3), to('a', 8, true)], upstreams).heaviest?.index, 2);
+    assert.equal(pickerOf([to('a', 0), to('b', 1, true), to('c', 2, true)], upstreams).heaviest?.index, 2);
+    assert.equal(pickerOf([unresolved()], upstreams).heaviest, undefined);
   });
 });

@@ -1,4 +1,6 @@
 import type { Backend, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Balanced } from './balancers/balancer.ts';
+import type { EndpointState } from './endpoint-state.ts';
 import type { Availability, UpstreamState } from './upstream-state.ts';
 import { WeightedSchedule } from './weighted-schedule.ts';
 
@@ -15,6 +17,12 @@ export interface PickedBackend {
   readonly spec: Backend;
   /** Absent for a ref that can't be resolved: its share is answered with `spec.unresolvedStatus`. */
   readonly upstream: UpstreamState | undefined;
+}
+
+/** A backend with the endpoint of it that is to be tried. */
+export interface PickedEndpoint {
+  readonly backend: PickedBackend;
+  readonly endpoint: EndpointState;
 }
 
 /** A backend, or nobody, with its part of the picks. */
@@ -49,6 +57,42 @@ export class BackendPicker {
   pick(): PickedBackend | undefined {
     if (this.#seen !== this.#availability.version) this.#refresh();
     return this.#shares[this.#schedule === undefined ? 0 : this.#schedule.next()]?.backend;
+  }
+
+  /**
+   * Where a request may go that could not reach its endpoint, when that one's upstream has no other: to another upstream's
+   * endpoint at another address. Refs that are no backups go first, by weight among themselves. It takes no turn in the
+   * sequence of picks, so that the shares of all other requests stay exact.
+   */
+  pickOther(request: Balanced, tried: PickedBackend, failed: EndpointState): PickedEndpoint | undefined {
+    const others = this.backends.filter((backend) => backend.spec.weight > 0 && isUsable(backend) && backend.upstream !== tried.upstream);
+    const primary = others.filter((backend) => !backend.spec.backup);
+    const backup = others.filter((backend) => backend.spec.backup);
+    return this.#pickUntried(request, primary, failed) ?? this.#pickUntried(request, backup, failed);
+  }
+
+  /** The backend that the most requests are for, whether or not it has an endpoint: what the log names where none has. */
+  get heaviest(): PickedBackend | undefined {
+    const resolved = this.backends.filter((backend) => backend.spec.weight > 0 && backend.upstream !== undefined);
+    const primary = resolved.filter((backend) => !backend.spec.backup);
+    return (primary.length > 0 ? primary : resolved).reduce<PickedBackend | undefined>(
+      (heaviest, backend) => (heaviest === undefined || backend.spec.weight > heaviest.spec.weight ? backend : heaviest),
+      undefined,
+    );
+  }
+
+  #pickUntried(request: Balanced, candidates: PickedBackend[], failed: EndpointState): PickedEndpoint | undefined {
+    while (candidates.length > 0) {
+      let point = this.#random() * sumOfWeights(candidates);
+      const index = candidates.findIndex((backend) => {
+        point -= backend.spec.weight;
+        return point < 0;
+      });
+      const [backend] = candidates.splice(Math.max(index, 0), 1) as [PickedBackend];
+      const endpoint = untried(backend.upstream as UpstreamState, request, failed);
+      if (endpoint !== undefined) return { backend, endpoint };
+    }
+    return undefined;
   }
 
   #refresh(): void {
@@ -94,6 +138,14 @@ function divide(all: readonly PickedBackend[]): Share[] {
 
 function isUsable(backend: PickedBackend): boolean {
   return backend.upstream?.available === true;
+}
+
+/** Services may share an address: what has just refused would refuse again. */
+function untried(upstream: UpstreamState, request: Balanced, failed: EndpointState): EndpointState | undefined {
+  const endpoint = upstream.pick(request, failed);
+  if (endpoint === undefined || endpoint.name !== failed.name) return endpoint;
+  const second = upstream.pick(request, endpoint);
+  return second?.name === failed.name ? undefined : second;
 }
 
 function sumOfWeights(backends: readonly PickedBackend[]): number {
