@@ -43,8 +43,13 @@ describe('make run', () => {
     });
     for (const line of output.split('\n')) if (/^ {2}(curl|for) /.test(line)) commands.push(line.trim());
   });
-  after(() => {
-    example.kill('SIGKILL');
+  // An interrupt, for what it started would outlive it otherwise.
+  after(async () => {
+    if (example.exitCode !== null || example.signalCode !== null) return;
+    const limit = setTimeout(() => example.kill('SIGKILL'), 20_000);
+    example.kill('SIGINT');
+    await once(example, 'exit');
+    clearTimeout(limit);
   });
 
   test('prints as many requests as are known here', () => {

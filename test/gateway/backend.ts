@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type Socket } from 'node:net';
+import { endWith, type Lifetime } from './lifetime.ts';
 
 export interface RecordedRequest {
   /** Head up to and without the empty line. */
@@ -34,9 +35,10 @@ export class Backend {
     this.#server = createServer({ noDelay: true, allowHalfOpen: false }, (socket) => this.#serve(socket));
   }
 
-  static async start(respond: Responder = OK, port = 0, host = '127.0.0.1'): Promise<Backend> {
+  static async start(lifetime: Lifetime, respond: Responder = OK): Promise<Backend> {
     const backend = new Backend(respond);
-    await new Promise<void>((resolve) => backend.#server.listen(port, host, resolve));
+    await new Promise<void>((resolve) => backend.#server.listen(0, '127.0.0.1', resolve));
+    endWith(lifetime, () => backend.stop());
     return backend;
   }
 
@@ -54,6 +56,7 @@ export class Backend {
     while (!satisfied()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }
 
+  /** Its port refuses connections from then on. */
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));

@@ -1,6 +1,10 @@
 /** Clients for tests: a plain one on node:http, and a raw one that sends bytes as they are given. */
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { endWith, type Lifetime } from './lifetime.ts';
+
+/** Silence of so many milliseconds is a failure, not something to wait for. */
+const PATIENCE = 30_000;
 
 export interface Answer {
   readonly status: number;
@@ -37,6 +41,7 @@ export async function send(port: number, path: string, options: RequestOptions =
       },
     );
     outgoing.on('error', reject);
+    outgoing.setTimeout(PATIENCE, () => outgoing.destroy(new Error(`nothing came of ${path} for ${PATIENCE} ms`)));
     outgoing.end(options.body);
   });
 }
@@ -55,6 +60,7 @@ export async function raw(port: number, text: string): Promise<string> {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ECONNRESET') reject(error);
     });
+    socket.setTimeout(PATIENCE, () => socket.destroy(new Error(`the connection is open and nothing came for ${PATIENCE} ms`)));
   });
 }
 
@@ -80,8 +86,9 @@ export class RawConnection {
     }
   }
 
-  static async open(port: number): Promise<RawConnection> {
+  static async open(lifetime: Lifetime, port: number): Promise<RawConnection> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    endWith(lifetime, () => socket.destroy());
     const connection = new RawConnection(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);

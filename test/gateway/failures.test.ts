@@ -1,9 +1,10 @@
 /** Backends that refuse, die, stall; what is tried again and what is not. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { answering, Backend } from './backend.ts';
 import { get, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
 
 let good: Backend;
@@ -12,12 +13,13 @@ let refusing: number;
 let gateway: GatewayUnderTest;
 
 before(async () => {
-  good = await Backend.start(answering('good'));
-  flaky = await Backend.start(answering('flaky'));
-  const closed = await Backend.start();
+  good = await Backend.start(wholeFile, answering('good'));
+  flaky = await Backend.start(wholeFile, answering('flaky'));
+  const closed = await Backend.start(wholeFile);
   refusing = closed.port;
   await closed.stop();
   gateway = await GatewayUnderTest.start(
+    wholeFile,
     {
       'services.yaml': service('half', [refusing, good.port]) + service('down', [refusing]) + service('flaky', [flaky.port]),
       'empty.yaml': '---\napiVersion: v1\nkind: Service\nmetadata: { name: empty }\nspec: { ports: [{ port: 80 }] }\n',
@@ -34,11 +36,6 @@ before(async () => {
     },
     ['--workers', '1'],
   );
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  await good.stop();
-  await flaky.stop();
 });
 
 test('a refused connection goes to another endpoint, whatever the method', async () => {

@@ -1,30 +1,26 @@
 /** What flags do, and that each may be given by its environment variable instead. */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
-import { fileURLToPath } from 'node:url';
 import { answering, Backend } from './backend.ts';
 import { get } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { endWith, wholeFile } from './lifetime.ts';
 import { apiRoute, catchAll, service } from './manifests.ts';
-
-const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
+import { type Outcome, runProgram } from './program.ts';
 
 let backend: Backend;
 let folder: string;
 
 before(async () => {
-  backend = await Backend.start(answering('ok'));
+  backend = await Backend.start(wholeFile, answering('ok'));
   folder = mkdtempSync(join(tmpdir(), 'tidegate-flags-'));
 });
-after(async () => {
-  await backend.stop();
-  rmSync(folder, { recursive: true });
-});
+after(() => rmSync(folder, { recursive: true }));
 
 function everything(): Record<string, string> {
   return { 'all.yaml': service('web', [backend.port]) + catchAll('web') };
@@ -35,28 +31,23 @@ function seen(name: string): string | undefined {
   return new RegExp(`^${name}: (.*?)\r?$`, 'im').exec(backend.requests.at(-1)?.head ?? '')?.[1];
 }
 
-async function validate(environment: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<{ readonly code: number; readonly stderr: string }> {
+async function validate(env: NodeJS.ProcessEnv, ...args: readonly string[]): Promise<Outcome> {
   const file = join(folder, 'warning.yaml');
   writeFileSync(file, catchAll('nowhere'));
-  return new Promise((resolve) => {
-    execFile(PROGRAM, ['validate', file, ...args], { env: { ...process.env, ...environment } }, (error, _stdout, stderr) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stderr });
-    });
-  });
+  return runProgram(['validate', file, ...args], { env: { ...process.env, ...env } });
 }
 
-test('--trusted-proxies: what a trusted peer says of the client is believed and passed on', async () => {
-  const gateway = await GatewayUnderTest.start(everything(), ['--trusted-proxies', '127.0.0.0/8, 192.0.2.0/24']);
+test('--trusted-proxies: what a trusted peer says of the client is believed and passed on', async (t) => {
+  const gateway = await GatewayUnderTest.start(t, everything(), ['--trusted-proxies', '127.0.0.0/8, 192.0.2.0/24']);
   await get(gateway.http, '/trusted', { 'X-Forwarded-For': '10.9.9.9, 203.0.113.7, 192.0.2.1', 'X-Forwarded-Proto': 'https', Forwarded: 'for=a' });
   assert.equal(seen('X-Forwarded-For'), '10.9.9.9, 203.0.113.7, 192.0.2.1, 127.0.0.1');
   assert.equal(seen('X-Forwarded-Proto'), 'https');
   assert.equal(seen('Forwarded'), 'for=a');
   assert.equal(seen('X-Real-IP'), '203.0.113.7');
   assert.equal((await gateway.untilAccess((line) => line.path === '/trusted')).clientIp, '203.0.113.7');
-  assert.equal(await gateway.stop(), 0);
 });
 
-test('--default-certificate serves names that nobody claims', async () => {
+test('--default-certificate serves names that nobody claims', async (t) => {
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
   execFileSync(
     'openssl',
@@ -81,19 +72,19 @@ test('--default-certificate serves names that nobody claims', async () => {
   );
   const data = { 'tls.crt': readFileSync(cert).toString('base64'), 'tls.key': readFileSync(key).toString('base64') };
   const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'fallback', namespace: 'edge' }, type: 'kubernetes.io/tls', data };
-  const gateway = await GatewayUnderTest.start({ 'secret.json': JSON.stringify(secret) }, [], { TIDEGATE_DEFAULT_CERTIFICATE: 'edge/fallback' });
+  const gateway = await GatewayUnderTest.start(t, { 'secret.json': JSON.stringify(secret) }, [], { TIDEGATE_DEFAULT_CERTIFICATE: 'edge/fallback' });
   const name = await new Promise((resolve, reject) => {
     const socket = connect({ port: gateway.https, host: '127.0.0.1', servername: 'anybody.test', rejectUnauthorized: false }, () => {
       resolve(socket.getPeerCertificate().subject.CN);
       socket.destroy();
     });
+    endWith(t, () => socket.destroy());
     socket.on('error', reject);
   });
   assert.equal(name, 'default.test');
-  assert.equal(await gateway.stop(), 0);
 });
 
-test('--allow-external-name', async () => {
+test('--allow-external-name', async (t) => {
   const external = `---
 apiVersion: v1
 kind: Service
@@ -105,29 +96,27 @@ spec: { type: ExternalName, externalName: localhost, ports: [{ port: ${backend.p
     [[], 500],
     [['--allow-external-name'], 200],
   ] as const) {
-    const gateway = await GatewayUnderTest.start({ 'all.yaml': external + route }, args);
+    const gateway = await GatewayUnderTest.start(t, { 'all.yaml': external + route }, args);
     assert.equal((await get(gateway.http, '/')).status, status, args.join(' '));
-    assert.equal(await gateway.stop(), 0);
   }
 });
 
 for (const wire of ['stream', 'handle']) {
-  test(`--wire ${wire}`, async () => {
-    const gateway = await GatewayUnderTest.start(everything(), ['--workers', '1', '--wire', wire]);
+  test(`--wire ${wire}`, async (t) => {
+    const gateway = await GatewayUnderTest.start(t, everything(), ['--workers', '1', '--wire', wire]);
     assert.equal((await gateway.untilLogged('worker serves')).wire, wire);
     assert.equal((await get(gateway.http, '/')).body, 'ok');
-    assert.equal(await gateway.stop(), 0);
   });
 }
 
-test('--access-log: a file, which SIGHUP opens anew; every line is there at the end; off', async () => {
+test('--access-log: a file, which SIGHUP opens anew; every line is there at the end; off', async (t) => {
   const [file, moved] = [join(folder, 'access.log'), join(folder, 'access.log.1')];
   const paths = (log: string): string[] =>
     readFileSync(log, 'utf8')
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => (JSON.parse(line) as { path: string }).path);
-  const gateway = await GatewayUnderTest.start(everything(), ['--workers', '2', '--access-log', file]);
+  const gateway = await GatewayUnderTest.start(t, everything(), ['--workers', '2', '--access-log', file]);
   await get(gateway.http, '/before');
   while (!paths(file).includes('/before')) await new Promise((resolve) => setTimeout(resolve, 10));
   renameSync(file, moved);
@@ -145,17 +134,16 @@ test('--access-log: a file, which SIGHUP opens anew; every line is there at the 
   assert.equal(await gateway.stop(), 0);
   assert.equal([...paths(moved), ...paths(file)].filter((path) => path.startsWith('/last/')).length, 40);
 
-  const silent = await GatewayUnderTest.start(everything(), ['--access-log', 'off']);
+  const silent = await GatewayUnderTest.start(t, everything(), ['--access-log', 'off']);
   await get(silent.http, '/');
   assert.equal(await silent.stop(), 0);
   assert.deepEqual(silent.access, []);
 });
 
-test('variables stand for flags, and flags go before them', async () => {
-  const gateway = await GatewayUnderTest.start(everything(), ['--workers', '1'], { TIDEGATE_WORKERS: '3', TIDEGATE_WIRE: 'stream' });
+test('variables stand for flags, and flags go before them', async (t) => {
+  const gateway = await GatewayUnderTest.start(t, everything(), ['--workers', '1'], { TIDEGATE_WORKERS: '3', TIDEGATE_WIRE: 'stream' });
   assert.equal((await gateway.untilLogged('serving')).workers, 1);
   assert.equal((await gateway.untilLogged('worker serves')).wire, 'stream');
-  assert.equal(await gateway.stop(), 0);
 });
 
 test('variables of flags without a value say yes or no', async () => {

@@ -1,13 +1,14 @@
 /** Starts the built program on a folder of its own and ports of its own, as a user would. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
+import { get } from './client.ts';
+import { endWith, type Lifetime } from './lifetime.ts';
+import { spawnProgram } from './program.ts';
 
 export interface LogLine {
   readonly level: string;
@@ -38,13 +39,9 @@ export class GatewayUnderTest {
 
   private constructor(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv) {
     this.folder = folder;
-    this.process = spawn(
-      PROGRAM,
+    this.process = spawnProgram(
       ['serve', '--manifests', folder, '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--drain-delay', '100ms', ...args],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...environment },
-      },
+      { env: { ...process.env, ...environment } },
     );
     this.exited = once(this.process, 'exit').then(([code]) => code as number | null);
     createInterface({ input: this.process.stderr as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.log, this.errors));
@@ -53,16 +50,24 @@ export class GatewayUnderTest {
   }
 
   /**
+   * Resolves once it serves. At the end of its lifetime it is stopped, and has to exit with 0.
    * @param files manifests by file name
    * @param args further flags of `serve`
    */
-  static async start(files: Readonly<Record<string, string>>, args: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Promise<GatewayUnderTest> {
+  static async start(
+    lifetime: Lifetime,
+    files: Readonly<Record<string, string>>,
+    args: readonly string[] = [],
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<GatewayUnderTest> {
     const folder = await mkdtemp(join(tmpdir(), 'tidegate-test-'));
+    endWith(lifetime, () => rm(folder, { recursive: true, force: true }));
     for (const [name, text] of Object.entries(files)) {
       await mkdir(dirname(join(folder, name)), { recursive: true });
       await writeFile(join(folder, name), text);
     }
     const gateway = new GatewayUnderTest(folder, args, environment);
+    endWith(lifetime, async () => assert.equal(await gateway.stop(), 0, 'exit code of the gateway'));
     const serving = (await gateway.untilLogged('serving')) as { http?: { port: number }; https?: { port: number } };
     gateway.http = serving.http?.port ?? 0;
     gateway.https = serving.https?.port ?? 0;
@@ -87,7 +92,6 @@ export class GatewayUnderTest {
   /** Asks until the answer is as wanted: how a test waits for an edit to be live. */
   async until(path: string, wanted: (status: number, body: string) => boolean, headers: Readonly<Record<string, string>> = {}): Promise<void> {
     for (const deadline = Date.now() + 10_000; ; ) {
-      const { get } = await import('./client.ts');
       const answer = await get(this.http, path, headers);
       if (wanted(answer.status, answer.body)) return;
       if (Date.now() > deadline) throw new Error(`${path} still answers ${answer.status} ${answer.body}`);
@@ -95,13 +99,12 @@ export class GatewayUnderTest {
     }
   }
 
-  /** @returns the exit code */
+  /** For tests that look at what is there after the end. @returns the exit code */
   async stop(): Promise<number | null> {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGTERM');
     const timer = setTimeout(() => this.process.kill('SIGKILL'), 20_000);
     const code = await this.exited;
     clearTimeout(timer);
-    await rm(this.folder, { recursive: true, force: true });
     return code;
   }
 
@@ -112,7 +115,7 @@ export class GatewayUnderTest {
       for (;;) {
         const found = find();
         if (found !== undefined) return found;
-        if (this.process.exitCode !== null || Date.now() - started > 15_000) {
+        if (this.process.exitCode !== null || this.process.signalCode !== null || Date.now() - started > 15_000) {
           throw new Error(
             `no ${what}; exit code ${this.process.exitCode}; ${this.errors.join('\n')}\n${this.log.map((line) => JSON.stringify(line)).join('\n')}`,
           );

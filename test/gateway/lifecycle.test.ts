@@ -1,6 +1,5 @@
 /** Readiness, reload, drain, and what the program says when it can't start. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -8,32 +7,17 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { answering, Backend } from './backend.ts';
 import { get, RawConnection } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { endWith } from './lifetime.ts';
 import { catchAll, endpoints, service } from './manifests.ts';
+import { runProgram } from './program.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
-
-async function runProgram(args: readonly string[]): Promise<{ code: number | null; stderr: string; stdout: string }> {
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stderr = '';
-  let stdout = '';
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  child.stdout.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  const [code] = await once(child, 'close');
-  return { code: code as number | null, stderr, stdout };
-}
-
-test('edits are live: in place, by rename, endpoints alone', async () => {
-  const one = await Backend.start(answering('one'));
-  const two = await Backend.start(answering('two'));
-  const gateway = await GatewayUnderTest.start({ 'service.yaml': service('web', [one.port]), 'route.yaml': catchAll('web') });
+test('edits are live: in place, by rename, endpoints alone', async (t) => {
+  const one = await Backend.start(t, answering('one'));
+  const two = await Backend.start(t, answering('two'));
+  const gateway = await GatewayUnderTest.start(t, { 'service.yaml': service('web', [one.port]), 'route.yaml': catchAll('web') });
   assert.equal((await get(gateway.http, '/')).body, 'one');
   await gateway.write('service.yaml', service('web', [two.port]));
   await gateway.until('/', (_status, body) => body === 'two');
@@ -43,20 +27,17 @@ test('edits are live: in place, by rename, endpoints alone', async () => {
   await gateway.write('route.yaml', 'kind: [');
   await gateway.write('other.yaml', endpoints('web', [two.port]).replace('web-0', 'web-9'));
   await gateway.until('/', (_status, body) => body === 'two');
-  assert.equal(await gateway.stop(), 0);
-  await one.stop();
-  await two.stop();
 });
 
-test('SIGTERM drains: readiness off, Connection: close, the exchange under way ends, exit 0', async () => {
+test('SIGTERM drains: readiness off, Connection: close, the exchange under way ends, exit 0', async (t) => {
   let release: () => void = () => {};
-  const backend = await Backend.start((request, socket) => {
+  const backend = await Backend.start(t, (request, socket) => {
     if (!request.head.includes('/slow')) return answering('ok')(request, socket);
     release = () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow');
     return undefined;
   });
-  const gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--drain-delay', '1s']);
-  const slow = await RawConnection.open(gateway.http);
+  const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--drain-delay', '1s']);
+  const slow = await RawConnection.open(t, gateway.http);
   slow.write('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
   await backend.untilRequests(1);
   gateway.process.kill('SIGTERM');
@@ -70,13 +51,11 @@ test('SIGTERM drains: readiness off, Connection: close, the exchange under way e
   assert.match(slow.received, /slow$/);
   assert.match(slow.received, /connection: close/i);
   assert.equal(await gateway.exited, 0);
-  await backend.stop();
-  await rm(gateway.folder, { recursive: true });
 });
 
-test('SIGTERM twice exits at once', async () => {
-  const backend = await Backend.start(() => undefined);
-  const gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') }, [
+test('SIGTERM twice exits at once', async (t) => {
+  const backend = await Backend.start(t, () => undefined);
+  const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, [
     '--drain-delay',
     '60s',
     '--drain-timeout',
@@ -86,15 +65,15 @@ test('SIGTERM twice exits at once', async () => {
   await gateway.untilLogged('draining');
   gateway.process.kill('SIGTERM');
   assert.equal(await gateway.exited, 0);
-  await backend.stop();
-  await rm(gateway.folder, { recursive: true });
 });
 
-test('a busy port is one line and exit 1', async () => {
+test('a busy port is one line and exit 1', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
+  endWith(t, () => server.close());
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const folder = await mkdtemp(join(tmpdir(), 'tidegate-test-'));
+  endWith(t, () => rm(folder, { recursive: true }));
   for (const listener of ['--http', '--https', '--admin']) {
     const others = ['--http', '--https', '--admin'].filter((name) => name !== listener).flatMap((name) => [name, '127.0.0.1:0']);
     const { code, stderr } = await runProgram(['serve', '--manifests', folder, ...others, listener, `127.0.0.1:${port}`]);
@@ -103,12 +82,10 @@ test('a busy port is one line and exit 1', async () => {
     assert.equal(lines.length, 1, stderr);
     assert.match(lines[0] as string, new RegExp(`${listener} 127\\.0\\.0\\.1:${port}.*in use`));
   }
-  server.close();
-  await rm(folder, { recursive: true });
 });
 
-test('two gateways do not share a port silently', async () => {
-  const gateway = await GatewayUnderTest.start({});
+test('two gateways do not share a port silently', async (t) => {
+  const gateway = await GatewayUnderTest.start(t, {});
   const { code, stderr } = await runProgram([
     'serve',
     '--manifests',
@@ -122,11 +99,11 @@ test('two gateways do not share a port silently', async () => {
   ]);
   assert.equal(code, 1);
   assert.match(stderr, /in use/);
-  assert.equal(await gateway.stop(), 0);
 });
 
-test('a folder that is missing, or is a file, is one line and exit 1', async () => {
+test('a folder that is missing, or is a file, is one line and exit 1', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'tidegate-test-'));
+  endWith(t, () => rm(folder, { recursive: true }));
   await writeFile(join(folder, 'file.yaml'), '');
   for (const path of ['nowhere', 'file.yaml']) {
     const { code, stderr } = await runProgram([
@@ -144,7 +121,6 @@ test('a folder that is missing, or is a file, is one line and exit 1', async () 
     assert.ok(stderr.includes(path), stderr);
     assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
   }
-  await rm(folder, { recursive: true });
 });
 
 test('wrong usage is exit 2', async () => {
@@ -170,9 +146,9 @@ test('--help and --version everywhere', async () => {
   }
 });
 
-test('metrics of all workers come in one scrape; snapshot and explain answer', async () => {
-  const backend = await Backend.start(answering('ok'));
-  const gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--workers', '2']);
+test('metrics of all workers come in one scrape; snapshot and explain answer', async (t) => {
+  const backend = await Backend.start(t, answering('ok'));
+  const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--workers', '2']);
   for (let index = 0; index < 20; index++) await get(gateway.http, '/');
   const { body } = await get(gateway.admin, '/metrics');
   assert.match(body, /tidegate_requests_total\{route="ApiRoute\/default\/web\/0",method="GET",code="200"\} 20/);
@@ -186,6 +162,4 @@ test('metrics of all workers come in one scrape; snapshot and explain answer', a
   assert.match(explained.body, /ApiRoute/);
   assert.equal((await get(gateway.admin, '/healthz')).status, 200);
   assert.equal((await get(gateway.admin, '/readyz')).status, 200);
-  assert.equal(await gateway.stop(), 0);
-  await backend.stop();
 });

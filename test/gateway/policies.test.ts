@@ -1,18 +1,20 @@
 /** Filters, rate limits and balancing as a client sees them. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { answering, Backend } from './backend.ts';
 import { get, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
 
 const backends: Backend[] = [];
 let gateway: GatewayUnderTest;
 
 before(async () => {
-  for (const name of ['a', 'b', 'c']) backends.push(await Backend.start(answering(name)));
+  for (const name of ['a', 'b', 'c']) backends.push(await Backend.start(wholeFile, answering(name)));
   const [a, b, c] = backends.map((backend) => backend.port) as [number, number, number];
   gateway = await GatewayUnderTest.start(
+    wholeFile,
     {
       'services.yaml': service('a', [a]) + service('b', [b]) + service('all', [a, b, c]),
       'routes.yaml': apiRoute(
@@ -78,10 +80,6 @@ spec:
     },
     ['--workers', '2'],
   );
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  for (const backend of backends) await backend.stop();
 });
 
 async function shop(path: string, headers: Readonly<Record<string, string>> = {}): ReturnType<typeof get> {

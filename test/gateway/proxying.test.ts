@@ -1,23 +1,20 @@
 /** What reaches the backend and what comes back, on real sockets. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { answering, Backend } from './backend.ts';
 import { get, RawConnection, raw, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
 
 let backend: Backend;
 let gateway: GatewayUnderTest;
 
 before(async () => {
-  backend = await Backend.start();
-  gateway = await GatewayUnderTest.start({
+  backend = await Backend.start(wholeFile);
+  gateway = await GatewayUnderTest.start(wholeFile, {
     'all.yaml': service('web', [backend.port]) + apiRoute('web', '  hostnames: [web.test]\n  rules: [{ backendRefs: [{ name: web, port: 80 }] }]'),
   });
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  await backend.stop();
 });
 
 function lastHead(): string {
@@ -166,7 +163,7 @@ test('an answer that is cut is cut for the client too', async () => {
   assert.equal((await gateway.untilAccess((line) => line.path === '/cut')).reason, 'upstream_reset');
 });
 
-test('a client that goes away ends the upstream request', async () => {
+test('a client that goes away ends the upstream request', async (t) => {
   let closed: () => void = () => {};
   const gone = new Promise<void>((resolve) => {
     closed = resolve;
@@ -176,7 +173,7 @@ test('a client that goes away ends the upstream request', async () => {
     return undefined;
   };
   const count = backend.requests.length;
-  const client = await RawConnection.open(gateway.http);
+  const client = await RawConnection.open(t, gateway.http);
   client.write('GET /gone HTTP/1.1\r\nHost: web.test\r\n\r\n');
   await backend.untilRequests(count + 1);
   client.close();
@@ -185,8 +182,8 @@ test('a client that goes away ends the upstream request', async () => {
   assert.equal((await gateway.untilAccess((line) => line.path === '/gone')).reason, 'client_gone');
 });
 
-test('100-continue is answered by the gateway and never passed on', async () => {
-  const client = await RawConnection.open(gateway.http);
+test('100-continue is answered by the gateway and never passed on', async (t) => {
+  const client = await RawConnection.open(t, gateway.http);
   client.write('POST /expect HTTP/1.1\r\nHost: web.test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n');
   await client.until((text) => text.includes('100 Continue\r\n\r\n'));
   client.write('abc');

@@ -3,22 +3,19 @@
  * the recording backend (hardening, items 1 to 5, 10, 11).
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { Backend } from './backend.ts';
 import { raw } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { wholeFile } from './lifetime.ts';
 import { catchAll, service } from './manifests.ts';
 
 let backend: Backend;
 let gateway: GatewayUnderTest;
 
 before(async () => {
-  backend = await Backend.start();
-  gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') });
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  await backend.stop();
+  backend = await Backend.start(wholeFile);
+  gateway = await GatewayUnderTest.start(wholeFile, { 'all.yaml': service('web', [backend.port]) + catchAll('web') });
 });
 
 const SMUGGLED = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n';

@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { GatewayUnderTest } from './gateway.ts';
+import { endWith, wholeFile } from './lifetime.ts';
 import { service } from './manifests.ts';
 
 const SIZE = 64 * 1024 * 1024;
@@ -43,7 +44,11 @@ before(async () => {
     push();
   });
   await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
-  gateway = await GatewayUnderTest.start({
+  endWith(wholeFile, () => {
+    backend.close();
+    backend.closeAllConnections();
+  });
+  gateway = await GatewayUnderTest.start(wholeFile, {
     'all.yaml': `${service('web', [(backend.address() as AddressInfo).port])}---
 apiVersion: tidegate.dev/v1alpha1
 kind: ApiRoute
@@ -51,11 +56,6 @@ metadata: { name: web }
 spec: { rules: [{ filters: { limits: { maxRequestBodyBytes: 1073741824 } }, backendRefs: [{ name: web, port: 80 }] }] }
 `,
   });
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  backend.closeAllConnections();
-  await new Promise((resolve) => backend.close(resolve));
 });
 
 function expected(): string {
@@ -113,8 +113,9 @@ function residentBytes(): number {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
 }
 
-test('a slow reader holds the backend back: what the gateway keeps is bounded', async () => {
+test('a slow reader holds the backend back: what the gateway keeps is bounded', async (t) => {
   const socket = connect(gateway.http, '127.0.0.1');
+  endWith(t, () => socket.destroy());
   socket.write('GET /length HTTP/1.1\r\nHost: a\r\n\r\n');
   // Reads the first bytes, then nothing: the kernel's buffers fill, then the gateway must stop reading.
   await new Promise((resolve) => socket.once('readable', resolve));
@@ -127,5 +128,4 @@ test('a slow reader holds the backend back: what the gateway keeps is bounded', 
   }
   assert.ok(written < SIZE / 2, `the backend could write ${written} bytes`);
   assert.ok(residentBytes() - before < 16 * 1024 * 1024, 'the gateway grew');
-  socket.destroy();
 });

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { answering, Backend } from './backend.ts';
-import { get, raw } from './client.ts';
+import { get, RawConnection, raw } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { endWith, wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
 
 let backend: Backend;
@@ -45,8 +46,9 @@ data: { tls.crt: ${base64(cert)}, tls.key: ${base64(key)} }
 }
 
 before(async () => {
-  backend = await Backend.start(answering('ok'));
+  backend = await Backend.start(wholeFile, answering('ok'));
   gateway = await GatewayUnderTest.start(
+    wholeFile,
     {
       'service.yaml': service('web', [backend.port]),
       'a-secret.yaml': secret('a', makeCertificate('a.test')),
@@ -68,15 +70,12 @@ spec:
     ['--workers', '2'],
   );
 });
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  await backend.stop();
-  rmSync(scratch, { recursive: true });
-});
+after(() => rmSync(scratch, { recursive: true }));
 
 async function handshake(servername: string, options: object = {}): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ port: gateway.https, host: '127.0.0.1', servername, rejectUnauthorized: false, ...options }, () => resolve(socket));
+    endWith(wholeFile, () => socket.destroy());
     socket.once('error', reject);
   });
 }
@@ -148,6 +147,7 @@ test('sessions resume on whichever worker takes the connection', async () => {
         minVersion: version,
         maxVersion: version,
       });
+      endWith(wholeFile, () => first.destroy());
       first.once('error', reject);
       first.once('session', (taken) => {
         resolve(taken);
@@ -162,8 +162,9 @@ test('sessions resume on whichever worker takes the connection', async () => {
   }
 });
 
-test('a new certificate is used within two seconds, no connection is dropped, a bad one changes nothing', async () => {
+test('a new certificate is used within two seconds, no connection is dropped, a bad one changes nothing', async (t) => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  endWith(t, () => agent.destroy());
   assert.equal((await httpsGet('a.test', agent)).status, 200);
   const before = (await certificateOf('a.test')).fingerprint256;
   await gateway.write('a-secret.yaml', secret('a', makeCertificate('a.test')));
@@ -172,7 +173,6 @@ test('a new certificate is used within two seconds, no connection is dropped, a 
   while (after === before && Date.now() - rotatedAt < 5000) after = (await certificateOf('a.test')).fingerprint256;
   assert.notEqual(after, before);
   assert.equal((await httpsGet('a.test', agent)).status, 200);
-  agent.destroy();
   await gateway.write('a-secret.yaml', secret('a', { cert: makeCertificate('a.test').cert, key: makeCertificate('a.test').key }));
   await gateway.untilLogged('object has a problem', (line) => line.object === 'Secret/default/a');
   assert.equal((await certificateOf('a.test')).fingerprint256, after);
@@ -180,9 +180,6 @@ test('a new certificate is used within two seconds, no connection is dropped, a 
 
 test('plain text on the TLS port, and clients that vanish in a handshake, harm nobody', async () => {
   await raw(gateway.https, 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
-  for (let index = 0; index < 20; index++)
-    (await import('node:net')).connect(gateway.https, '127.0.0.1', function (this: { destroy(): void }) {
-      this.destroy();
-    });
+  for (let index = 0; index < 20; index++) (await RawConnection.open(wholeFile, gateway.https)).close();
   assert.equal((await httpsGet('a.test')).status, 200);
 });

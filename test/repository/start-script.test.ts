@@ -105,9 +105,10 @@ describe('bin/tidegate', () => {
     assert.match(stderr, /--no-such-option/);
   });
 
-  test('is replaced by the program, so that signals reach it', async () => {
+  test('is replaced by the program, so that signals reach it', async (t) => {
     addBundledNode();
     const child = spawn(join(root, 'bin/tidegate'), ['wait'], { env: { PATH: path }, stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
     const [line] = await once(child.stdout, 'data');
     assert.equal(JSON.parse(String(line)).pid, child.pid);
     child.kill('SIGTERM');

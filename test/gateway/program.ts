@@ -1,0 +1,49 @@
+/** The built program as a process that does not outlive whoever started it. */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
+
+/** A command that has not ended by then hangs. Milliseconds. */
+const TIME_LIMIT = 30_000;
+
+const running = new Set<ChildProcess>();
+
+// The last resort, for tests that are cut off before their hooks run: the runner ends a file that takes too long with SIGTERM.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+process.once('SIGTERM', () => process.exit(128 + 15));
+
+/** Starts `bin/tidegate`; whoever calls stops it. */
+export function spawnProgram(args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+export interface Outcome {
+  /** null: it did not end by itself. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command of `bin/tidegate` to its end. */
+export async function runProgram(args: readonly string[], options: SpawnOptions = {}): Promise<Outcome> {
+  const child = spawnProgram(args, options);
+  let stderr = '';
+  let stdout = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  const limit = setTimeout(() => child.kill('SIGKILL'), TIME_LIMIT);
+  const [code] = await once(child, 'close');
+  clearTimeout(limit);
+  return { code: code as number | null, stderr, stdout };
+}
