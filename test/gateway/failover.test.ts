@@ -1,9 +1,10 @@
 /** Requests that their first endpoint refuses, and where a rule has another backendRef for them. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { answering, Backend } from './backend.ts';
 import { get, send } from './client.ts';
 import { type AccessLine, GatewayUnderTest } from './gateway.ts';
+import { wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
 
 let good: Backend;
@@ -13,18 +14,19 @@ let gateway: GatewayUnderTest;
 
 /** Ports that refuse. */
 async function refusingPorts(count: number): Promise<number[]> {
-  const backends = await Promise.all(Array.from({ length: count }, () => Backend.start()));
+  const backends = await Promise.all(Array.from({ length: count }, () => Backend.start(wholeFile)));
   const ports = backends.map((backend) => backend.port);
   await Promise.all(backends.map((backend) => backend.stop()));
   return ports;
 }
 
 before(async () => {
-  good = await Backend.start(answering('good'));
-  other = await Backend.start(answering('other'));
-  spare = await Backend.start(answering('spare'));
+  good = await Backend.start(wholeFile, answering('good'));
+  other = await Backend.start(wholeFile, answering('other'));
+  spare = await Backend.start(wholeFile, answering('spare'));
   const [one = 0, two = 0] = await refusingPorts(2);
   gateway = await GatewayUnderTest.start(
+    wholeFile,
     {
       'services.yaml': [
         service('good', [good.port]),
@@ -69,10 +71,6 @@ before(async () => {
     },
     ['--workers', '1'],
   );
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  await Promise.all([good.stop(), other.stop(), spare.stop()]);
 });
 
 /** The access line of a path that was asked for once. */
