@@ -122,7 +122,11 @@ export interface Refusal {
   readonly reason: string;
   readonly clientAddress: string;
   readonly tls: TlsInfo | undefined;
+  /** This and the next three are empty where they were not read, or are not certain. */
   readonly method: string;
+  /** As `RequestHead.host`. */
+  readonly host: string;
+  /** Path and query, or the target as received where that is what is wrong. */
   readonly target: string;
   readonly protocol: string;
   /** Of the answer's body. */

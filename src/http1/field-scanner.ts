@@ -59,6 +59,21 @@ export class FieldScanner {
     return new Fields(text, this.lines, this.linesEnd, this.mask, this.dropped);
   }
 
+  /**
+   * The whole lines of a section of which the rest is missing or bad.
+   * @param text up to `wholeEnd` at least
+   */
+  wholeFields(text: string): Fields {
+    const isOpen = this.#phase === IN_VALUE || this.#phase === AT_LINE_FEED;
+    return new Fields(text, isOpen ? this.lines.slice(0, -1) : this.lines.slice(), this.wholeEnd, this.mask, this.dropped);
+  }
+
+  /** Offset of the end of the last whole line. */
+  get wholeEnd(): number {
+    if (this.#phase === AT_LAST_LINE_FEED) return this.linesEnd;
+    return this.#phase === AT_LINE ? this.#position : this.#lineStart;
+  }
+
   /** @param start offset of the first line from the beginning of the text that `lines` shall refer to */
   begin(start: number): void {
     // The former array belongs to the Fields that were made of it.
@@ -100,8 +115,8 @@ export class FieldScanner {
         }
         this.#nameClasses = classes;
         if (position === stop) break;
-        if (bytes[position] !== COLON || position === lineStart) return this.#bad(BAD_FIELD);
-        if (this.lines.length === this.#maxFields) return this.#bad(TOO_MANY_FIELDS);
+        if (bytes[position] !== COLON || position === lineStart) return this.#bad(BAD_FIELD, IN_NAME, lineStart - base);
+        if (this.lines.length === this.#maxFields) return this.#bad(TOO_MANY_FIELDS, IN_NAME, lineStart - base);
         this.#found(bytes, base, lineStart, position - lineStart);
         position++;
         phase = IN_VALUE;
@@ -114,13 +129,13 @@ export class FieldScanner {
           if (code < SPACE ? code !== TAB : code === DELETE) break;
         }
         if (position === stop) break;
-        if (code !== CR) return this.#bad(BAD_FIELD);
+        if (code !== CR) return this.#bad(BAD_FIELD, IN_VALUE, lineStart - base);
         position++;
         phase = AT_LINE_FEED;
         if (position === stop) break;
       }
       // After a CR, that of a line or of the empty line.
-      if (bytes[position] !== LF) return this.#bad(BAD_FIELD);
+      if (bytes[position] !== LF) return this.#bad(BAD_FIELD, phase, lineStart - base);
       position++;
       if (phase === AT_LAST_LINE_FEED) {
         this.end = position - base;
@@ -131,7 +146,7 @@ export class FieldScanner {
     this.#position = position - base;
     this.#lineStart = lineStart - base;
     this.#phase = phase;
-    return position - base >= limit ? this.#bad(HEAD_TOO_LARGE) : Scan.More;
+    return position - base >= limit ? this.#bad(HEAD_TOO_LARGE, phase, lineStart - base) : Scan.More;
   }
 
   #found(bytes: Buffer, base: number, lineStart: number, length: number): void {
@@ -146,8 +161,10 @@ export class FieldScanner {
     this.lines.push(packLine(lineStart - base, length, kind));
   }
 
-  #bad(fault: Fault): Scan {
+  #bad(fault: Fault, phase: number, lineStart: number): Scan {
     this.fault = fault;
+    this.#phase = phase;
+    this.#lineStart = lineStart;
     return Scan.Bad;
   }
 }

@@ -17,6 +17,9 @@ const EXPECT = maskOf(FieldKind.Expect);
 const UPGRADE_FIELD = maskOf(FieldKind.Upgrade);
 const NOT_PASSED_ON = HOP_BY_HOP | CONTENT_LENGTH | EXPECT;
 
+/** With these nobody can tell which host was meant. */
+const LEAVES_HOST_OPEN: ReadonlySet<Fault> = new Set([faults.BAD_HOST, faults.HOST_MISMATCH, faults.BAD_TARGET]);
+
 export interface RequestLimits {
   /** Bytes of a request's head, its empty line included; at most MAX_FIELDS_TEXT. */
   readonly maxHeaderBytes: number;
@@ -61,9 +64,12 @@ export class RequestHeadParser {
   /** After Done: fields dropped because of an underscore in the name. */
   droppedFields = 0;
   fault: Fault = faults.BAD_REQUEST_LINE;
-  /** After a fault, for the log: the target as received, and the protocol; empty where that was not read. */
+  /** After a fault, for the log: path and query, or the target as received where that is what is wrong; empty where it was not read. */
   target = '';
+  /** After a fault, for the log, and empty where it was not read. */
   protocol = '';
+  /** After a fault, for the log: as `ParsedRequest.host`, and empty where it was not read, or can't be told for certain. */
+  host = '';
 
   readonly #limits: RequestLimits;
   readonly #scheme: 'http' | 'https';
@@ -83,7 +89,7 @@ export class RequestHeadParser {
 
   /** The method, once it was read; else empty. */
   get method(): string {
-    return this.#line.method;
+    return this.#line.method || this.#line.unknownMethod;
   }
 
   /** Makes ready for the next head. */
@@ -101,14 +107,14 @@ export class RequestHeadParser {
     if (!this.#inFields) {
       const line = this.#line;
       const result = line.scan(bytes, base, Math.min(end, base + limit));
-      if (result === Scan.Bad) return this.#bad(line.fault);
-      if (result === Scan.More) return end - base >= limit ? this.#bad(faults.TARGET_TOO_LONG) : result;
+      if (result === Scan.Bad) return this.#bad(line.fault, bytes, base);
+      if (result === Scan.More) return end - base >= limit ? this.#bad(faults.TARGET_TOO_LONG, bytes, base) : result;
       this.#inFields = true;
       this.#scanner.begin(line.end);
     }
     const scanner = this.#scanner;
     const result = scanner.scan(bytes, base, end, limit);
-    if (result === Scan.Bad) return this.#bad(scanner.fault);
+    if (result === Scan.Bad) return this.#bad(scanner.fault, bytes, base);
     this.headBytes = scanner.end;
     this.droppedFields = scanner.dropped;
     return result;
@@ -117,7 +123,7 @@ export class RequestHeadParser {
   /**
    * Judges the head that was read.
    * @param bytes as for the call of `parse` that returned Done
-   * @returns undefined where it is refused: see `fault`, `target`, `protocol`
+   * @returns undefined where it is refused: see `fault`, and what there is for the log
    */
   finish(bytes: Buffer, base: number): ParsedRequest | undefined {
     const line = this.#line;
@@ -126,9 +132,29 @@ export class RequestHeadParser {
     const fault = this.#judge(head, text);
     if (fault === undefined) return head;
     this.fault = fault;
-    this.target = text.slice(line.targetStart, line.targetEnd);
-    this.protocol = head.protocol;
+    this.#note(head, text, fault);
     return undefined;
+  }
+
+  /**
+   * For a head of which the rest is missing or bad: sets what there is for the log.
+   * @param bytes as for the last call of `parse`, at the same place or moved
+   */
+  noteUnfinished(bytes: Buffer, base: number): void {
+    const line = this.#line;
+    if (!this.#inFields) {
+      if (line.targetRead) this.target = latin1(bytes, base + line.targetStart, base + line.targetEnd);
+      return;
+    }
+    const text = latin1(bytes, base, base + this.#scanner.wholeEnd);
+    const head = new ParsedRequest(line.method, this.#scheme, line.isHttp10, this.#scanner.wholeFields(text), text.length);
+    this.#note(head, text, this.#judgeHost(head) ?? this.#judgeTarget(head, text));
+  }
+
+  #note(head: ParsedRequest, text: string, fault: Fault | undefined): void {
+    this.target = head.path === '' ? text.slice(this.#line.targetStart, this.#line.targetEnd) : head.path + head.query;
+    this.protocol = head.protocol;
+    this.host = fault !== undefined && LEAVES_HOST_OPEN.has(fault) ? '' : head.host;
   }
 
   /** What only the whole head shows. */
@@ -216,10 +242,9 @@ export class RequestHeadParser {
     return undefined;
   }
 
-  #bad(fault: Fault): Scan {
+  #bad(fault: Fault, bytes: Buffer, base: number): Scan {
     this.fault = fault;
-    this.target = '';
-    this.protocol = '';
+    this.noteUnfinished(bytes, base);
     return Scan.Bad;
   }
 }

@@ -1,4 +1,5 @@
 import { TOKEN } from '../exchange/field-names.ts';
+import { latin1 } from '../wire/latin1.ts';
 import { viewOf, word } from './byte-view.ts';
 import type { Fault } from './fault.ts';
 import * as faults from './fault.ts';
@@ -21,6 +22,8 @@ const VERSION_1_1 = word('/1.1');
 const VERSION = Buffer.from('HTTP/1.1\r\n', 'latin1');
 const MINOR_VERSION = 7;
 
+const MAX_METHOD = 32;
+
 const BEFORE_LINE = 0;
 const IN_METHOD = 1;
 const IN_TARGET = 2;
@@ -35,6 +38,8 @@ const MAX_EMPTY_LINES = 2;
  */
 export class RequestLineScanner {
   method = '';
+  /** The method that is refused because nobody knows it; empty where it is too long to be meant as one. */
+  unknownMethod = '';
   targetStart = 0;
   targetEnd = 0;
   /** Of the question mark; -1 when there is none. */
@@ -45,6 +50,11 @@ export class RequestLineScanner {
   #phase = BEFORE_LINE;
   #position = 0;
   #methodStart = 0;
+
+  /** The target was read to its end. */
+  get targetRead(): boolean {
+    return this.#phase === IN_VERSION;
+  }
 
   /** Makes ready for the next line. */
   begin(): void {
@@ -79,7 +89,10 @@ export class RequestLineScanner {
       const start = base + this.#methodStart;
       if (bytes[position] !== SPACE || position === start) return this.#bad(faults.BAD_REQUEST_LINE);
       this.method = canonicalMethod(bytes, start, position);
-      if (this.method === '') return this.#bad(faults.UNKNOWN_METHOD);
+      if (this.method === '') {
+        if (position - start <= MAX_METHOD) this.unknownMethod = latin1(bytes, start, position);
+        return this.#bad(faults.UNKNOWN_METHOD);
+      }
       if (this.method === 'CONNECT') return this.#bad(faults.CONNECT_REFUSED);
       position++;
       this.targetStart = position - base;

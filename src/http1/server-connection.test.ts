@@ -702,7 +702,17 @@ describe('ServerConnection: refusals', () => {
         [
           'number',
           true,
-          { status: 400, reason: 'bad_field', clientAddress: '192.0.2.1', tls: undefined, method: 'GET', target: '', protocol: '', responseBytes: body.length },
+          {
+            status: 400,
+            reason: 'bad_field',
+            clientAddress: '192.0.2.1',
+            tls: undefined,
+            method: 'GET',
+            host: 'a',
+            target: '/',
+            protocol: 'HTTP/1.1',
+            responseBytes: body.length,
+          },
         ],
       ],
     );
@@ -746,6 +756,8 @@ describe('ServerConnection: time', () => {
     pass(1_001);
     assert.match(output(), /^HTTP\/1\.1 408 Request Timeout\r\n.*Connection: close/s);
     assert.equal(refused[0]?.reason, 'head_timeout');
+    const { method, host, target, protocol } = refused[0] as Refusal;
+    assert.deepEqual([method, host, target, protocol], ['GET', 'a', '/', 'HTTP/1.1']);
     assert.equal(connection.ended, true);
   });
 
@@ -944,7 +956,7 @@ describe('ServerConnection: any split of the bytes', () => {
     return {
       output: output(),
       ended: connection.ended,
-      refused: refused.map((item) => [item.status, item.reason, item.target]),
+      refused: refused.map((item) => [item.status, item.reason, item.method, item.host, item.target, item.protocol]),
       seen: seen.map((item) => [
         item.exchange.method,
         item.exchange.path,

@@ -397,6 +397,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
       if (interval === 0) this.#connection.destroy();
       else if (interval !== undefined) this.deadline = this.now + interval;
     } else if (this.#state === AT_HEAD && this.#partial.length > 0) {
+      this.#parser.noteUnfinished(this.#partial.bytes, 0);
       this.#refuse(SLOW_HEAD);
     } else if (this.#state === AT_HEAD && !this.#outputHeld) {
       this.#closeIdle();
@@ -407,7 +408,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
 
   #refuse(fault: Fault): void {
     const requestId = newRequestId();
-    const { method, target, protocol } = this.#parser;
+    const { method, host, target, protocol } = this.#parser;
     const { remoteAddress: clientAddress, tls } = this.#connection;
     const answer = problemAnswer(fault, requestId, method === 'HEAD', this.now);
     this.#connection.writeLatin1(answer);
@@ -420,6 +421,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
       clientAddress,
       tls,
       method,
+      host,
       target,
       protocol,
       responseBytes,

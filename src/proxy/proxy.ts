@@ -48,7 +48,7 @@ export class Proxy implements ExchangeSink {
       requestId: refusal.requestId || newRequestId(),
       clientIp: refusal.clientAddress,
       method: refusal.method,
-      host: '',
+      host: refusal.host,
       path: refusal.target,
       protocol: refusal.protocol,
       status: refusal.status,
