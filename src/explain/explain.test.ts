@@ -90,7 +90,7 @@ test('a request that goes to a backend: route, match, filters in order, what is 
     host: '*.example.com',
     match: 1,
     matches: 2,
-    parts: ['PathPrefix /v1', 'method GET or HEAD', 'header x-user to be present', 'query parameter q to be "1"', 'scheme http'],
+    parts: ['PathPrefix /v1', 'method GET or HEAD', 'header x-user present', 'query parameter q = "1"', 'scheme http'],
     timeouts: { request: 300_000, backendRequest: 60_000, idle: 60_000 },
   });
   assert.deepEqual(
@@ -160,7 +160,7 @@ test('a request that goes to a backend: route, match, filters in order, what is 
   for (const line of [
     'GET http://Shop.Example.com:8080/v1/orders?q=1 from 192.0.2.7',
     'route:       ApiRoute/default/shop/0',
-    'by host *.example.com, match 2 of 2: PathPrefix /v1, method GET or HEAD',
+    'host: *.example.com; match 2 of 2: PathPrefix /v1, method GET or HEAD',
     'RateLimitPolicy default/slow, limit per-client: TokenBucket, 5 per 10s, burst 7, by ClientIP, Header x-user',
     'sent:        GET /v2/orders?q=1',
     'Host: shop.internal',
@@ -188,10 +188,14 @@ test('nothing matches: 404, with the nearest rules and what failed', () => {
   assert.match(renderExplanation(report), /near misses: ApiRoute\/default\/post\/0 match 1: methods: expected POST; got GET\n/);
 });
 
-test('others that fit are told with what they lose by', () => {
+test('others that fit are told with the rule that wins over them, and why', () => {
   const report = explained([route('any', 0, {}), route('exact', 1, { hosts: ['shop.example.com'] })], {});
   assert.equal(report.route?.name, 'exact');
-  assert.deepEqual(report.outranked, [{ route: 'ApiRoute/default/any/0', match: 0, decidedBy: 'the kind of its host' }]);
+  assert.deepEqual(report.outranked, [{ route: 'ApiRoute/default/any/0', match: 0, decidedBy: 'a rule with an exact host goes before one with no host' }]);
+  assert.match(
+    renderExplanation(report),
+    /^also fit: {4}ApiRoute\/default\/any\/0 match 1: loses to ApiRoute\/default\/exact\/0: a rule with an exact host goes before one with no host$/m,
+  );
 });
 
 test('a filter that answers ends the request', () => {

@@ -7,9 +7,10 @@ import { ClientIdentity } from '../proxy/client-identity.ts';
 import { compileFilters } from '../proxy/compiled-route.ts';
 import * as replies from '../proxy/replies.ts';
 import { type Explanation, explain } from '../router/explanation.ts';
-import { describeHost, describeMatch, hostFits } from '../router/judge.ts';
+import { hostFits } from '../router/judge.ts';
 import { compareHosts } from '../router/oracle.ts';
 import type { Limit, Match, Route, Snapshot } from '../snapshot/snapshot.ts';
+import { describeHost, describeParts } from '../snapshot/words.ts';
 import { reportBackends } from './backends.ts';
 import type { AnswerReport, BackendReport, ExplainReport, FilterReport, LimitReport, RequestReport, SentReport } from './report.ts';
 import { type ExplainInput, readRequest } from './request.ts';
@@ -72,7 +73,7 @@ export function explainRequest(snapshot: Snapshot, input: ExplainInput): Explain
       host: describeHost(winner.host),
       match: matchIndex,
       matches: route.matches.length,
-      parts: describeMatch(match),
+      parts: describeParts(match),
       timeouts: route.timeouts,
     },
     filters: run.filters,

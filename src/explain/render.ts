@@ -16,7 +16,7 @@ export function renderExplanation(report: ExplainReport): string {
   } else {
     section(lines, 'route', [
       `${route.id}${route.isDefaultBackend ? ' (default backend)' : ''}`,
-      `by host ${route.host}, match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
+      `host: ${route.host}; match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
       `timeouts: request ${duration(route.timeouts.request)}, backendRequest ${duration(route.timeouts.backendRequest)}, idle ${duration(route.timeouts.idle)}`,
     ]);
     section(
@@ -35,11 +35,11 @@ export function renderExplanation(report: ExplainReport): string {
     section(lines, 'sent', [`${sent.method} ${sent.target}`, `Host: ${sent.host}`, ...sent.fields.map(([name, value]) => `${name}: ${value}`)]);
   }
   if (report.backends.length > 0) section(lines, 'backends', report.backends.flatMap(renderBackend));
-  if (report.outranked.length > 0) {
+  if (route !== undefined && report.outranked.length > 0) {
     section(
       lines,
       'also fit',
-      report.outranked.map(({ route: id, match, decidedBy }) => `${id} match ${match + 1}: loses by ${decidedBy}`),
+      report.outranked.map(({ route: id, match, decidedBy }) => `${id} match ${match + 1}: loses to ${route.id}: ${decidedBy}`),
     );
   }
   if (report.nearMisses.length > 0) {

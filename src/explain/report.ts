@@ -110,7 +110,7 @@ export interface BackendReport {
 export interface OutrankedReport {
   readonly route: string;
   readonly match: number;
-  /** What the winner won by. */
+  /** Why the winner goes first, such as `path /a/b is longer than /a`: what the winner has comes first. */
   readonly decidedBy: string;
 }
 

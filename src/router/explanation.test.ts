@@ -15,7 +15,7 @@ function misses(routes: readonly Route[], text: RequestText, limit?: number): re
   );
 }
 
-test('names the winner with its host and match, and what the others lost by', () => {
+test('names the winner with its host and match, and why it goes before each of the others', () => {
   const routes = table({
     any: {},
     wild: { hosts: ['*.example.com'] },
@@ -32,13 +32,52 @@ test('names the winner with its host and match, and what the others lost by', ()
   assert.deepEqual(
     outranked.map(({ fit, decidedBy }) => [fit.route.name, fit.matchIndex, decidedBy]),
     [
-      ['young', 0, 'age and order of objects and rules'],
-      ['long', 1, 'having methods'],
-      ['short', 0, 'the length of its path'],
-      ['wild', 0, 'the kind of its host'],
-      ['any', 0, 'the kind of its host'],
-      ['rest', 0, 'being no default backend'],
+      ['young', 0, 'the older object goes first, and of two of one age the first by namespace/name'],
+      ['long', 1, 'a match with methods goes before one without'],
+      ['short', 0, 'path /a/b is longer than /a'],
+      ['wild', 0, 'a rule with an exact host goes before one with a wildcard host'],
+      ['any', 0, 'a rule with an exact host goes before one with no host'],
+      ['rest', 0, 'a rule goes before a default backend'],
     ],
+  );
+});
+
+for (const [winner, other, decidedBy] of [
+  [{ hosts: ['*.a.example.com'] }, { hosts: ['*.example.com'] }, 'host *.a.example.com is longer than *.example.com'],
+  [{ hosts: ['*.example.com'] }, {}, 'a rule with a wildcard host goes before one with no host'],
+  [{ matches: [{ path: '=/x' }] }, { matches: [{ path: '/x' }] }, 'an Exact path goes before a PathPrefix'],
+  [{ matches: [{ path: '/' }] }, { matches: [{ path: '~/x+' }] }, 'a PathPrefix goes before a RegularExpression'],
+  [{ matches: [{ headers: ['a', 'b'] }] }, { matches: [{ headers: ['a'] }] }, 'a match with 2 headers goes before one with 1'],
+  [{ matches: [{ query: ['q'] }] }, {}, 'a match with 1 query parameter goes before one with none'],
+  [{ matches: [{ cookies: ['c'] }] }, {}, 'a match with 1 cookie goes before one with none'],
+  [{ matches: [{ cidrs: ['0.0.0.0/0'] }] }, {}, 'a match with client CIDRs goes before one without'],
+  [{ matches: [{ scheme: 'http' }] }, {}, 'a match with a scheme goes before one without'],
+] as const satisfies readonly (readonly [RouteText, RouteText, string])[]) {
+  test(`says that ${decidedBy}`, () => {
+    const host = decidedBy.startsWith('host') ? 'b.a.example.com' : 'b.example.com';
+    const fields = {
+      path: '/x',
+      query: '?q=1',
+      headers: [
+        ['a', '1'],
+        ['b', '2'],
+        ['cookie', 'c=1'],
+      ],
+    } as const;
+    const { winner: first, outranked } = explain(table({ other, winner }), request({ host, ...fields }));
+    assert.equal(first?.route.name, 'winner');
+    assert.deepEqual(
+      outranked.map((lost) => lost.decidedBy),
+      [decidedBy],
+    );
+  });
+}
+
+test('of two rules of one object the earlier one goes first', () => {
+  const [first, second] = [route('shop', 0, {}), { ...route('shop', 1, {}), id: 'ApiRoute/default/shop/1', rule: '1' }];
+  assert.deepEqual(
+    explain([first, second], request({})).outranked.map(({ decidedBy }) => decidedBy),
+    ['the earlier rule of an object goes first'],
   );
 });
 
@@ -69,11 +108,11 @@ test('tells each part that can fail, with what was expected and what was there',
     [
       'scheme/0: scheme, https, http',
       'cidrs/0: clientCIDRs, an address in 10.0.0.0/8, fd00::/8, 192.0.2.1',
-      'cookie/0: cookies, c to be "1", no such cookie',
-      'query/0: queryParams, q to be "1", "2"',
-      'queryAbsent/0: queryParams, p to be present, no such parameter',
-      'header/0: headers, x-b to be "1", "2", "3"',
-      'headerAbsent/0: headers, x-c to match "[0-9]+", no such header',
+      'cookie/0: cookies, c = "1", no such cookie',
+      'query/0: queryParams, q = "1", "2"',
+      'queryAbsent/0: queryParams, p present, no such parameter',
+      'header/0: headers, x-b = "1", "2", "3"',
+      'headerAbsent/0: headers, x-c matching "[0-9]+", no such header',
       'methods/0: methods, PUT or POST, GET',
       'path/0: path, PathPrefix /orders, /order',
       'host/0: host, b.example.com or *.other.com or *.third.com (one label), a.example.com',
@@ -83,7 +122,7 @@ test('tells each part that can fail, with what was expected and what was there',
 
 test('the nearest match of a rule speaks for it', () => {
   const routes = table({ several: { matches: [{ path: '/x' }, { path: '/a', methods: ['PUT'] }, { path: '/a', headers: ['h'] }] } });
-  assert.deepEqual(misses(routes, { path: '/a' }), ['several/2: headers, h to be present, no such header']);
+  assert.deepEqual(misses(routes, { path: '/a' }), ['several/2: headers, h present, no such header']);
 });
 
 test('rules of a host that fits come first, the more exact the host and the more of the path they share the nearer', () => {

@@ -1,13 +1,14 @@
 /** Why a request goes where it goes: the match that wins, those that fit too, and those that fail by little. */
 import type { Match, Route } from '../snapshot/snapshot.ts';
-import { describeHost, hostFits, Judge, type Mismatch, PARTS } from './judge.ts';
-import { CRITERIA, compareFits, decidingCriterion, type Fit, fits } from './oracle.ts';
+import { describeHost } from '../snapshot/words.ts';
+import { hostFits, Judge, type Mismatch, PARTS } from './judge.ts';
+import { compareFits, decisionBetween, type Fit, fits } from './oracle.ts';
 import type { Routable } from './router.ts';
 
 /** A route that fits as well, by its best match. */
 export interface Outranked {
   readonly fit: Fit;
-  /** What the winner won by, one of `CRITERIA`. */
+  /** Why the winner goes first, such as `path /a/b is longer than /a`: what the winner has comes first. */
   readonly decidedBy: string;
 }
 
@@ -38,7 +39,7 @@ export function explain(routes: readonly Route[], request: Routable, limit = 10)
     if (other === undefined || compareFits(fit, other) < 0) bestOfRoute.set(fit.route, fit);
   }
   const [winner, ...others] = [...bestOfRoute.values()].sort(compareFits);
-  const outranked = winner === undefined ? [] : others.slice(0, limit).map((fit) => ({ fit, decidedBy: CRITERIA[decidingCriterion(winner, fit)] as string }));
+  const outranked = winner === undefined ? [] : others.slice(0, limit).map((fit) => ({ fit, decidedBy: decisionBetween(winner, fit) }));
   const misses = routes.filter((route) => !bestOfRoute.has(route)).map((route) => nearestMatch(route, request, judge));
   misses.sort((a, b) => compareDistances(a.distance, b.distance));
   return { winner, outranked, nearMisses: misses.slice(0, limit).map(({ miss }) => miss) };

@@ -5,6 +5,7 @@
 import { RE2JS } from 're2js';
 import { CidrSet } from '../exchange/cidr.ts';
 import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
+import { describeField, describePath } from '../snapshot/words.ts';
 import type { Routable } from './router.ts';
 
 /** The parts of a match, in the order in which they rank. */
@@ -88,41 +89,6 @@ export class Judge {
     }
     return compiled.matches(value);
   }
-}
-
-export function describeHost(pattern: HostPattern): string {
-  switch (pattern.type) {
-    case 'Any':
-      return 'any host';
-    case 'Exact':
-      return pattern.value;
-    case 'Suffix':
-      return `*.${pattern.value}`;
-    case 'OneLabel':
-      return `*.${pattern.value} (one label)`;
-  }
-}
-
-function describePath(match: PathMatch): string {
-  return `${match.type} ${match.value}`;
-}
-
-/** All parts of a match, in words. */
-export function describeMatch(match: Match): readonly string[] {
-  return [
-    describePath(match.path),
-    ...(match.methods === undefined ? [] : [`method ${match.methods.join(' or ')}`]),
-    ...match.headers.map((header) => `header ${describeField(header)}`),
-    ...match.queryParams.map((param) => `query parameter ${describeField(param)}`),
-    ...match.cookies.map((cookie) => `cookie ${describeField(cookie)}`),
-    ...(match.clientCIDRs === undefined ? [] : [`client in ${match.clientCIDRs.join(', ')}`]),
-    ...(match.scheme === undefined ? [] : [`scheme ${match.scheme}`]),
-  ];
-}
-
-function describeField(match: FieldMatch): string {
-  if (match.type === 'Present') return `${match.name} to be present`;
-  return match.type === 'Exact' ? `${match.name} to be ${quote(match.value)}` : `${match.name} to match ${quote(match.value)}`;
 }
 
 function quote(value: string): string {

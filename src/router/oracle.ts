@@ -1,5 +1,6 @@
 /** The router as the API page words it: every match of every route is judged, and the one that ranks first wins. */
 import type { HostPattern, Match, Route } from '../snapshot/snapshot.ts';
+import { describeHost } from '../snapshot/words.ts';
 import { hostFits, Judge } from './judge.ts';
 import type { CompileRouter, Found, Routable } from './router.ts';
 
@@ -13,53 +14,84 @@ export interface Fit {
 const HOST_ORDER = { Exact: 0, Suffix: 1, OneLabel: 1, Any: 2 } as const;
 const PATH_ORDER = { Exact: 0, PathPrefix: 1, RegularExpression: 2 } as const;
 
-/** What decides between matches that fit, in order; smaller wins. */
-export const CRITERIA = [
-  'being no default backend',
-  'the kind of its host',
-  'the length of its wildcard host',
-  'the type of its path',
-  'the length of its path',
-  'having methods',
-  'the number of its headers',
-  'the number of its query parameters',
-  'the number of its cookies',
-  'having client CIDRs',
-  'having a scheme',
-  'age and order of objects and rules',
-  'the order of matches in the rule',
-] as const;
-
-/** One number a criterion. */
-export function precedence(fit: Fit): readonly number[] {
-  const match = fit.route.matches[fit.matchIndex] as Match;
-  return [
-    fit.route.isDefaultBackend ? 1 : 0,
-    HOST_ORDER[fit.host.type],
-    -wildcardLength(fit.host),
-    PATH_ORDER[match.path.type],
-    -match.path.value.length,
-    match.methods === undefined ? 1 : 0,
-    -match.headers.length,
-    -match.queryParams.length,
-    -match.cookies.length,
-    match.clientCIDRs === undefined ? 1 : 0,
-    match.scheme === undefined ? 1 : 0,
-    fit.route.rank,
-    fit.matchIndex,
-  ];
+interface Criterion {
+  /** Smaller wins. */
+  place(fit: Fit): number;
+  /** Why `winner` goes before `other`, as a clause; what the winner has comes first. */
+  why(winner: Fit, other: Fit): string;
 }
 
-/** @returns index into `CRITERIA` of the first one that tells `a` from `b`, or -1 */
-export function decidingCriterion(a: Fit, b: Fit): number {
-  const other = precedence(b);
-  return precedence(a).findIndex((value, index) => value !== other[index]);
+const HOST_WORDS = { Exact: 'an exact host', Suffix: 'a wildcard host', OneLabel: 'a wildcard host', Any: 'no host' } as const;
+const PATH_WORDS = { Exact: 'an Exact path', PathPrefix: 'a PathPrefix', RegularExpression: 'a RegularExpression' } as const;
+
+/** What decides between matches that fit, in order. */
+const CRITERIA: readonly Criterion[] = [
+  { place: (fit) => (fit.route.isDefaultBackend ? 1 : 0), why: () => 'a rule goes before a default backend' },
+  {
+    place: (fit) => HOST_ORDER[fit.host.type],
+    why: (winner, other) => `a rule with ${HOST_WORDS[winner.host.type]} goes before one with ${HOST_WORDS[other.host.type]}`,
+  },
+  {
+    place: (fit) => -wildcardLength(fit.host),
+    why: (winner, other) => `host ${describeHost(winner.host)} is longer than ${describeHost(other.host)}`,
+  },
+  {
+    place: (fit) => PATH_ORDER[matchOf(fit).path.type],
+    why: (winner, other) => `${PATH_WORDS[matchOf(winner).path.type]} goes before ${PATH_WORDS[matchOf(other).path.type]}`,
+  },
+  {
+    place: (fit) => -matchOf(fit).path.value.length,
+    why: (winner, other) => `path ${matchOf(winner).path.value} is longer than ${matchOf(other).path.value}`,
+  },
+  presence('methods', 'methods'),
+  count('headers', 'header'),
+  count('queryParams', 'query parameter'),
+  count('cookies', 'cookie'),
+  presence('clientCIDRs', 'client CIDRs'),
+  presence('scheme', 'a scheme'),
+  {
+    place: (fit) => fit.route.rank,
+    why: (winner, other) =>
+      sameObject(winner.route, other.route)
+        ? 'the earlier rule of an object goes first'
+        : 'the older object goes first, and of two of one age the first by namespace/name',
+  },
+  { place: (fit) => fit.matchIndex, why: () => 'the earlier match of a rule goes first' },
+];
+
+function presence(part: 'methods' | 'clientCIDRs' | 'scheme', words: string): Criterion {
+  return { place: (fit) => (matchOf(fit)[part] === undefined ? 1 : 0), why: () => `a match with ${words} goes before one without` };
+}
+
+function count(part: 'headers' | 'queryParams' | 'cookies', word: string): Criterion {
+  const number = (fit: Fit) => matchOf(fit)[part].length;
+  return {
+    place: (fit) => -number(fit),
+    why: (winner, other) => `a match with ${number(winner)} ${word}${number(winner) === 1 ? '' : 's'} goes before one with ${number(other) || 'none'}`,
+  };
+}
+
+function matchOf(fit: Fit): Match {
+  return fit.route.matches[fit.matchIndex] as Match;
+}
+
+function sameObject(one: Route, other: Route): boolean {
+  return one.kind === other.kind && one.namespace === other.namespace && one.name === other.name;
+}
+
+function decidingCriterion(a: Fit, b: Fit): Criterion | undefined {
+  return CRITERIA.find((criterion) => criterion.place(a) !== criterion.place(b));
+}
+
+/** Why `winner` goes before `other`, as a clause such as `path /a/b is longer than /a`. */
+export function decisionBetween(winner: Fit, other: Fit): string {
+  return decidingCriterion(winner, other)?.why(winner, other) ?? 'nothing tells them apart';
 }
 
 /** Negative when `a` wins over `b`. */
 export function compareFits(a: Fit, b: Fit): number {
-  const index = decidingCriterion(a, b);
-  return index < 0 ? 0 : (precedence(a)[index] as number) - (precedence(b)[index] as number);
+  const criterion = decidingCriterion(a, b);
+  return criterion === undefined ? 0 : criterion.place(a) - criterion.place(b);
 }
 
 /** Negative when host pattern `a` goes before `b`: exact, then the longest wildcard, then none. */

@@ -2,10 +2,11 @@
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
+import { describeMatch } from '../snapshot/words.ts';
 import { matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { DEFAULT_BODY_BYTES } from './ingress-annotations.ts';
-import { conflict, DEFAULT_TIMEOUTS, describeMatch, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
+import { conflict, DEFAULT_TIMEOUTS, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
 type WrittenMatch = ApiRouteRule['matches'][number];
 

@@ -2,7 +2,8 @@
 import type { Entries, Entry, Origin, Problem } from '../resources/resource-set.ts';
 import type { Secret, TlsPair } from '../resources/secret.ts';
 import type { Certificate, HostPattern, ServerName, Snapshot } from '../snapshot/snapshot.ts';
-import { coversHost, describeHost, hostKey } from './hosts-and-paths.ts';
+import { describeHost } from '../snapshot/words.ts';
+import { coversHost, hostKey } from './hosts-and-paths.ts';
 import type { Issues } from './issues.ts';
 import { compareText, sortedMap } from './order.ts';
 

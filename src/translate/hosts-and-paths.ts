@@ -27,18 +27,6 @@ export function hostKey(host: HostPattern): string {
   }
 }
 
-/** As people write it, for messages. */
-export function describeHost(host: HostPattern): string {
-  switch (host.type) {
-    case 'Any':
-      return 'any host';
-    case 'Exact':
-      return `host ${host.value}`;
-    default:
-      return `host *.${host.value}`;
-  }
-}
-
 /** Whether `pattern`, written in a certificate or a list of hosts, covers `host`; `*` there covers one label (RFC 6125 section 6.4.3). */
 export function coversHost(pattern: string, host: HostPattern): boolean {
   if (host.type === 'Any') return true;

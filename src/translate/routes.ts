@@ -1,10 +1,10 @@
 /** What the translations of Ingress and ApiRoute share. */
 import type { ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry, Problem } from '../resources/resource-set.ts';
-import type { HostPattern, Match, Route, Timeouts } from '../snapshot/snapshot.ts';
+import type { HostPattern, Route, Timeouts } from '../snapshot/snapshot.ts';
+import { describeHost } from '../snapshot/words.ts';
 import type { Certificates } from './certificates.ts';
 import type { Claims } from './conflicts.ts';
-import { describeHost } from './hosts-and-paths.ts';
 import type { Issues } from './issues.ts';
 import { entryKey } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -49,19 +49,6 @@ export function conflict(owner: RuleOwner, older: RuleOwner, host: HostPattern, 
       : `${what} on ${describeHost(host)} belongs to ${other} (${older.field}), which is older and wins`,
     hint: same ? 'leave one of them out' : 'change the host or the match, or take the rule out of one of the two objects',
   };
-}
-
-/** A match as people would say it, for messages. */
-export function describeMatch({ path, ...rest }: Match): string {
-  const conditions = [
-    ...(rest.methods === undefined ? [] : [rest.methods.join(' or ')]),
-    ...rest.headers.map(({ name }) => `header ${name}`),
-    ...rest.queryParams.map(({ name }) => `query parameter ${name}`),
-    ...rest.cookies.map(({ name }) => `cookie ${name}`),
-    ...(rest.clientCIDRs === undefined ? [] : ['client CIDRs']),
-    ...(rest.scheme === undefined ? [] : [rest.scheme]),
-  ];
-  return `${path.type} ${path.value}${conditions.length === 0 ? '' : ` with ${conditions.join(', ')}`}`;
 }
 
 export function unreachablePath(field: string, value: string): Problem {
