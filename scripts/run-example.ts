@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 const root = join(import.meta.dirname, '..');
 const committed = 'manifests/example';
 
-/** The sample backends, with the ports that manifests/example/services.yaml has for them. */
+/** The sample backends, with the ports that manifests/example/local/endpoint-slices.yaml has for them. */
 const backends = [
   { name: 'web', port: 9101 },
   { name: 'orders', port: 9102 },
@@ -137,12 +137,12 @@ async function main(): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), 'tidegate-example-'));
     temporary.push(folder);
     cpSync(join(root, committed), folder, { recursive: true });
-    const services = join(folder, 'services.yaml');
-    let text = readFileSync(services, 'utf8');
+    const slices = join(folder, 'local/endpoint-slices.yaml');
+    let text = readFileSync(slices, 'utf8');
     backends.forEach((backend, index) => {
       text = text.replaceAll(String(backend.port), String(rest[index]));
     });
-    writeFileSync(services, text);
+    writeFileSync(slices, text);
     manifests = folder;
   } else {
     const all = [ports.http, ports.https, ports.admin, ...ports.backends];
