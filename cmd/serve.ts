@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
+import { DRAIN } from '../src/snapshot/defaults.ts';
 import { EXIT } from './exit-codes.ts';
 import { flag, parseAddress, parseCidrs, parseDurationFlag, parseNamespacedName, parseWorkers } from './flags.ts';
 
@@ -22,8 +23,16 @@ export function serveCommand(): Command {
     .addOption(flag('--trusted-proxies <cidrs>', 'peers whose forwarding fields are believed').argParser(parseCidrs).default([], 'none'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
     .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))
-    .addOption(flag('--drain-delay <duration>', 'after SIGTERM, how long connections are still taken').argParser(parseDurationFlag).default(5000, '5s'))
-    .addOption(flag('--drain-timeout <duration>', 'after SIGTERM, when to exit at the latest').argParser(parseDurationFlag).default(30_000, '30s'))
+    .addOption(
+      flag('--drain-delay <duration>', 'after SIGTERM, how long connections are still taken')
+        .argParser(parseDurationFlag)
+        .default(DRAIN.delay, `${DRAIN.delay / 1000}s`),
+    )
+    .addOption(
+      flag('--drain-timeout <duration>', 'after SIGTERM, when to exit at the latest')
+        .argParser(parseDurationFlag)
+        .default(DRAIN.timeout, `${DRAIN.timeout / 1000}s`),
+    )
     .addOption(flag('--wire <kind>', 'how sockets are driven').choices(['auto', 'stream', 'handle']).default('auto'))
     .addOption(flag('--log-level <level>', 'of the log on standard error').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .addOption(flag('--access-log <target>', 'stdout, off, or a file to append to').default('stdout'))

@@ -8,6 +8,7 @@ import { ExplainUsageError, explainRequest, renderExplanation } from './explain/
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
 import type { Entries } from './resources/resource-set.ts';
+import { LISTENER } from './snapshot/defaults.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
@@ -31,9 +32,6 @@ export interface GatewayOptions {
   readonly wire: WorkerSettings['wire'];
   readonly accessLog: string;
 }
-
-/** hardening: table of defaults. */
-const MAX_CONNECTIONS = 10_000;
 
 /** Serving can't begin, and it is the user's to mend; the message is one line. */
 export class StartError extends Error {}
@@ -79,7 +77,7 @@ export class Gateway {
           trustedProxies: options.trustedProxies,
           accessLog: options.accessLog,
           logLevel: this.#log.level,
-          maxConnections: MAX_CONNECTIONS,
+          maxConnections: LISTENER.maxConnections,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
         },

@@ -4,7 +4,8 @@ import { Exchange } from '../exchange/exchange.ts';
 import { type ClientStream, NO_BODY } from '../exchange/streams.ts';
 import type { Fault } from '../http1/fault.ts';
 import { Scan } from '../http1/field-scanner.ts';
-import { RequestHeadParser, type RequestLimits } from '../http1/request-head.ts';
+import { RequestHeadParser } from '../http1/request-head.ts';
+import { LISTENER } from '../snapshot/defaults.ts';
 
 export interface ExplainInput {
   readonly method: string;
@@ -16,9 +17,6 @@ export interface ExplainInput {
 
 /** What is to be explained can't be read as a request at all; the message says what would be right. */
 export class ExplainUsageError extends Error {}
-
-/** As the listeners have them (hardening: table of defaults). */
-const LIMITS: RequestLimits = { maxHeaderBytes: 16 * 1024, maxFields: 100 };
 
 export type ReadRequest =
   | { readonly exchange: Exchange; readonly fault: undefined }
@@ -57,7 +55,7 @@ export function readRequest(input: ExplainInput): ReadRequest {
   const target = `${path === '' ? '/' : path}${parsed[4] ?? ''}`.toWellFormed().replace(/[^!-~]+/g, encodeURIComponent);
   const headText = [`${input.method} ${target} HTTP/1.1`, ...hosts.map((host) => `Host: ${host}`), ...lines, '', ''].join('\r\n');
   const bytes = Buffer.from(headText, 'utf8');
-  const parser = new RequestHeadParser(LIMITS, scheme);
+  const parser = new RequestHeadParser(LISTENER, scheme);
   parser.begin();
   const head = parser.parse(bytes, 0, bytes.length) === Scan.Done ? parser.finish(bytes, 0) : undefined;
   if (head === undefined) return { exchange: undefined, fault: parser.fault, authority, target, scheme };

@@ -3,6 +3,7 @@ import { ClientConnection } from '../http1/client-connection.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
+import { LISTENER } from '../snapshot/defaults.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
@@ -14,14 +15,6 @@ import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { Proxy } from './proxy.ts';
 import { compileRuntime, type Runtime } from './runtime.ts';
 import { CertificateStore } from './tls/certificate-store.ts';
-
-/** hardening: table of defaults. */
-const HEADER_TIMEOUT = 10_000;
-const KEEP_ALIVE_TIMEOUT = 75_000;
-const HANDSHAKE_TIMEOUT = 10_000;
-const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_FIELDS = 100;
-const MAX_REQUESTS_PER_CONNECTION = 1000;
 
 export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -86,11 +79,11 @@ export class DataPlane {
     return {
       scheme,
       deadlines: this.#proxy.deadlines,
-      headerTimeout: HEADER_TIMEOUT,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
-      maxHeaderBytes: MAX_HEADER_BYTES,
-      maxFields: MAX_FIELDS,
-      maxRequestsPerConnection: MAX_REQUESTS_PER_CONNECTION,
+      headerTimeout: LISTENER.headerTimeout,
+      keepAliveTimeout: LISTENER.keepAliveTimeout,
+      maxHeaderBytes: LISTENER.maxHeaderBytes,
+      maxFields: LISTENER.maxFields,
+      maxRequestsPerConnection: LISTENER.maxRequestsPerConnection,
       isDraining: () => this.#draining,
       onFieldsDropped: (count) => this.#metrics.add('tidegate_request_fields_dropped_total', count),
     };
@@ -117,7 +110,7 @@ export class DataPlane {
     const tls = {
       secureContext: (serverName: string, offer?: HandshakeOffer) => this.#certificates.secureContext(serverName, offer),
       ticketKeys: this.#ticketKeys,
-      handshakeTimeout: HANDSHAKE_TIMEOUT,
+      handshakeTimeout: LISTENER.handshakeTimeout,
       alpnProtocols: ['http/1.1'],
     };
     await this.#https.listen(this.#wire, https.host, https.port, tls).catch((error) => {

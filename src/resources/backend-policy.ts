@@ -1,5 +1,6 @@
 /** tidegate.dev/v1alpha1 BackendPolicy. */
 import { z } from 'zod';
+import { UPSTREAM } from '../snapshot/defaults.ts';
 import { duration, oneOf, wholeNumber } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
@@ -11,7 +12,7 @@ const consistentHash = requestPart(['SourceIP', 'Header', 'Cookie', 'QueryParam'
 const loadBalancer = strictObject(
   {
     type: oneOf(['RoundRobin', 'LeastRequest', 'Random', 'PeakEWMA', 'SourceIP', 'ConsistentHash'])
-      .default('RoundRobin')
+      .default(UPSTREAM.loadBalancer.type)
       .describe(
         'How an endpoint is picked. LeastRequest: the less busy of two picked at random. PeakEWMA: the one that is likely to answer first. SourceIP and ConsistentHash: always the same one for a client or for a value, as long as it is there.',
       ),
@@ -47,9 +48,13 @@ const loadBalancer = strictObject(
 );
 
 const connection = strictObject({
-  connectTimeout: duration({ positive: true }).prefault('5s').describe('How long a connection may take to be made.'),
-  idleTimeout: duration({ positive: true }).prefault('60s').describe('How long an idle connection is kept.'),
-  maxRequests: wholeNumber({ min: 0, max: 0x7fffffff }).default(0).describe('Requests on one connection; 0: no limit.'),
+  connectTimeout: duration({ positive: true })
+    .prefault(`${UPSTREAM.connectTimeout / 1000}s`)
+    .describe('How long a connection may take to be made.'),
+  idleTimeout: duration({ positive: true })
+    .prefault(`${UPSTREAM.idleTimeout / 1000}s`)
+    .describe('How long an idle connection is kept.'),
+  maxRequests: wholeNumber({ min: 0, max: 0x7fffffff }).default(UPSTREAM.maxRequestsPerConnection).describe('Requests on one connection; 0: no limit.'),
 });
 
 export const backendPolicySchema = strictObject({

@@ -1,12 +1,12 @@
 /** tidegate.dev/v1alpha1 ApiRoute: a route for each rule. */
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
+import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { describeMatch } from '../snapshot/words.ts';
 import { matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
-import { DEFAULT_BODY_BYTES } from './ingress-annotations.ts';
-import { conflict, DEFAULT_TIMEOUTS, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
+import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
 type WrittenMatch = ApiRouteRule['matches'][number];
 
@@ -99,13 +99,13 @@ function claimMatches(entry: Entry<ApiRoute>, hosts: readonly HostPattern[], mat
 const NO_TIMEOUT = Number.MAX_SAFE_INTEGER;
 
 function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
-  const { request, backendRequest, idle } = { ...DEFAULT_TIMEOUTS, ...written };
+  const { request, backendRequest, idle } = { ...ROUTE_TIMEOUTS, ...written };
   return { request: request || NO_TIMEOUT, backendRequest: backendRequest || NO_TIMEOUT, idle: idle || NO_TIMEOUT };
 }
 
 function translateFilters(entry: Entry<ApiRoute>, { filters }: ApiRouteRule, label: string, { rateLimits }: RouteContext): RouteFilters {
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
-  return { ...filters, limits: { maxRequestBodyBytes: DEFAULT_BODY_BYTES, ...filters.limits }, ...(rateLimit === undefined ? {} : { rateLimit }) };
+  return { ...filters, limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits }, ...(rateLimit === undefined ? {} : { rateLimit }) };
 }
 
 function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {

@@ -1,6 +1,7 @@
 /** BackendPolicies: how each Service port is spoken to. */
 import type { BackendPolicy } from '../resources/backend-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import { UPSTREAM } from '../snapshot/defaults.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
 import type { Issues } from './issues.ts';
 import { entryKey } from './order.ts';
@@ -8,9 +9,6 @@ import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } f
 import { describePorts } from './services.ts';
 
 export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection'>;
-
-/** hardening: table of defaults. */
-const DEFAULTS: BackendSettings = { loadBalancer: { type: 'RoundRobin' }, connectTimeout: 5000, idleTimeout: 60_000, maxRequestsPerConnection: 0 };
 
 export class BackendPolicies {
   readonly attachments: Attachments;
@@ -26,7 +24,7 @@ export class BackendPolicies {
   settings(namespace: string, service: string, port: string): BackendSettings {
     const whole = `${namespace}/${service}`;
     const policy = ((port === '' ? undefined : this.#winners.get(`${whole}/${port}`)) ?? this.#winners.get(whole))?.object;
-    if (policy === undefined) return DEFAULTS;
+    if (policy === undefined) return UPSTREAM;
     let settings = this.#settings.get(policy);
     if (settings === undefined) {
       settings = settingsOf(policy);

@@ -1,14 +1,12 @@
 /** The `nginx.ingress.kubernetes.io/` annotations of an Ingress. */
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
+import { MAX_BODY_BYTES, NGINX_MAX_BODY_BYTES } from '../snapshot/defaults.ts';
 import type { Issues } from './issues.ts';
 import { compareText } from './order.ts';
 
 const PREFIX = 'nginx.ingress.kubernetes.io/';
 
-/** hardening: table of defaults. */
-export const DEFAULT_BODY_BYTES = 10_485_760;
-const NGINX_BODY_BYTES = 1_048_576;
 /** `proxy-body-size: "0"` takes the bound away. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
 
@@ -48,7 +46,7 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
   let sslRedirect = true;
   let forceSslRedirect = false;
   let closed = false;
-  let maxRequestBodyBytes = names.length > 0 ? NGINX_BODY_BYTES : DEFAULT_BODY_BYTES;
+  let maxRequestBodyBytes = names.length > 0 ? NGINX_MAX_BODY_BYTES : MAX_BODY_BYTES;
   for (const name of names.sort(compareText)) {
     const value = annotations[name] as string;
     const field = `metadata.annotations[${JSON.stringify(name)}]`;

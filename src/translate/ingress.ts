@@ -1,11 +1,12 @@
 /** networking.k8s.io/v1 Ingress: a route for each path, and one for its default backend. */
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
+import { ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import type { Backend, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
 import { matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
-import { conflict, DEFAULT_TIMEOUTS, type RouteContext, type RouteDraft, unreachablePath } from './routes.ts';
+import { conflict, type RouteContext, type RouteDraft, unreachablePath } from './routes.ts';
 
 const PATH_TYPES = { Exact: 'Exact', Prefix: 'PathPrefix', ImplementationSpecific: 'PathPrefix' } as const satisfies Record<string, PathMatch['type']>;
 
@@ -118,7 +119,7 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
       limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes },
       ...(rateLimit === undefined ? {} : { rateLimit }),
     },
-    timeouts: DEFAULT_TIMEOUTS,
+    timeouts: ROUTE_TIMEOUTS,
     backends: [backend],
   };
 }

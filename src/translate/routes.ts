@@ -1,7 +1,7 @@
 /** What the translations of Ingress and ApiRoute share. */
 import type { ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry, Problem } from '../resources/resource-set.ts';
-import type { HostPattern, Route, Timeouts } from '../snapshot/snapshot.ts';
+import type { HostPattern, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { Certificates } from './certificates.ts';
 import type { Claims } from './conflicts.ts';
@@ -27,9 +27,6 @@ export interface RouteContext {
   readonly certificates: Certificates;
   readonly claims: Claims<RuleOwner>;
 }
-
-/** hardening: table of defaults. */
-export const DEFAULT_TIMEOUTS: Timeouts = { request: 300_000, backendRequest: 60_000, idle: 60_000 };
 
 /** What policies, metrics and logs call a rule: its name, else its index. */
 export function ruleLabel(rule: Pick<ApiRouteRule, 'name'>, index: number): string {

@@ -1,0 +1,49 @@
+/**
+ * What holds where nobody says otherwise: time-outs in milliseconds, sizes in bytes, and counts. The values are part of what
+ * users are promised; docs/architecture.md ("Limits") lists them, and a test compares the two.
+ */
+import type { LoadBalancer, Timeouts } from './snapshot.ts';
+
+/** Of each listener; nothing changes them in this version. */
+export const LISTENER = {
+  /**
+   * ms from a head's first byte (of the first head: from the connection's beginning) to its last, else 408: against clients
+   * that hold connections by sending drop by drop.
+   */
+  headerTimeout: 10_000,
+  /** ms without a request on an open connection. nginx's keepalive_timeout. */
+  keepAliveTimeout: 75_000,
+  /** ms for a TLS handshake, as long as for a head. */
+  handshakeTimeout: 10_000,
+  /** Bytes of a request's head, else 431 (RFC 6585 section 5). */
+  maxHeaderBytes: 16 * 1024,
+  /** Fields of a request's head, else 431. Envoy's max_headers_count. */
+  maxFields: 100,
+  /** Requests on one connection, the last of which closes it. nginx's keepalive_requests. */
+  maxRequestsPerConnection: 1000,
+  /** Connections of a listener, over all workers. */
+  maxConnections: 10_000,
+} as const;
+
+/** Of each route, in ms. An ApiRoute's `timeouts` go before them. nginx's proxy_read_timeout for the try and for idle time. */
+export const ROUTE_TIMEOUTS: Timeouts = { request: 300_000, backendRequest: 60_000, idle: 60_000 };
+
+/** Bytes of a request's body, else 413. An ApiRoute's `limits` and an Ingress's `proxy-body-size` go before it. */
+export const MAX_BODY_BYTES = 10 * 1024 * 1024;
+
+/** The same for an Ingress that has annotations of ingress-nginx, whose default it is (nginx's client_max_body_size). */
+export const NGINX_MAX_BODY_BYTES = 1024 * 1024;
+
+/** Of each upstream. A BackendPolicy goes before it. */
+export const UPSTREAM = {
+  loadBalancer: { type: 'RoundRobin' } as LoadBalancer,
+  /** ms for a connection to be made, else 504. ingress-nginx's proxy-connect-timeout. */
+  connectTimeout: 5_000,
+  /** ms that an idle connection is kept. nginx's keepalive_timeout of an upstream. */
+  idleTimeout: 60_000,
+  /** Requests on one connection; 0: no limit. */
+  maxRequestsPerConnection: 0,
+} as const;
+
+/** ms, both from SIGTERM on: how long new connections are still taken, and when to exit at the latest (Kubernetes' grace period). */
+export const DRAIN = { delay: 5_000, timeout: 30_000 } as const;
