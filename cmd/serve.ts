@@ -56,8 +56,8 @@ async function serve({ manifests, logLevel, ...options }: ServeFlags): Promise<v
     if (draining) process.exit(EXIT.good);
     draining = true;
     log.info({ signal }, 'draining');
-    void gateway.drain().then((clean) => {
-      log.info({ clean }, 'stopped');
+    void gateway.drain().then(({ clean, cut }) => {
+      log.info({ clean, cut }, 'stopped');
       process.exit(EXIT.good);
     });
   };

@@ -123,16 +123,20 @@ export class Gateway {
     await pool.untilServing();
   }
 
-  /** Stops as `--drain-delay` and `--drain-timeout` say. Resolves with whether every exchange could end. */
-  async drain(): Promise<boolean> {
+  /**
+   * Stops as `--drain-delay` and `--drain-timeout` say. Resolves with whether every connection came to its end, and how many
+   * exchanges had to be cut short.
+   */
+  async drain(): Promise<{ readonly clean: boolean; readonly cut: number }> {
     this.#draining = true;
     const pool = this.#pool;
-    if (pool === undefined || !this.#started) return true;
+    if (pool === undefined || !this.#started) return { clean: true, cut: 0 };
     const { drainDelay, drainTimeout } = this.#options;
     const timeout = new Promise<boolean>((resolve) => setTimeout(resolve, drainTimeout, false));
     pool.drain();
     const drained = new Promise((resolve) => setTimeout(resolve, drainDelay)).then(() => pool.closeListeners()).then(() => true);
-    return Promise.race([timeout, drained]);
+    const clean = await Promise.race([timeout, drained]);
+    return { clean, cut: clean ? 0 : await pool.stopExchanges() };
   }
 
   reopenLogs(): void {

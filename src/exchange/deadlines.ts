@@ -30,6 +30,11 @@ export class Deadlines {
     return this.#items.length;
   }
 
+  /** All items of now; they may be added and removed meanwhile. */
+  [Symbol.iterator](): Iterator<Timed> {
+    return this.#items.slice().values();
+  }
+
   add(item: Timed): void {
     if (item.deadlineIndex >= 0) return;
     item.deadlineIndex = this.#items.length;

@@ -142,6 +142,13 @@ export class DataPlane {
     this.#draining = true;
   }
 
+  /** Ends what is under way, and writes the log as far as its sink takes it. @returns number of exchanges */
+  async stopExchanges(): Promise<number> {
+    const stopped = this.#proxy.stopExchanges();
+    await this.#accessLog?.finish();
+    return stopped;
+  }
+
   /** Stops accepting, closes what is idle; resolves when the last exchange is over. */
   async closeListeners(): Promise<void> {
     await Promise.all([this.#http.drain(), this.#https.drain()]);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Exchange, type RequestHead } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import { type ClientStream, NO_BODY } from '../exchange/streams.ts';
-import type { Filter } from '../policies/policy.ts';
+import { type Filter, Verdict } from '../policies/policy.ts';
 import { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { ClientIdentity } from './client-identity.ts';
 import type { CompiledRoute } from './compiled-route.ts';
@@ -21,7 +21,15 @@ class RecordedStream implements Partial<ClientStream> {
   }
 }
 
-function run(filter: Filter): { status: number; errors: readonly string[] } {
+interface Outcome {
+  readonly status: number;
+  readonly errors: readonly string[];
+  readonly metrics: WorkerMetrics;
+  readonly stopped: number;
+}
+
+/** One exchange on a route with that filter; what is under way after `start` is stopped. */
+function run(filter: Filter): Outcome {
   const errors: string[] = [];
   const metrics = new WorkerMetrics();
   const route = {
@@ -49,8 +57,10 @@ function run(filter: Filter): { status: number; errors: readonly string[] } {
   };
   const peer = { remoteAddress: '127.0.0.1', remotePort: 1, localPort: 2, tls: undefined };
   proxy.onExchange(new Exchange(head, stream as unknown as ClientStream, peer, performance.now()));
+  const stopped = proxy.stopExchanges();
   proxy.deadlines.close();
-  return { status: stream.status, errors };
+  assert.equal(proxy.deadlines.size, 0);
+  return { status: stream.status, errors, metrics, stopped };
 }
 
 function broken(): never {
@@ -58,9 +68,22 @@ function broken(): never {
 }
 
 test('a request filter that throws costs its exchange, with 500 and a log line, and nothing else', () => {
-  assert.deepEqual(run({ policy: 'broken', describe: () => '', onRequest: broken }), { status: 500, errors: ['exchange failed'] });
+  const { status, errors, stopped } = run({ policy: 'broken', describe: () => '', onRequest: broken });
+  assert.deepEqual([status, errors, stopped], [500, ['exchange failed'], 0]);
 });
 
 test('so does a response filter, whose exchange is answered without it', () => {
-  assert.deepEqual(run({ policy: 'broken', describe: () => '', onResponse: broken }), { status: 500, errors: ['exchange failed'] });
+  const { status, errors, stopped } = run({ policy: 'broken', describe: () => '', onResponse: broken });
+  assert.deepEqual([status, errors, stopped], [500, ['exchange failed'], 0]);
+});
+
+test('an exchange that is under way when the process ends is answered and counted', () => {
+  const { status, errors, stopped, metrics } = run({ policy: 'waiting', describe: () => '', onRequest: () => Verdict.Waiting });
+  assert.deepEqual([status, errors, stopped], [503, [], 1]);
+  assert.deepEqual([...metrics.route('ApiRoute/default/a/0').requests.values()], [1]);
+});
+
+test('one whose filter fails at that moment does not keep the others', () => {
+  const { status, errors, stopped } = run({ policy: 'broken', describe: () => '', onRequest: () => Verdict.Waiting, onResponse: broken });
+  assert.deepEqual([status, errors, stopped], [500, ['exchange failed'], 1]);
 });

@@ -7,8 +7,7 @@ import { performance } from 'node:perf_hooks';
 import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
-import { Fields } from '../exchange/fields.ts';
-import { problemBody } from '../exchange/problem.ts';
+import type { Fields } from '../exchange/fields.ts';
 import {
   type BodyLength,
   type ClientHandler,
@@ -347,12 +346,26 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   }
 
   #expire(reason: string, clientIsSlow: boolean): void {
+    this.#cutShort(reason, clientIsSlow ? replies.slowRequest : replies.gatewayTimeout(reason));
+  }
+
+  /** The process ends, and can't wait any longer. */
+  stop(): void {
+    if (this.#done) return;
+    try {
+      this.#cutShort(replies.stopping.reason, replies.stopping);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #cutShort(reason: string, reply: Reply): void {
     this.#cancelTry();
     if (this.#responding) {
       this.exchange.stream.abort();
       this.#finish(this.status, reason);
     } else {
-      this.#reply(clientIsSlow ? replies.slowRequest : replies.gatewayTimeout(reason));
+      this.#reply(reply);
     }
   }
 
@@ -361,17 +374,8 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   /** Answers by the gateway itself; the response filters see it as any other answer. */
   #reply(reply: Reply): void {
     const exchange = this.exchange;
-    const fields = new Fields();
-    let body = reply.body;
-    if (body === undefined && reply.detail !== undefined) {
-      body = problemBody(reply.status, reply.detail, exchange.requestId);
-      fields.append('Content-Type', 'application/problem+json');
-    } else if (body !== undefined && reply.contentType !== undefined) {
-      fields.append('Content-Type', reply.contentType);
-    }
-    if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
+    const { fields, text } = replies.render(reply, exchange.requestId);
     this.#filterResponse(reply.status, fields);
-    const text = body === undefined ? '' : replies.toLatin1(body);
     this.responseBytes = text.length;
     exchange.stream.respondText(reply.status, fields, text);
     this.#finish(reply.status, reply.reason);

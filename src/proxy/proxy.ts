@@ -41,6 +41,22 @@ export class Proxy implements ExchangeSink {
     return life;
   }
 
+  /**
+   * Ends every exchange that is under way: with 503 where nothing of an answer went out, else by cutting it. Each gets its
+   * line in the log and its count.
+   * @returns how many there were
+   */
+  stopExchanges(): number {
+    let stopped = 0;
+    // Whatever is under way has a deadline.
+    for (const item of this.deadlines) {
+      if (!(item instanceof ExchangeLife)) continue;
+      item.stop();
+      stopped++;
+    }
+    return stopped;
+  }
+
   onRefused(refusal: Refusal): void {
     const durationMs = performance.now() - refusal.startedAt;
     this.unrouted.count(refusal.method, refusal.status, durationMs / 1000);

@@ -1,5 +1,7 @@
 /** The answers that the proxy gives by itself, as constants where nothing of the request goes into them. */
 import type { Exchange, Reply } from '../exchange/exchange.ts';
+import { Fields } from '../exchange/fields.ts';
+import { problemBody } from '../exchange/problem.ts';
 import type { UpstreamFailure } from '../exchange/streams.ts';
 
 /** Whoever gets a 503 may try again soon: endpoints come and go within seconds. */
@@ -18,6 +20,8 @@ export const unresolvedBackend503: Reply = {
 export const internalError: Reply = { status: 500, reason: 'internal_error', detail: 'The gateway failed to handle this request.' };
 export const slowRequest: Reply = { status: 408, reason: 'request_body_timeout', detail: 'The request did not arrive in time.' };
 
+export const stopping: Reply = { status: 503, reason: 'drain_timeout', detail: 'The gateway stops before the request could be served.', fields: RETRY_SOON };
+
 const badGateway: Readonly<Record<UpstreamFailure, Reply>> = {
   'connect-failure': { status: 502, reason: 'connect_failure', detail: 'The backend refused the connection.' },
   reset: { status: 502, reason: 'upstream_reset', detail: 'The backend closed the connection before it answered.' },
@@ -35,6 +39,20 @@ export function gatewayTimeout(reason: string): Reply {
   return { status: 504, reason, detail: 'The backend did not answer in time.' };
 }
 
+/** The fields and the body of a reply, the body as the string of its bytes. */
+export function render(reply: Reply, requestId: string): { readonly fields: Fields; readonly text: string } {
+  const fields = new Fields();
+  let body = reply.body;
+  if (body === undefined && reply.detail !== undefined) {
+    body = problemBody(reply.status, reply.detail, requestId);
+    fields.append('Content-Type', 'application/problem+json');
+  } else if (body !== undefined && reply.contentType !== undefined) {
+    fields.append('Content-Type', reply.contentType);
+  }
+  if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
+  return { fields, text: body === undefined ? '' : toLatin1(body) };
+}
+
 /** The same URL on HTTPS, on its default port: the port of the plain listener says nothing about the other one's. */
 export function httpsRedirect(exchange: Exchange): Reply {
   const name = exchange.authority.replace(/:\d*$/, '');
@@ -42,7 +60,7 @@ export function httpsRedirect(exchange: Exchange): Reply {
 }
 
 /** Text as the string of its UTF-8 bytes, which is what streams write. */
-export function toLatin1(text: string): string {
+function toLatin1(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant.
   return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }

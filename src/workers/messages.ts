@@ -68,7 +68,9 @@ export type ToWorker =
   /** Every answer is from now on the last on its connection. */
   | { readonly type: 'drain' }
   /** Close the listeners, then connections as they become idle; `drained` follows. */
-  | { readonly type: 'closeListeners' };
+  | { readonly type: 'closeListeners' }
+  /** End every exchange, whatever state it is in; `stopped` follows. */
+  | { readonly type: 'stopExchanges' };
 
 export type FromWorker =
   /** The first snapshot serves on both ports. */
@@ -77,4 +79,6 @@ export type FromWorker =
   | { readonly type: 'listenFailed'; readonly listener: string; readonly address: Address; readonly code: string }
   | { readonly type: 'metrics'; readonly id: number; readonly families: readonly MetricFamily[]; readonly eventLoopDelay: number }
   | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
-  | { readonly type: 'drained' };
+  | { readonly type: 'drained' }
+  /** How many exchanges were ended; their log lines are written. */
+  | { readonly type: 'stopped'; readonly exchanges: number };

@@ -24,6 +24,8 @@ export interface PoolEvents {
 
 /** How long a scrape waits for a busy worker before its last known figures are taken. */
 const SCRAPE_TIMEOUT = 2000;
+/** How long the end of the process waits for a worker that does not answer. */
+const STOP_TIMEOUT = 1000;
 /** A worker that dies again within this time is replaced with a delay, so that a crash at start does not spin. */
 const CRASH_LOOP_WINDOW = 2000;
 const CRASH_LOOP_DELAY = 500;
@@ -164,6 +166,20 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#draining = 'listeners';
     this.#broadcast({ type: 'closeListeners' });
     while (!this.#members.every((member) => member.drained)) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  /** Ends what is still under way in any worker, so that it is logged. Resolves with the number of exchanges. */
+  async stopExchanges(): Promise<number> {
+    const counts = this.#members.map(async ({ thread }) => {
+      const answer = new Promise<number>((resolve) => {
+        thread.on('message', (message: FromWorker) => message.type === 'stopped' && resolve(message.exchanges));
+        thread.on('exit', () => resolve(0));
+        setTimeout(resolve, STOP_TIMEOUT, 0).unref();
+      });
+      thread.postMessage({ type: 'stopExchanges' } satisfies ToWorker);
+      return answer;
+    });
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
   async stop(): Promise<void> {

@@ -66,5 +66,8 @@ port.on('message', (message: ToWorker) => {
     case 'closeListeners':
       void dataPlane.closeListeners().then(() => send({ type: 'drained' }));
       break;
+    case 'stopExchanges':
+      void dataPlane.stopExchanges().then((exchanges) => send({ type: 'stopped', exchanges }));
+      break;
   }
 });

@@ -1,21 +1,17 @@
 /** What the access log says of requests that were refused before there was an exchange. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { Backend } from './backend.ts';
 import { raw } from './client.ts';
 import { type AccessLine, GatewayUnderTest } from './gateway.ts';
+import { wholeFile } from './lifetime.ts';
 import { catchAll, service } from './manifests.ts';
 
-let backend: Backend;
 let gateway: GatewayUnderTest;
 
 before(async () => {
-  backend = await Backend.start();
-  gateway = await GatewayUnderTest.start({ 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--workers', '1']);
-});
-after(async () => {
-  assert.equal(await gateway.stop(), 0);
-  await backend.stop();
+  const backend = await Backend.start(wholeFile);
+  gateway = await GatewayUnderTest.start(wholeFile, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--workers', '1']);
 });
 
 const LONG = 'x'.repeat(20_000);
