@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway lint format types bench profile fuzz golden crds clean
+.PHONY: help build run test test-unit test-gateway lint format types bench profile fuzz golden crds install-manifest clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -76,8 +76,11 @@ fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
 golden: $(INSTALLED) ## record the expected outputs of the golden cases anew
 	@UPDATE_GOLDEN=1 node --test 'src/translate/**/golden.test.ts'
 
-crds: $(INSTALLED) ## generate crds/ from the schemas
+crds: $(INSTALLED) ## generate crds/, and the chart's copy of it, from the schemas
 	@node scripts/crds.ts
+
+install-manifest: $(INSTALLED) ## render manifests/install.yaml from the chart
+	@node scripts/install-manifest.ts
 
 clean: ## remove what was built and installed
 	rm -rf dist node_modules

@@ -3,16 +3,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { load } from 'js-yaml';
-import { generateCrds } from './crds.ts';
+import { FOLDERS, generateCrds } from './crds.ts';
 
-const folder = join(import.meta.dirname, '../crds');
 const files = generateCrds();
 
 describe('crds/', () => {
-  test('holds what the schemas give, and nothing else: run "make crds"', () => {
-    assert.deepEqual(readdirSync(folder).sort(), [...files.keys()].sort());
-    for (const [name, text] of files) assert.equal(readFileSync(join(folder, name), 'utf8'), text, `${name} has drifted from src/resources/`);
-  });
+  for (const path of FOLDERS) {
+    test(`${path} holds what the schemas give, and nothing else: run "make crds"`, () => {
+      const folder = join(import.meta.dirname, '..', path);
+      assert.deepEqual(readdirSync(folder).sort(), [...files.keys()].sort());
+      for (const [name, text] of files) assert.equal(readFileSync(join(folder, name), 'utf8'), text, `${name} has drifted from src/resources/`);
+    });
+  }
 
   for (const [name, text] of files) {
     const crd = load(text) as {

@@ -1,6 +1,7 @@
 /**
- * Writes crds/ from the zod schemas: `node scripts/crds.ts`. One schema a kind is the truth; the API server's is drawn from
- * it, made structural, with the CEL rules that stand beside its cross-field checks. scripts/crds.test.ts fails on drift.
+ * Writes crds/, and the chart's copy of it, from the zod schemas: `node scripts/crds.ts`. One schema a kind is the truth;
+ * the API server's is drawn from it, made structural, with the CEL rules that stand beside its cross-field checks.
+ * scripts/crds.test.ts fails on drift.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -213,10 +214,15 @@ const POLICY_STATUS: JsonSchema = {
   },
 };
 
+/** Where the files go: the flat folder for `kubectl apply -f crds/`, and into the chart, which may read nothing outside itself. */
+export const FOLDERS = ['crds', 'charts/tidegate/files/crds'] as const;
+
 if (import.meta.main) {
-  const folder = join(import.meta.dirname, '../crds');
   const files = generateCrds();
-  mkdirSync(folder, { recursive: true });
-  for (const name of readdirSync(folder)) if (!files.has(name)) rmSync(join(folder, name));
-  for (const [name, text] of files) writeFileSync(join(folder, name), text);
+  for (const path of FOLDERS) {
+    const folder = join(import.meta.dirname, '..', path);
+    mkdirSync(folder, { recursive: true });
+    for (const name of readdirSync(folder)) if (!files.has(name)) rmSync(join(folder, name));
+    for (const [name, text] of files) writeFileSync(join(folder, name), text);
+  }
 }
