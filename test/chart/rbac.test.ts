@@ -72,6 +72,11 @@ describe('RBAC', { skip: helm.skip }, () => {
       { watchNamespaces: ['blog', 'shop'], 'rbac.secretNamespaces': ['shop'], 'publish.addresses': ['192.0.2.1'] },
       [...['blog', 'shop'].flatMap((namespace) => SERVED.map((one) => `${namespace} ${one}`)), 'shop secrets get,list,watch', CLASSES, ...LEASE],
     ],
+    [
+      'a namespace, and a default certificate outside of it',
+      { watchNamespaces: ['shop'], defaultCertificate: 'certificates/wildcard-tls', 'publish.service': false },
+      [...[...SERVED, 'secrets get,list,watch'].map((one) => `shop ${one}`), 'certificates secrets/wildcard-tls get,list,watch', CLASSES, ...LEASE],
+    ],
     ['none, where somebody else grants it', { 'rbac.create': false }, []],
   ];
   for (const [what, values, expected] of cases) {
