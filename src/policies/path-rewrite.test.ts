@@ -72,6 +72,29 @@ test('ReplaceRegex replaces as JavaScript does, where the two have the same synt
   );
 });
 
+test('what has no place in a path comes out escaped, escapes stay, and what can not be made a path is nothing', () => {
+  for (const [substitution, expected] of [
+    ['/a b', '/a%20b'],
+    ['/a?b#c', '/a%3Fb%23c'],
+    ['/a\r\nHost: b', '/a%0D%0AHost:%20b'],
+    ['/a HTTP/1.1', '/a%20HTTP/1.1'],
+    ['/"<>[]^`{|}\u007f', '/%22%3C%3E%5B%5D%5E%60%7B%7C%7D%7F'],
+    ["/-._~!$&'()*+,;=:@", "/-._~!$&'()*+,;=:@"],
+    ['/é€😀', '/%C3%A9%E2%82%AC%F0%9F%98%80'],
+    ['/\ud800', '/%EF%BF%BD'],
+    ['/%c3%A9%41', '/%C3%A9A'],
+    ['/100%', '/100%25'],
+    ['/%zz%4', '/%25zz%254'],
+    ['/a\u0000', undefined],
+    ['/a\\\\b', undefined],
+    ['/a%2fb', undefined],
+    ['a', undefined],
+  ] as const) {
+    const rewrite = compilePathRewrite({ type: 'ReplaceRegex', pattern: '^.*$', substitution });
+    assert.equal(rewrite(exchangeOf({ url: 'http://a.test/x' })), expected, JSON.stringify(substitution));
+  }
+});
+
 test('a substitution that makes a short path endless is given up', () => {
   const rewrite = compilePathRewrite({ type: 'ReplaceRegex', pattern: 'a', substitution: `/${'b'.repeat(1000)}` });
   assert.equal(rewrite(exchangeOf({ url: `http://a.test/${'a'.repeat(8000)}` })), undefined);

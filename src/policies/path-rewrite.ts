@@ -12,15 +12,16 @@ export type RewritePath = (exchange: Exchange) => string | undefined;
 /**
  * The path part of urlRewrite and requestRedirect.
  *
- * What comes out is put through the same judgement as a path that a client sends, and normalised the same way: a rewrite
- * must not make `..`, an encoded slash, a query or a control character out of a harmless request. The function that is
- * returned then gives undefined, as it does where ReplacePrefixMatch has no prefix to replace; callers answer 500 with it,
- * and never pass such a request on.
+ * What has no place in a path comes out escaped, so that no query and no second request line can be made of it; escapes stay
+ * what they are. The result is then put through the same judgement as a path that a client sends, and normalised the same
+ * way: a rewrite must not make `..` or an encoded slash, backslash or NUL out of a harmless request. The function that is
+ * returned gives undefined for those, as it does where ReplacePrefixMatch has no prefix to replace; callers answer 500 with
+ * it, and never pass such a request on.
  */
 export function compilePathRewrite(rewrite: PathRewrite): RewritePath {
   switch (rewrite.type) {
     case 'ReplaceFullPath': {
-      const path = normalizePath(rewrite.value);
+      const path = checked(rewrite.value);
       return () => path;
     }
     case 'ReplacePrefixMatch': {
@@ -36,7 +37,16 @@ export function compilePathRewrite(rewrite: PathRewrite): RewritePath {
 }
 
 function checked(path: string | undefined): string | undefined {
-  return path === undefined || path.length > MAX_PATH ? undefined : normalizePath(path);
+  if (path === undefined) return undefined;
+  const escaped = escapePath(path);
+  return escaped.length > MAX_PATH ? undefined : normalizePath(escaped);
+}
+
+/** Whatever is not a slash, a pchar (RFC 3986 section 3.3) or a whole escape. */
+const NO_PATH = /[^\w\-.~!$&'()*+,;=:@/%]|%(?![0-9A-Fa-f]{2})/gu;
+
+function escapePath(path: string): string {
+  return path.replace(NO_PATH, (character) => Buffer.from(character, 'utf8').toString('hex').toUpperCase().replace(/../g, '%$&'));
 }
 
 /**

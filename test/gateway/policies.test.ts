@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { answering, Backend } from './backend.ts';
-import { get, send } from './client.ts';
+import { get, raw, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
@@ -36,6 +36,15 @@ before(async () => {
         requestHeaderModifier: { set: [{ name: x-a, value: "1" }], remove: [x-internal] }
         responseHeaderModifier: { set: [{ name: x-b, value: "2" }], remove: [content-type] }
         urlRewrite: { hostname: orders.internal, path: { type: ReplacePrefixMatch, value: /orders } }
+      backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /raw } }]
+      filters: { urlRewrite: { path: { type: ReplaceRegex, pattern: "^/raw/([^/]*)(.*)", substitution: '/<\\1>"{|^\`}\\2' } } }
+      backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /cut } }]
+      filters: { urlRewrite: { path: { type: ReplaceRegex, pattern: "20", substitution: "2" } } }
+      backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /full } }]
+      filters: { urlRewrite: { path: { type: ReplaceFullPath, value: "/full/<[1]>" } } }
       backendRefs: [{ name: a, port: 80 }]
     - matches: [{ path: { value: /moved } }]
       filters: { requestRedirect: { hostname: www.test, path: { type: ReplacePrefixMatch, value: /new }, statusCode: 301 } }
@@ -109,6 +118,17 @@ test('rewrite and header modifiers', async () => {
   assert.doesNotMatch(head, /secret|client/);
   assert.equal(answer.headers['x-b'], '2');
   assert.equal(answer.headers['content-type'], undefined);
+});
+
+test('what a rewrite makes that has no place in a path reaches the backend escaped, and escapes stay as they are', async () => {
+  for (const [sent, seen] of [
+    ['/raw/a%20b/c%41?x=<', '/%3Ca%20b%3E%22%7B%7C%5E%60%7D/cA?x=<'],
+    ['/cut/a%20z', '/cut/a%252z'],
+    ['/full', '/full/%3C%5B1%5D%3E'],
+  ] as const) {
+    await raw(gateway.http, `GET ${sent} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n`);
+    assert.equal(backends[0]?.requests.at(-1)?.head.split('\r\n')[0], `GET ${seen} HTTP/1.1`);
+  }
 });
 
 test('redirect and direct response', async () => {
