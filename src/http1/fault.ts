@@ -15,6 +15,8 @@ export const BAD_REQUEST_LINE = fault(400, 'bad_request_line', 'The request line
 export const BAD_VERSION = fault(400, 'bad_version', 'The protocol version is neither HTTP/1.1 nor HTTP/1.0.');
 export const UNKNOWN_METHOD = fault(400, 'unknown_method', 'The method is not known.');
 export const CONNECT_REFUSED = fault(405, 'connect_refused', 'CONNECT is not served.');
+/** A TRACE answer shows the request with the fields that gateways added and the client may not see (RFC 9110 section 9.3.8). */
+export const TRACE_REFUSED = fault(405, 'trace_refused', 'TRACE is not served.');
 export const BAD_TARGET = fault(400, 'bad_target', 'The request target is malformed.');
 export const BAD_PATH = fault(400, 'bad_path', 'The path is malformed, or holds an encoded slash, backslash or NUL.');
 export const TARGET_TOO_LONG = fault(414, 'target_too_long', 'The request line is too long.');

@@ -1,5 +1,5 @@
 import { problemBody } from '../exchange/problem.ts';
-import { CONNECT_REFUSED, type Fault } from './fault.ts';
+import type { Fault } from './fault.ts';
 import { dateLine, statusLine } from './message-writer.ts';
 
 /** A 405 must name what is allowed (RFC 9110 section 15.5.6). */
@@ -12,7 +12,7 @@ const ALLOW = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
  */
 export function problemAnswer(fault: Fault, requestId: string, isHead: boolean, now: number): string {
   const body = problemBody(fault.status, fault.detail, requestId);
-  const allow = fault === CONNECT_REFUSED ? ALLOW : '';
+  const allow = fault.status === 405 ? ALLOW : '';
   const head = `${statusLine(fault.status)}Content-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nX-Request-Id: ${requestId}\r\n`;
   return `${head}${allow}Connection: close\r\n${dateLine(now)}\r\n${isHead ? '' : body}`;
 }

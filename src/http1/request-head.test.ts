@@ -66,6 +66,7 @@ const REFUSED: readonly (readonly [what: string, text: string, reason: string])[
   ['method that is no token', 'G@T / HTTP/1.1\r\nHost: a\r\n\r\n', 'bad_request_line'],
   ['lower-case method', 'get / HTTP/1.1\r\nHost: a\r\n\r\n', 'unknown_method'],
   ['unknown method', 'GETX / HTTP/1.1\r\nHost: a\r\n\r\n', 'unknown_method'],
+  ['TRACE', 'TRACE / HTTP/1.1\r\nHost: a\r\n\r\n', 'trace_refused'],
   ['CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 'connect_refused'],
   ['HTTP/1.2', 'GET / HTTP/1.2\r\nHost: a\r\n\r\n', 'bad_version'],
   ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 'bad_version'],

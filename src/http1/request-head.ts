@@ -162,6 +162,7 @@ export class RequestHeadParser {
     const { fields, isHttp10 } = head;
     const targetFault = this.#judgeHost(head) ?? this.#judgeTarget(head, text);
     if (targetFault !== undefined) return targetFault;
+    if (head.method === 'TRACE') return faults.TRACE_REFUSED;
 
     const body = readFraming(fields, isHttp10);
     if (typeof body !== 'number') return body;

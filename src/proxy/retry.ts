@@ -11,7 +11,7 @@ export const Retry = {
 export type Retry = (typeof Retry)[keyof typeof Retry];
 
 /** RFC 9110 section 9.2.2. */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /**
  * The retry that every route has, once: of a request that can't have reached a backend, whatever its method; and of an

@@ -201,6 +201,9 @@ export const cookieName = text(
 /** An HTTP method in upper case. Methods are case-sensitive tokens (RFC 9110 section 9.1). */
 export const method = text(
   (value) => {
+    if (value === 'CONNECT' || value === 'TRACE') {
+      return { message: `${value} is never served: whatever the routes say, such a request is answered with 405`, hint: 'leave it out' };
+    }
     if (/^[A-Z][A-Z0-9_-]{0,31}$/.test(value)) return undefined;
     const upper = value.toUpperCase();
     return {

@@ -80,10 +80,26 @@ test('a refused request has its line in the access log, with the bytes of the an
   assert.equal(line.responseBytes, answer.split('\r\n\r\n')[1]?.length);
 });
 
-test('CONNECT and upgrades are refused with a clear answer', async () => {
-  assert.match(await raw(gateway.http, 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n'), /^HTTP\/1\.1 (400|405|501) /);
+test('upgrades are refused with a clear answer', async () => {
   assert.match(await raw(gateway.http, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n'), /^HTTP\/1\.1 501 /);
 });
+
+for (const method of ['TRACE', 'CONNECT']) {
+  test(`${method} is 405, names what is allowed, and is in the access log; no backend sees it`, async () => {
+    const target = method === 'CONNECT' ? 'a:443' : '/traced';
+    const count = backend.requests.length;
+    const answer = await raw(gateway.http, `${method} ${target} HTTP/1.1\r\nHost: a\r\nCookie: secret=1\r\nMax-Forwards: 5\r\n\r\n${SMUGGLED}`);
+    assert.match(answer, /^HTTP\/1\.1 405 /);
+    assert.match(answer, /^Content-Type: application\/problem\+json\r$/m);
+    assert.doesNotMatch(answer, /secret/);
+    const allowed = /^Allow: (.*)\r$/m.exec(answer)?.[1]?.split(', ') ?? [];
+    assert.ok(allowed.includes('GET') && !allowed.includes(method), answer);
+    assert.equal(answer.match(/^HTTP\//gm)?.length, 1, 'the connection goes on');
+    const line = await gateway.untilAccess((entry) => entry.method === method);
+    assert.deepEqual([line.status, line.reason], [405, `${method.toLowerCase()}_refused`]);
+    assert.equal(backend.requests.length, count);
+  });
+}
 
 test('field names with underscores are dropped, and counted', async () => {
   await raw(gateway.http, 'GET / HTTP/1.1\r\nHost: a\r\nX_Under: 1\r\nX-Dash: 2\r\nConnection: close\r\n\r\n');

@@ -88,6 +88,7 @@ export const BAD_ROUTES: readonly BadObject[] = [
     /1025 characters/,
     /1024/,
   ],
+  ['method that is never served', match({ methods: ['GET', 'TRACE'] }), 'spec.rules[0].matches[0].methods[1]', /never served/, /leave it out/],
   ['method in lower case', match({ methods: ['get'] }), 'spec.rules[0].matches[0].methods[0]', /not an HTTP method/, /write GET/],
   [
     'header name with a space',
