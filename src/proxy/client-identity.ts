@@ -62,7 +62,8 @@ export class ClientIdentity {
       lines += `X-Real-IP: ${exchange.clientAddress}\r\n`;
     } else {
       fields.removeKinds(FORWARDING);
-      lines += `X-Forwarded-For: ${peer}\r\nX-Real-IP: ${peer}\r\nX-Forwarded-Proto: ${exchange.scheme}\r\nX-Forwarded-Host: ${exchange.authority}\r\nX-Forwarded-Port: ${portOf(exchange)}\r\n`;
+      const host = exchange.authority === '' ? '' : `X-Forwarded-Host: ${exchange.authority}\r\n`;
+      lines += `X-Forwarded-For: ${peer}\r\nX-Real-IP: ${peer}\r\nX-Forwarded-Proto: ${exchange.scheme}\r\n${host}X-Forwarded-Port: ${portOf(exchange)}\r\n`;
     }
     fields.appendLines(lines, REQUEST_ID | TRACEPARENT | FORWARDING);
   }
@@ -87,7 +88,7 @@ export class ClientIdentity {
     const proto = fields.get('x-forwarded-proto')?.toLowerCase();
     if (proto === 'http' || proto === 'https') exchange.scheme = proto;
     if (!fields.has('x-forwarded-proto')) fields.set('X-Forwarded-Proto', exchange.scheme);
-    if (!fields.has('x-forwarded-host')) fields.set('X-Forwarded-Host', exchange.authority);
+    if (!fields.has('x-forwarded-host') && exchange.authority !== '') fields.set('X-Forwarded-Host', exchange.authority);
     if (!fields.has('x-forwarded-port')) fields.set('X-Forwarded-Port', portOf(exchange));
   }
 }

@@ -18,6 +18,7 @@ import {
   type UpstreamStream,
 } from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
@@ -168,6 +169,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
       return;
     }
     const fields = exchange.requestFields;
+    if (exchange.upstreamHost === '' && !fields.mayHave(HOST)) exchange.upstreamHost = authorityOf(backend.upstream.upstream);
     if (exchange.upstreamHost !== exchange.authority || !fields.mayHave(HOST)) fields.set('Host', exchange.upstreamHost);
     this.#addressTo(backend);
     this.#try(endpoint, false);
@@ -415,4 +417,12 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     (this.route?.metrics ?? this.#proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
     if (this.#proxy.accessLog !== undefined) logExchange(this.#proxy.accessLog, this, durationMs);
   }
+}
+
+/**
+ * What the backend gets as Host where the client has named none, as HTTP/1.0 allows (RFC 9112 section 3.3 leaves the choice
+ * to us): the Service's name within the cluster. An empty Host would be valid, but servers are at odds about it.
+ */
+function authorityOf({ service, namespace, port }: Upstream): string {
+  return `${service}.${namespace}${port === 80 ? '' : `:${port}`}`;
 }

@@ -86,6 +86,41 @@ test('an unknown host gets a 404 problem', async () => {
   assert.equal(line.reason, 'no_route');
 });
 
+test('HTTP/1.0 without Host: only routes for any host take it, and the backend sees the name of its Service', async (t) => {
+  // Such a request is legal (RFC 9112 section 3.2). To nobody's name it is as good as an unknown host; an empty Host would be
+  // legal towards the backend too, but nginx for one answers 400 to it.
+  const unnamed = await raw(gateway.http, 'GET /unnamed HTTP/1.0\r\n\r\n');
+  assert.match(unnamed, /^HTTP\/1\.1 404 /);
+  const line = await gateway.untilAccess((entry) => entry.path === '/unnamed');
+  assert.deepEqual([line.reason, line.protocol], ['no_route', 'HTTP/1.0']);
+
+  const own = await GatewayUnderTest.start(t, {
+    'services.yaml': service('web', [backend.port]) + service('alt', [backend.port]).replace('port: 80 ', 'port: 8080 '),
+    'routes.yaml': apiRoute(
+      'any',
+      `  rules:
+    - backendRefs: [{ name: web, port: 80 }]
+    - matches: [{ path: { value: /rewritten } }]
+      filters: { urlRewrite: { hostname: inside.test } }
+      backendRefs: [{ name: web, port: 80 }]
+    - { matches: [{ path: { value: /port } }], backendRefs: [{ name: alt, port: 8080 }] }`,
+    ),
+  });
+  for (const [path, host] of [
+    ['/', 'web.default'],
+    ['/rewritten', 'inside.test'],
+    ['/port', 'alt.default:8080'],
+  ] as const) {
+    assert.match(await raw(own.http, `GET ${path} HTTP/1.0\r\n\r\n`), /^HTTP\/1\.1 200 /);
+    assert.match(lastHead(), / HTTP\/1\.1\r\n/);
+    assert.equal(lastHead().match(/^host:/gim)?.length, 1);
+    assert.equal(field(lastHead(), 'Host'), host);
+    assert.equal(field(lastHead(), 'X-Forwarded-Host'), undefined);
+  }
+  assert.match(await raw(own.http, 'GET / HTTP/1.0\r\nHost: given.test\r\n\r\n'), /^HTTP\/1\.1 200 /);
+  assert.equal(field(lastHead(), 'Host'), 'given.test');
+});
+
 test('request bodies are re-framed: a length stays a length, chunks stay chunks', async () => {
   await send(gateway.http, '/', { method: 'POST', headers: { host: 'web.test', 'content-length': '5' }, body: 'hello' });
   assert.equal(backend.requests.at(-1)?.body, 'hello');
