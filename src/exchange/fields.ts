@@ -38,6 +38,8 @@ export class Fields {
   #mask: number;
   /** What was added later: name and value in turns. An empty name stands before several whole lines (see appendLines). */
   #added: string[] | undefined = undefined;
+  /** At least a bit for each kind in `#added`: nobody else needs to look there, which would take whole lines apart. */
+  #addedMask = 0;
 
   /**
    * Without arguments: no fields. Engines give the head that they have read, characters being bytes.
@@ -64,6 +66,7 @@ export class Fields {
   clone(): Fields {
     const copy = new Fields(this.#text, this.#lines.length === 0 ? NO_LINES : this.#lines.slice(), this.#end, this.#mask, this.#gaps);
     copy.#added = this.#added?.slice();
+    copy.#addedMask = this.#addedMask;
     return copy;
   }
 
@@ -73,7 +76,7 @@ export class Fields {
     if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return undefined;
     const line = this.#find(name, kind, 0);
     if (line >= 0) return this.#value(line);
-    const added = this.#expanded();
+    const added = this.#addedOf(1 << kind);
     if (added !== undefined) for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) return added[index + 1];
     return undefined;
   }
@@ -84,7 +87,7 @@ export class Fields {
     const kind = kindOfName(name);
     if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return values;
     for (let line = this.#find(name, kind, 0); line >= 0; line = this.#find(name, kind, line + 1)) values.push(this.#value(line));
-    const added = this.#expanded();
+    const added = this.#addedOf(1 << kind);
     if (added !== undefined)
       for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) values.push(added[index + 1] as string);
     return values;
@@ -94,7 +97,7 @@ export class Fields {
     const kind = kindOfName(name);
     if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return false;
     if (this.#find(name, kind, 0) >= 0) return true;
-    const added = this.#expanded();
+    const added = this.#addedOf(1 << kind);
     if (added !== undefined) for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) return true;
     return false;
   }
@@ -102,7 +105,7 @@ export class Fields {
   /** The value of the only field of that kind; undefined when there is none, or more than one. Not for families of names. */
   single(kind: FieldKind): string | undefined {
     if ((this.#mask & (1 << kind)) === 0) return undefined;
-    if (this.#added !== undefined) {
+    if ((this.#addedMask & (1 << kind)) !== 0) {
       const values = this.valuesOf(kind);
       return values.length === 1 ? values[0] : undefined;
     }
@@ -118,7 +121,7 @@ export class Fields {
 
   /** Whether there is exactly one field of that kind, with that very value. Makes no string. */
   singleIs(kind: FieldKind, value: string): boolean {
-    if (this.#added !== undefined) return this.single(kind) === value;
+    if ((this.#addedMask & (1 << kind)) !== 0) return this.single(kind) === value;
     const lines = this.#lines;
     let found = -1;
     for (let index = 0; index < lines.length; index++) {
@@ -142,7 +145,7 @@ export class Fields {
     const values: string[] = [];
     if ((this.#mask & (1 << kind)) === 0) return values;
     for (let index = 0; index < this.#lines.length; index++) if (((this.#lines[index] as number) & KIND_MASK) === kind) values.push(this.#value(index));
-    const added = this.#expanded();
+    const added = this.#addedOf(1 << kind);
     if (added !== undefined)
       for (let index = 0; index < added.length; index += 2) if (kindOfName(added[index] as string) === kind) values.push(added[index + 1] as string);
     return values;
@@ -180,6 +183,7 @@ export class Fields {
    */
   appendLines(lines: string, mask: number): void {
     this.#mask |= mask;
+    this.#addedMask |= mask;
     if (this.#added === undefined) this.#added = ['', lines];
     else this.#added.push('', lines);
   }
@@ -206,8 +210,9 @@ export class Fields {
         this.#gaps++;
       }
     }
-    const added = this.#expanded();
+    const added = this.#addedOf(mask);
     if (added === undefined) return;
+    this.#addedMask &= ~mask;
     let kept = 0;
     for (let index = 0; index < added.length; index += 2) {
       if ((mask & (1 << kindOfName(added[index] as string))) !== 0) continue;
@@ -265,6 +270,7 @@ export class Fields {
 
   #push(name: string, value: string, kind: FieldKind): void {
     this.#mask |= 1 << kind;
+    this.#addedMask |= 1 << kind;
     if (this.#added === undefined) this.#added = [name, value];
     else this.#added.push(name, value);
   }
@@ -275,7 +281,7 @@ export class Fields {
       lines[line] = (lines[line] as number) | KIND_MASK;
       this.#gaps++;
     }
-    const added = this.#expanded();
+    const added = this.#addedOf(1 << kind);
     if (added !== undefined) {
       for (let index = added.length - 2; index >= 0; index -= 2) if (sameName(added[index] as string, name)) added.splice(index, 2);
     }
@@ -326,6 +332,11 @@ export class Fields {
   /** Without the line's CRLF. */
   #valueEnd(index: number): number {
     return (index + 1 < this.#lines.length ? (this.#lines[index + 1] as number) >>> START_SHIFT : this.#end) - 2;
+  }
+
+  /** What was added, with whole lines taken apart; undefined where there is nothing of these kinds in it. */
+  #addedOf(mask: number): string[] | undefined {
+    return (this.#addedMask & mask) === 0 ? undefined : this.#expanded();
   }
 
   /** What was added, with whole lines taken apart. */

@@ -5,7 +5,10 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, renameSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AccessLog, type AccessRecord, formatAccessLine, LogBaton, redactUrl } from './access-log.ts';
+import fc from 'fast-check';
+import { AccessLines, type AccessRecord } from './access-line.ts';
+import { AccessLog, LogBaton } from './access-log.ts';
+import { redactUrl } from './redact-url.ts';
 
 const record: AccessRecord = {
   requestId: 'id-1',
@@ -33,16 +36,18 @@ const record: AccessRecord = {
   sni: '',
 };
 
+const lines = new AccessLines(() => Date.parse('2026-01-02T03:04:05.678Z'));
+
 function folder(): string {
   return mkdtempSync(join(tmpdir(), 'tidegate-log-'));
 }
 
 test('limits in mode Shadow that would have refused the request are named', () => {
-  assert.equal(JSON.parse(formatAccessLine({ ...record, shadowRefusals: 'per-client,quota' }, '2026-01-02T03:04:05.678Z')).shadowRefusals, 'per-client,quota');
+  assert.equal(JSON.parse(lines.line({ ...record, shadowRefusals: 'per-client,quota' })).shadowRefusals, 'per-client,quota');
 });
 
 test('a line is valid JSON with the fields of the format', () => {
-  const line = formatAccessLine(record, '2026-01-02T03:04:05.678Z');
+  const line = lines.line(record);
   assert.ok(line.endsWith('}\n'));
   assert.deepEqual(JSON.parse(line), {
     time: '2026-01-02T03:04:05.678Z',
@@ -66,6 +71,21 @@ test('a line is valid JSON with the fields of the format', () => {
     referer: 'http://a/?token=[redacted]',
     traceId: '0af7651916cd43dd8448eb211c80319c',
   });
+});
+
+test('times are numbers of milliseconds, to the microsecond', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 1e7, noNaN: true }), (durationMs) => {
+      assert.equal(JSON.parse(lines.line({ ...record, durationMs })).durationMs, Math.round(durationMs * 1000) / 1000);
+    }),
+  );
+});
+
+test('a value is the same in every line, however many others there were', () => {
+  const hosts = Array.from({ length: 3000 }, (_, index) => `h${index}.test`);
+  for (const host of [...hosts, ...hosts]) assert.equal(JSON.parse(lines.line({ ...record, host })).host, host);
+  const userAgent = `"${'é'.repeat(400)}`;
+  for (let count = 0; count < 2; count++) assert.equal(JSON.parse(lines.line({ ...record, userAgent })).userAgent, userAgent);
 });
 
 test('values of credential parameters are redacted, whatever their case and place', () => {

@@ -4,6 +4,7 @@
  * dropped and counted. Traffic never waits for it.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { AccessLines, type AccessRecord } from './access-line.ts';
 
 const BATCH_BYTES = 64 * 1024;
 /** Room for the line that fills a batch up. */
@@ -12,36 +13,6 @@ const MAX_HELD_BYTES = 1024 * 1024;
 const FLUSH_EVERY_MS = 200;
 /** How long the end of the process may wait for the log. */
 const FINISH_WITHIN_MS = 500;
-
-/** What the log says of one exchange. Empty texts and zero `upstreamStatus` are left out of the line. */
-export interface AccessRecord {
-  readonly requestId: string;
-  readonly clientIp: string;
-  readonly method: string;
-  readonly host: string;
-  /** With its query; see `redactUrl`. */
-  readonly path: string;
-  readonly protocol: string;
-  readonly status: number;
-  readonly reason: string;
-  /** Names of rate limits in mode Shadow that would have refused the request, with commas between. */
-  readonly shadowRefusals: string;
-  /** Body bytes. */
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  readonly durationMs: number;
-  readonly route: string;
-  readonly upstream: string;
-  readonly endpoint: string;
-  readonly upstreamStatus: number;
-  readonly upstreamMs: number;
-  readonly attempts: number;
-  readonly userAgent: string;
-  readonly referer: string;
-  readonly traceId: string;
-  readonly tlsVersion: string;
-  readonly sni: string;
-}
 
 interface Batch {
   readonly bytes: Buffer;
@@ -65,7 +36,7 @@ export class AccessLog {
   #pending: Batch | undefined;
   /** The memory of a batch that was written, for the next one. */
   #spare: Buffer | undefined;
-  readonly #clock = new LogClock();
+  readonly #format = new AccessLines();
 
   /**
    * @param target path of the file to append to; `stdout` for the process's own output
@@ -87,7 +58,7 @@ export class AccessLog {
       this.#countDropped(1);
       return;
     }
-    const line = formatAccessLine(record, this.#clock.now());
+    const line = this.#format.line(record);
     const most = line.length * 3;
     if (most > CAPACITY - this.#used) this.#seal();
     if (most > CAPACITY) this.#enqueue({ bytes: Buffer.from(line), lines: 1 });
@@ -215,90 +186,5 @@ function openSink(target: string): number {
   } catch {
     // Standard output is a socket, or there is no /proc: write to it as it is.
     return 1;
-  }
-}
-
-/** The time as RFC 3339 with milliseconds, of which only the last digits are made anew within a second. */
-class LogClock {
-  #second = -1;
-  #prefix = '';
-
-  now(): string {
-    const now = Date.now();
-    const second = Math.floor(now / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#prefix = new Date(second * 1000).toISOString().slice(0, 20);
-    }
-    const ms = now - second * 1000;
-    return `${this.#prefix}${ms < 10 ? '00' : ms < 100 ? '0' : ''}${ms}Z`;
-  }
-}
-
-/** @returns the line with its newline */
-export function formatAccessLine(record: AccessRecord, time: string): string {
-  let line = `{"time":"${time}","requestId":${quote(record.requestId)},"clientIp":"${record.clientIp}","method":${quote(record.method)},"host":${quote(record.host)},"path":${quote(redactUrl(record.path))},"protocol":"${record.protocol}","status":${record.status}`;
-  if (record.reason !== '') line += `,"reason":"${record.reason}"`;
-  if (record.shadowRefusals !== '') line += `,"shadowRefusals":${quote(record.shadowRefusals)}`;
-  line += `,"requestBytes":${record.requestBytes},"responseBytes":${record.responseBytes},"durationMs":${round(record.durationMs)}`;
-  if (record.route !== '') line += `,"route":${quote(record.route)}`;
-  if (record.upstream !== '') line += `,"upstream":${quote(record.upstream)}`;
-  if (record.endpoint !== '') line += `,"endpoint":${quote(record.endpoint)}`;
-  if (record.upstreamStatus !== 0) line += `,"upstreamStatus":${record.upstreamStatus},"upstreamMs":${round(record.upstreamMs)}`;
-  line += `,"attempts":${record.attempts}`;
-  if (record.userAgent !== '') line += `,"userAgent":${quote(record.userAgent)}`;
-  if (record.referer !== '') line += `,"referer":${quote(redactUrl(record.referer))}`;
-  if (record.traceId !== '') line += `,"traceId":"${record.traceId}"`;
-  if (record.tlsVersion !== '') line += `,"tlsVersion":"${record.tlsVersion}"`;
-  if (record.sni !== '') line += `,"sni":${quote(record.sni)}`;
-  return `${line}}\n`;
-}
-
-const UNSAFE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
-
-function quote(text: string): string {
-  return UNSAFE.test(text) ? JSON.stringify(text) : `"${text}"`;
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
-}
-
-/** Names of query parameters whose value is a credential, as far as a name tells. */
-const CREDENTIAL = /token|secret|password|passwd|api[-_]?key|credential|signature|jwt|^(?:key|code|sig|auth|pwd|sid|session)$/i;
-/** In the query, and in a URL that is itself a value there. */
-const PARAMETER = /[?&;#]([^=?&;#]*)=/g;
-const VALUE_END = /[&;#]|$/g;
-const USER_INFO = /^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i;
-
-/**
- * Replaces the values of parameters that carry credentials by `[redacted]`, and the user and password before a host.
- * It takes time in proportion to the length, whatever clients send.
- */
-export function redactUrl(url: string): string {
-  const text = url.startsWith('/') ? url : url.replace(USER_INFO, '$1[redacted]@');
-  if (!text.includes('?')) return text;
-  let redacted = '';
-  let copied = 0;
-  PARAMETER.lastIndex = 0;
-  for (let found = PARAMETER.exec(text); found !== null; found = PARAMETER.exec(text)) {
-    if (!CREDENTIAL.test(decodeName(found[1] as string))) continue;
-    const start = PARAMETER.lastIndex;
-    VALUE_END.lastIndex = start;
-    const end = VALUE_END.exec(text)?.index ?? text.length;
-    redacted += text.slice(copied, start) + (end > start ? '[redacted]' : '');
-    copied = end;
-    PARAMETER.lastIndex = end;
-  }
-  return redacted + text.slice(copied);
-}
-
-/** Backends decode names before they look at them. */
-function decodeName(name: string): string {
-  if (!name.includes('%')) return name;
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return name;
   }
 }
