@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { isSaneRequestId, isTraceparent, newRequestId, newTraceparent } from './request-id.ts';
+import { isSaneRequestId, isTraceparent, newRequestId, newTraceId, newTraceparent } from './request-id.ts';
 
 it('makes ids that differ, over many refills of the pool', () => {
   const seen = new Set<string>();
@@ -8,7 +8,7 @@ it('makes ids that differ, over many refills of the pool', () => {
     const id = newRequestId();
     assert.match(id, /^[0-9a-f]{32}$/);
     seen.add(id);
-    const traceparent = newTraceparent();
+    const traceparent = newTraceparent(newTraceId());
     assert.match(traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
     assert.ok(isTraceparent(traceparent));
     seen.add(traceparent);

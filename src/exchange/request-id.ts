@@ -39,12 +39,17 @@ export function isSaneRequestId(text: string): boolean {
   return true;
 }
 
+/** An id for a trace (https://www.w3.org/TR/trace-context/ section 3.2.2.3). */
+export function newTraceId(): string {
+  return nonZeroHex(32);
+}
+
 /**
- * A trace context (https://www.w3.org/TR/trace-context/) of which this hop is the root. It says "sampled": nobody above
- * has decided against, and tracers that follow their parent would else record nothing.
+ * A trace context of which this hop is the root. It says "sampled": nobody above has decided against, and tracers that
+ * follow their parent would else record nothing.
  */
-export function newTraceparent(): string {
-  return `00-${nonZeroHex(32)}-${nonZeroHex(16)}-01`;
+export function newTraceparent(traceId: string): string {
+  return `00-${traceId}-${nonZeroHex(16)}-01`;
 }
 
 /** An id of zeros is invalid (section 3.2.2.3), and as likely as a collision. */

@@ -22,7 +22,7 @@ export class BodyReader {
   trailers: Fields | undefined = undefined;
   fault: Fault = BAD_CHUNK;
   chunked = false;
-  readonly #chunks = new ChunkedDecoder();
+  #chunks: ChunkedDecoder | undefined = undefined;
 
   /** @param chunked else an unknown length means: until the connection ends */
   begin(length: BodyLength, chunked: boolean): void {
@@ -31,7 +31,9 @@ export class BodyReader {
     this.left = Math.max(length, 0);
     this.length = 0;
     this.trailers = undefined;
-    if (chunked) this.#chunks.begin();
+    if (!chunked) return;
+    this.#chunks ??= new ChunkedDecoder();
+    this.#chunks.begin();
   }
 
   /**
@@ -56,7 +58,7 @@ export class BodyReader {
   }
 
   #nextChunked(bytes: Buffer, start: number, end: number): Body {
-    const chunks = this.#chunks;
+    const chunks = this.#chunks as ChunkedDecoder;
     const result = chunks.next(bytes, start, end);
     this.position = chunks.position;
     if (result === Chunked.Data) {

@@ -10,10 +10,11 @@ import { Body, BodyReader } from './body-reader.ts';
 import { BODY_CUT, BODY_TOO_LARGE, type Fault, SLOW_HEAD } from './fault.ts';
 import { Scan } from './field-scanner.ts';
 import { HALF_CLOSE_GRACE, HalfCloseWatch } from './half-close.ts';
+import { giveHeadParser, takeHeadParser } from './head-parser-pool.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { PartialBytes } from './partial-bytes.ts';
 import { problemAnswer } from './problem-answer.ts';
-import { type ParsedRequest, RequestHeadParser } from './request-head.ts';
+import type { ParsedRequest, RequestHeadParser } from './request-head.ts';
 import { ServerExchange } from './server-exchange.ts';
 import type { ServerOptions } from './server-options.ts';
 import { defer } from './turn-queue.ts';
@@ -74,7 +75,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
     this.#options = options;
     this.#sink = sink;
     this.#onClosed = onClosed;
-    this.#parser = new RequestHeadParser(options, options.scheme);
+    this.#parser = takeHeadParser(options, options.scheme);
     this.deadline = options.deadlines.now + options.headerTimeout;
     options.deadlines.add(this);
     connection.handler = this;
@@ -329,6 +330,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
 
   runDeferred(): void {
     this.#deferred = false;
+    if (this.#state === CLOSED) return;
     const fault = this.#pendingFault;
     if (fault !== undefined) {
       this.#pendingFault = undefined;
@@ -377,6 +379,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
 
   onClose(_error: Error | undefined): void {
     this.#state = CLOSED;
+    giveHeadParser(this.#parser, this.#options, this.#options.scheme);
     this.#held.clear();
     this.#partial.clear();
     this.#options.deadlines.remove(this);

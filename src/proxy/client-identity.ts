@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import { CidrSet } from '../exchange/cidr.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { CLIENT_CERTIFICATE, FieldKind, FORWARDING, maskOf } from '../exchange/field-names.ts';
-import { isSaneRequestId, isTraceparent, newRequestId, newTraceparent } from '../exchange/request-id.ts';
+import { isSaneRequestId, isTraceparent, newRequestId, newTraceId, newTraceparent } from '../exchange/request-id.ts';
 
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
 const TRACEPARENT = maskOf(FieldKind.Traceparent);
@@ -50,9 +50,8 @@ export class ClientIdentity {
         fields.removeKinds(TRACEPARENT);
         fields.remove('tracestate');
       }
-      const made = newTraceparent();
-      exchange.traceId = made.slice(3, 35);
-      lines += `traceparent: ${made}\r\n`;
+      exchange.traceId = newTraceId();
+      lines += `traceparent: ${newTraceparent(exchange.traceId)}\r\n`;
     }
 
     const peer = exchange.peerAddress;
