@@ -33,7 +33,7 @@ function permissions(objects: readonly Manifest[]): string[] {
 
 const SERVED = [
   'discovery.k8s.io/endpointslices get,list,watch',
-  'events.k8s.io/events create,patch',
+  'events.k8s.io/events create',
   'gateway.networking.k8s.io/referencegrants get,list,watch',
   'networking.k8s.io/ingresses get,list,watch',
   'networking.k8s.io/ingresses/status patch',
@@ -47,7 +47,7 @@ const SERVED = [
 ];
 const CLASSES = '* networking.k8s.io/ingressclasses get,list,watch';
 const LEASE = [`${NAMESPACE} coordination.k8s.io/leases create`, `${NAMESPACE} coordination.k8s.io/leases/tidegate-leader get,update`];
-const PUBLISHED = `${NAMESPACE} services/tidegate get,list,watch`;
+const PUBLISHED = `${NAMESPACE} services/tidegate get`;
 
 describe('RBAC', { skip: helm.skip }, () => {
   const cases: readonly (readonly [what: string, values: object, expected: readonly string[]])[] = [
@@ -58,24 +58,29 @@ describe('RBAC', { skip: helm.skip }, () => {
       [...SERVED.map((one) => `* ${one}`), 'blog secrets get,list,watch', 'shop secrets get,list,watch', CLASSES, ...LEASE],
     ],
     [
-      'two namespaces: Roles there; of the ClusterRole only the classes are left, which have no namespace',
+      'two namespaces: Roles there, and no ClusterRole',
       { watchNamespaces: ['blog', 'shop'] },
-      [...['blog', 'shop'].flatMap((namespace) => [...SERVED, 'secrets get,list,watch'].map((one) => `${namespace} ${one}`)), CLASSES, PUBLISHED, ...LEASE],
+      [...['blog', 'shop'].flatMap((namespace) => [...SERVED, 'secrets get,list,watch'].map((one) => `${namespace} ${one}`)), PUBLISHED, ...LEASE],
     ],
     [
       'its own namespace, which has the published Service',
       { watchNamespaces: [NAMESPACE] },
-      [...[...SERVED, 'secrets get,list,watch'].map((one) => `${NAMESPACE} ${one}`), CLASSES, ...LEASE],
+      [...[...SERVED, 'secrets get,list,watch'].map((one) => `${NAMESPACE} ${one}`), ...LEASE],
     ],
     [
       'two namespaces, Secrets of one',
       { watchNamespaces: ['blog', 'shop'], 'rbac.secretNamespaces': ['shop'], 'publish.addresses': ['192.0.2.1'] },
-      [...['blog', 'shop'].flatMap((namespace) => SERVED.map((one) => `${namespace} ${one}`)), 'shop secrets get,list,watch', CLASSES, ...LEASE],
+      [...['blog', 'shop'].flatMap((namespace) => SERVED.map((one) => `${namespace} ${one}`)), 'shop secrets get,list,watch', ...LEASE],
     ],
     [
       'a namespace, and a default certificate outside of it',
       { watchNamespaces: ['shop'], defaultCertificate: 'certificates/wildcard-tls', 'publish.service': false },
-      [...[...SERVED, 'secrets get,list,watch'].map((one) => `shop ${one}`), 'certificates secrets/wildcard-tls get,list,watch', CLASSES, ...LEASE],
+      [...[...SERVED, 'secrets get,list,watch'].map((one) => `shop ${one}`), 'certificates secrets/wildcard-tls get,list,watch', ...LEASE],
+    ],
+    [
+      'a namespace, and IngressClasses, which have none',
+      { watchNamespaces: [NAMESPACE], 'rbac.readIngressClasses': true },
+      [...[...SERVED, 'secrets get,list,watch'].map((one) => `${NAMESPACE} ${one}`), CLASSES, ...LEASE],
     ],
     ['none, where somebody else grants it', { 'rbac.create': false }, []],
   ];

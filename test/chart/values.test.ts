@@ -59,6 +59,7 @@ describe('values', { skip: helm.skip }, () => {
     ['a monitor that nobody lets in', { 'metrics.serviceMonitor.enabled': true }, /needs networkPolicy\.adminFrom/],
     ['no ServiceAccount at all', { 'serviceAccount.create': false }, /serviceAccount\.name is needed/],
     ['an address and a Service to publish', { publish: { addresses: ['192.0.2.1'], serviceOverride: 'a/b' } }, /one of addresses and serviceOverride/],
+    ['a default class that is not seen', { watchNamespaces: ['shop'], 'ingressClass.isDefault': true }, /needs rbac\.readIngressClasses/],
     [
       'Secrets of a namespace that is not watched',
       { watchNamespaces: ['shop'], 'rbac.secretNamespaces': ['blog'] },

@@ -96,6 +96,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.networkPolicy.enabled (empty .Values.networkPolicy.adminFrom) -}}
 {{- fail "metrics.serviceMonitor.enabled needs networkPolicy.adminFrom: without it Prometheus may not call the admin port" -}}
 {{- end -}}
+{{- if and .Values.ingressClass.isDefault .Values.watchNamespaces .Values.rbac.create (not .Values.rbac.readIngressClasses) -}}
+{{- fail "ingressClass.isDefault with watchNamespaces needs rbac.readIngressClasses: else the gateway can't see that the class is the default one" -}}
+{{- end -}}
 {{- if and .Values.publish.addresses .Values.publish.serviceOverride -}}
 {{- fail "publish takes one of addresses and serviceOverride" -}}
 {{- end -}}
