@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { nginxUser } from './configurations.ts';
+import { nginxProcess, nginxTemporaryFiles } from './configurations.ts';
 import { LOAD_CORE } from './load.ts';
 import { freePort, Process } from './processes.ts';
 
@@ -25,12 +25,7 @@ export async function startBackend(): Promise<Backend> {
   mkdirSync(join(folder, 'files'));
   writeFileSync(join(folder, 'files/down'), Buffer.alloc(MIB, 'x'));
   const config = `
-daemon off;
-${nginxUser}
-worker_processes 1;
-pid ${folder}/nginx.pid;
-error_log stderr error;
-events { worker_connections 4096; }
+${nginxProcess(folder)}
 http {
   access_log off;
   sendfile on;
@@ -39,11 +34,7 @@ http {
   keepalive_timeout 600s;
   client_max_body_size 0;
   client_body_buffer_size 2m;
-  client_body_temp_path ${folder}/body;
-  proxy_temp_path ${folder}/proxy;
-  fastcgi_temp_path ${folder}/fastcgi;
-  uwsgi_temp_path ${folder}/uwsgi;
-  scgi_temp_path ${folder}/scgi;
+  ${nginxTemporaryFiles(folder)}
   default_type application/json;
   server {
     listen 127.0.0.1:${port} backlog=4096;

@@ -6,6 +6,21 @@ import type { Setting } from './subjects.ts';
 /** As root, nginx would change to a user that may not read the run's own folder. */
 export const nginxUser = process.getuid?.() === 0 ? 'user root;' : '';
 
+/** The outermost part of a configuration: one process, which stays in the foreground. */
+export function nginxProcess(folder: string): string {
+  return `daemon off;
+${nginxUser}
+worker_processes 1;
+pid ${folder}/nginx.pid;
+error_log stderr error;
+events { worker_connections 4096; }`;
+}
+
+/** For the http part: nothing is written outside the run's own folder. */
+export function nginxTemporaryFiles(folder: string): string {
+  return ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((part) => `${part}_temp_path ${folder}/${part};`).join('\n  ');
+}
+
 export function nginxConfig(folder: string, ports: Addresses, backendPort: number, setting: Setting): string {
   const listen = `listen 127.0.0.1:${ports.http} backlog=4096; listen 127.0.0.1:${ports.https} ssl backlog=4096;`;
   const servers = setting.manyRoutes === true ? manyNginxServers(listen) : `server { ${listen} location / { proxy_pass http://backend; } }`;
@@ -18,21 +33,12 @@ export function nginxConfig(folder: string, ports: Addresses, backendPort: numbe
   access_log ${folder}/access.log json buffer=64k flush=1s;`
       : 'access_log off;';
   return `
-daemon off;
-${nginxUser}
-worker_processes 1;
-pid ${folder}/nginx.pid;
-error_log stderr error;
-events { worker_connections 4096; }
+${nginxProcess(folder)}
 http {
   ${log}
   tcp_nopush on;
   client_max_body_size 10m;
-  client_body_temp_path ${folder}/body;
-  proxy_temp_path ${folder}/proxy;
-  fastcgi_temp_path ${folder}/fastcgi;
-  uwsgi_temp_path ${folder}/uwsgi;
-  scgi_temp_path ${folder}/scgi;
+  ${nginxTemporaryFiles(folder)}
   server_names_hash_max_size 8192;
   ssl_certificate ${folder}/tls.crt;
   ssl_certificate_key ${folder}/tls.key;

@@ -65,7 +65,7 @@ export class Gateway {
     const http = await claim('--http', options.http);
     const https = await claim('--https', options.https);
     checkAccessLog(options.accessLog);
-    const pool = await new Promise<WorkerPool>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
       const pool = new WorkerPool(
@@ -85,10 +85,10 @@ export class Gateway {
         this.#write,
       );
       this.#pool = pool;
-      this.#begin(pool).then(() => resolve(pool), reject);
+      this.#begin(pool).then(resolve, reject);
     });
     this.#started = true;
-    this.#log.info({ http, https, workers: pool.threads.length }, 'serving');
+    this.#log.info({ http, https, workers: options.workers }, 'serving');
   }
 
   async #begin(pool: WorkerPool): Promise<void> {

@@ -29,7 +29,7 @@ export function reportBackends(snapshot: Snapshot, route: Route): readonly Backe
 /** Names without values, as for the filters of the whole route. */
 function describeModifiers({ requestHeaderModifier, responseHeaderModifier }: Backend): readonly string[] {
   return [
-    ...(requestHeaderModifier === undefined ? [] : [`request headers: ${new HeaderEdits(requestHeaderModifier).describe()}`]),
-    ...(responseHeaderModifier === undefined ? [] : [`response headers: ${new HeaderEdits(responseHeaderModifier).describe()}`]),
+    ...(requestHeaderModifier === undefined ? [] : [new HeaderEdits('request', requestHeaderModifier).describe()]),
+    ...(responseHeaderModifier === undefined ? [] : [new HeaderEdits('response', responseHeaderModifier).describe()]),
   ];
 }

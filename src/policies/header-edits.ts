@@ -6,11 +6,14 @@ import type { HeaderModifier, HeaderValue } from '../snapshot/snapshot.ts';
  * and added anew in one go. Names that frame a message or belong to the connection are refused with the manifest.
  */
 export class HeaderEdits {
+  readonly #message: 'request' | 'response';
   readonly #remove: readonly string[];
   readonly #set: readonly HeaderValue[];
   readonly #add: readonly HeaderValue[];
 
-  constructor({ remove, set, add }: HeaderModifier) {
+  /** @param message whose headers they are */
+  constructor(message: 'request' | 'response', { remove, set, add }: HeaderModifier) {
+    this.#message = message;
     this.#remove = remove;
     this.#set = set;
     this.#add = add;
@@ -28,16 +31,14 @@ export class HeaderEdits {
     }
   }
 
-  /** As `set x-a, add x-b, remove x-c`: values may be secrets. */
+  /** For `explain`, as `request headers: remove x-c; set x-a; add x-b`: without values, which may be secrets. */
   describe(): string {
     const parts = [
       ['remove', this.#remove],
       ['set', this.#set.map(({ name }) => name)],
       ['add', this.#add.map(({ name }) => name)],
     ] as const;
-    return parts
-      .filter(([, names]) => names.length > 0)
-      .map(([verb, names]) => `${verb} ${names.join(', ')}`)
-      .join('; ');
+    const edits = parts.filter(([, names]) => names.length > 0).map(([verb, names]) => `${verb} ${names.join(', ')}`);
+    return `${this.#message} headers: ${edits.join('; ')}`;
   }
 }

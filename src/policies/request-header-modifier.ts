@@ -18,11 +18,11 @@ class RequestHeaderFilter implements Filter {
   readonly #edits: HeaderEdits;
 
   constructor(modifier: HeaderModifier) {
-    this.#edits = new HeaderEdits(modifier);
+    this.#edits = new HeaderEdits('request', modifier);
   }
 
   describe(): string {
-    return `request headers: ${this.#edits.describe()}`;
+    return this.#edits.describe();
   }
 
   onRequest(exchange: Exchange): Verdict {

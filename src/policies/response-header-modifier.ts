@@ -18,11 +18,11 @@ class ResponseHeaderFilter implements Filter {
   readonly #edits: HeaderEdits;
 
   constructor(modifier: HeaderModifier) {
-    this.#edits = new HeaderEdits(modifier);
+    this.#edits = new HeaderEdits('response', modifier);
   }
 
   describe(): string {
-    return `response headers: ${this.#edits.describe()}`;
+    return this.#edits.describe();
   }
 
   onResponse(_exchange: Exchange, _status: number, fields: Fields): void {

@@ -3,6 +3,7 @@
  * same reference.
  */
 import type { Decoded } from '../resources/decode.ts';
+import { makeEntry, objectKey } from '../resources/entry.ts';
 import { sameValue } from '../resources/equality.ts';
 import { KINDS, type SetField } from '../resources/kinds.ts';
 import type { Entry, FileProblem, Origin, Problem, ResourceSet } from '../resources/resource-set.ts';
@@ -87,7 +88,7 @@ export class ResourceStore {
       held.set(one.id, next);
       if (belongs && decoded.kind !== undefined) {
         winners.set(one.key, one);
-        maps[decoded.kind.field].set(decoded.namespace === '' ? decoded.name : `${decoded.namespace}/${decoded.name}`, next.entry);
+        maps[decoded.kind.field].set(objectKey(decoded), next.entry);
       } else {
         rejected.push(next.entry as Entry<never>);
       }
@@ -110,23 +111,13 @@ export class ResourceStore {
     // A bad version leaves the last good one in force, in whichever file that stood.
     const good = extra.length > 0 ? undefined : (decoded.object ?? (belongs ? this.#lastGood(placed) : undefined));
     const origin = new FileOrigin(file, object);
-    const entry: Entry<unknown> = {
-      kind: decoded.kindName,
-      namespace: decoded.namespace,
-      name: decoded.name,
-      generation: decoded.generation,
-      age,
-      origin,
-      ...(good === undefined ? {} : { object: good }),
-      problems,
-    };
-    return { entry, origin, decoded };
+    return { entry: makeEntry(decoded, { age, origin, object: good, problems }), origin, decoded };
   }
 
   #lastGood({ object: { decoded } }: Placed): unknown {
     if (this.#set === undefined || decoded.kind === undefined) return undefined;
     const map = this.#set[decoded.kind.field] as ReadonlyMap<string, Entry<unknown>>;
-    return map.get(decoded.namespace === '' ? decoded.name : `${decoded.namespace}/${decoded.name}`)?.object;
+    return map.get(objectKey(decoded))?.object;
   }
 
   #assemble(maps: Maps, rejected: readonly Entry<never>[], fileProblems: readonly FileProblem[]): ResourceSet {

@@ -1,10 +1,10 @@
 /** BackendPolicies: how each Service port is spoken to. */
 import type { BackendPolicy } from '../resources/backend-policy.ts';
+import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
 import type { Issues } from './issues.ts';
-import { entryKey } from './order.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { describePorts } from './services.ts';
 
@@ -56,7 +56,7 @@ export class BackendPolicies {
         severity: 'warning',
         reason: 'Conflicted',
         field,
-        message: `BackendPolicy ${entryKey(older)}, which is older, has the same target`,
+        message: `BackendPolicy ${objectKey(older)}, which is older, has the same target`,
         hint: 'keep one of the two policies, or narrow one to a port with sectionName',
       };
     }

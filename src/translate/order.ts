@@ -1,4 +1,5 @@
 /** The orders that make translation independent of how maps were filled. */
+import { objectKey } from '../resources/entry.ts';
 import type { Entries, Entry } from '../resources/resource-set.ts';
 import type { Finding } from './issues.ts';
 
@@ -9,11 +10,7 @@ export function compareText(one: string, other: string): number {
 
 /** The oldest first, then by `namespace/name` (api.md, "Which rule wins"), then by kind. */
 export function compareAge(one: Entry<unknown>, other: Entry<unknown>): number {
-  return one.age - other.age || compareText(entryKey(one), entryKey(other)) || compareText(one.kind, other.kind);
-}
-
-export function entryKey(entry: Entry<unknown>): string {
-  return entry.namespace === '' ? entry.name : `${entry.namespace}/${entry.name}`;
+  return one.age - other.age || compareText(objectKey(one), objectKey(other)) || compareText(one.kind, other.kind);
 }
 
 export function oldestFirst<T>(entries: Entries<T>): Entry<T>[] {

@@ -1,4 +1,6 @@
 /** RateLimitPolicies: which limits apply to each rule, their names in headers, and whose buckets they share. */
+import type { ApiRoute } from '../resources/api-route.ts';
+import type { Ingress } from '../resources/ingress.ts';
 import type { RateLimit, RateLimitPolicy } from '../resources/rate-limit-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Limit } from '../snapshot/snapshot.ts';
@@ -55,9 +57,14 @@ export class RateLimits {
     target: PolicyTarget,
     field: string,
   ): Problem | undefined {
-    const problem = target.kind === 'ApiRoute' ? judgeApiRoute(set, classes, entry, target, field) : judgeIngress(set, classes, entry, target, field);
+    const { namespace } = entry;
+    const name = `${namespace}/${target.name}`;
+    const problem =
+      target.kind === 'ApiRoute'
+        ? judgeTarget(set.apiRoutes.get(name), (route) => lookAtApiRoute(route, classes), namespace, target, field)
+        : judgeTarget(set.ingresses.get(name), (ingress) => lookAtIngress(ingress, classes), namespace, target, field);
     if (problem !== undefined) return problem;
-    const key = `${target.kind}/${entry.namespace}/${target.name}`;
+    const key = `${target.kind}/${name}`;
     const list = this.#applied.get(key);
     const applied = { entry, policy, target: key, section: target.sectionName };
     if (list === undefined) this.#applied.set(key, [applied]);
@@ -66,33 +73,43 @@ export class RateLimits {
   }
 }
 
-function judgeApiRoute(set: ResourceSet, classes: ClassOwnership, { namespace }: Entry<unknown>, target: PolicyTarget, field: string): Problem | undefined {
-  const what = `ApiRoute ${namespace}/${target.name}`;
-  const route = set.apiRoutes.get(`${namespace}/${target.name}`);
-  if (route === undefined) return targetNotFound(`${field}.name`, `${what} does not exist`, 'name an ApiRoute of the same namespace');
-  // An ApiRoute that never was good is there all the same, and tells of its own trouble.
-  if (route.object === undefined) return undefined;
-  if (!classes.ownsApiRoute(route.object))
-    return targetNotFound(`${field}.name`, `${what} is of an ingress class that is not ours`, 'name an ApiRoute that Tidegate serves');
-  const { sectionName } = target;
-  const { rules } = route.object.spec;
-  if (sectionName === undefined || rules.some((rule, index) => ruleLabel(rule, index) === sectionName)) return undefined;
-  const named = rules.flatMap(({ name }) => (name === undefined ? [] : [name])).slice(0, 10);
-  const hint = named.length === 0 ? 'its rules have no names: give the rule a name, or leave sectionName out' : `name one of its rules: ${named.join(', ')}`;
-  return targetNotFound(`${field}.sectionName`, `${what} has no rule ${JSON.stringify(sectionName)}`, hint);
+/** What there is to know of the object that a policy names. */
+interface Target {
+  readonly isOurs: boolean;
+  /** Whether a policy's `sectionName` may be this. */
+  hasSection(name: string): boolean;
+  /** What would be right where it has not. */
+  readonly sectionHint: string;
 }
 
-function judgeIngress(set: ResourceSet, classes: ClassOwnership, { namespace }: Entry<unknown>, target: PolicyTarget, field: string): Problem | undefined {
-  const what = `Ingress ${namespace}/${target.name}`;
-  const ingress = set.ingresses.get(`${namespace}/${target.name}`);
-  if (ingress === undefined) return targetNotFound(`${field}.name`, `${what} does not exist`, 'name an Ingress of the same namespace');
-  if (ingress.object === undefined) return undefined;
-  if (!classes.ownsIngress(ingress.object))
-    return targetNotFound(`${field}.name`, `${what} is of an ingress class that is not ours`, 'name an Ingress that Tidegate serves');
-  const { sectionName } = target;
-  if (sectionName === undefined || ingress.object.spec.rules.some((_rule, index) => String(index) === sectionName)) return undefined;
-  const message = `${what} has no rule ${JSON.stringify(sectionName)}`;
-  return targetNotFound(`${field}.sectionName`, message, 'rules of an Ingress have no names: leave sectionName out, or write the index of a rule');
+function judgeTarget<T>(entry: Entry<T> | undefined, look: (object: T) => Target, namespace: string, target: PolicyTarget, field: string): Problem | undefined {
+  const { kind, name, sectionName } = target;
+  const what = `${kind} ${namespace}/${name}`;
+  if (entry === undefined) return targetNotFound(`${field}.name`, `${what} does not exist`, `name an ${kind} of the same namespace`);
+  // One that never was good is there all the same, and tells of its own trouble.
+  if (entry.object === undefined) return undefined;
+  const { isOurs, hasSection, sectionHint } = look(entry.object);
+  if (!isOurs) return targetNotFound(`${field}.name`, `${what} is of an ingress class that is not ours`, `name an ${kind} that Tidegate serves`);
+  if (sectionName === undefined || hasSection(sectionName)) return undefined;
+  return targetNotFound(`${field}.sectionName`, `${what} has no rule ${JSON.stringify(sectionName)}`, sectionHint);
+}
+
+function lookAtApiRoute(route: ApiRoute, classes: ClassOwnership): Target {
+  const { rules } = route.spec;
+  const named = rules.flatMap(({ name }) => (name === undefined ? [] : [name])).slice(0, 10);
+  return {
+    isOurs: classes.ownsApiRoute(route),
+    hasSection: (name) => rules.some((rule, index) => ruleLabel(rule, index) === name),
+    sectionHint: named.length === 0 ? 'its rules have no names: give the rule a name, or leave sectionName out' : `name one of its rules: ${named.join(', ')}`,
+  };
+}
+
+function lookAtIngress(ingress: Ingress, classes: ClassOwnership): Target {
+  return {
+    isOurs: classes.ownsIngress(ingress),
+    hasSection: (name) => ingress.spec.rules.some((_rule, index) => String(index) === name),
+    sectionHint: 'rules of an Ingress have no names: leave sectionName out, or write the index of a rule',
+  };
 }
 
 interface Draft {

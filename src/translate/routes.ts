@@ -1,12 +1,12 @@
 /** What the translations of Ingress and ApiRoute share. */
 import type { ApiRouteRule } from '../resources/api-route.ts';
+import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem } from '../resources/resource-set.ts';
 import type { HostPattern, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { Certificates } from './certificates.ts';
 import type { Claims } from './conflicts.ts';
 import type { Issues } from './issues.ts';
-import { entryKey } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Upstreams } from './services.ts';
 
@@ -36,7 +36,7 @@ export function ruleLabel(rule: Pick<ApiRouteRule, 'name'>, index: number): stri
 /** @param what the path or match that both have */
 export function conflict(owner: RuleOwner, older: RuleOwner, host: HostPattern, what: string): Problem {
   const same = older.entry === owner.entry;
-  const other = `${older.entry.kind} ${entryKey(older.entry)}`;
+  const other = `${older.entry.kind} ${objectKey(older.entry)}`;
   return {
     severity: 'warning',
     reason: 'Conflicted',

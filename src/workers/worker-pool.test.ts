@@ -67,9 +67,16 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
   return pool;
 }
 
-async function kill(victim: Worker | undefined): Promise<void> {
-  const gone = new Promise((resolve) => victim?.once('exit', resolve));
-  void victim?.terminate();
+/** Every worker thread of this process, in the order of their starts. */
+const threads: Worker[] = [];
+process.on('worker', (thread: Worker) => threads.push(thread));
+
+/** Kills the newest worker of that index. */
+async function kill(index: number): Promise<void> {
+  const victim = threads.findLast((thread) => thread.threadName === `worker-${index}`);
+  assert.ok(victim, `no worker ${index}`);
+  const gone = once(victim, 'exit');
+  void victim.terminate();
   await gone;
 }
 
@@ -86,12 +93,12 @@ async function ask(): Promise<string> {
 test('a worker that dies is replaced, with the newest snapshot, while the others serve', async () => {
   pool.snapshot(snapshot('two'));
   for (let round = 0; round < 2; round++) {
-    const victim = pool.threads[round];
-    await kill(victim);
+    const started = threads.length;
+    await kill(round);
     assert.equal(pool.serving, false);
     assert.equal(await ask(), 'two');
     await pool.untilServing();
-    assert.notEqual(pool.threads[round], victim);
+    assert.equal(threads.length, started + 1);
   }
   for (let index = 0; index < 10; index++) assert.equal(await ask(), 'two');
   assert.equal(pool.restarts, 2);
@@ -109,7 +116,7 @@ test('counters of dead workers stay in the sum', async () => {
   const before = await total();
   assert.ok(before >= 10);
   for (const index of [0, 1, 0]) {
-    await kill(pool.threads[index]);
+    await kill(index);
     await pool.untilServing();
     assert.equal(await total(), before);
   }
@@ -126,7 +133,7 @@ test('a worker that takes the place of a dead one, and can not listen yet, is re
   const alone = await startPool(1, taken, (_level, message) => {
     if (message === 'worker can not listen') failed();
   });
-  await kill(alone.threads[0]);
+  await kill(0);
   const rival = createServer().listen({ host: '127.0.0.1', port: taken, exclusive: true });
   await once(rival, 'listening');
   await failure;
@@ -140,7 +147,7 @@ test('a drain does not wait for a worker that died and has no successor yet', as
   const dying = await startPool(1, await freePort());
   dying.drain();
   // One that dies soon after its start is replaced with a delay, in which the listeners are closed.
-  await kill(dying.threads[0]);
+  await kill(0);
   await dying.closeListeners();
   assert.equal(dying.restarts, 0);
   await dying.stop();

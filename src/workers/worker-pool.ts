@@ -100,11 +100,6 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     return RateLimiter.overflows(this.#shared.rateLimits);
   }
 
-  /** Threads by index, for tests that kill one. */
-  get threads(): readonly Worker[] {
-    return this.#members.map((member) => member.thread);
-  }
-
   snapshot(snapshot: Snapshot): void {
     this.#published = {
       version: ++this.#version,

@@ -1,5 +1,6 @@
 /** Resource sets from objects as manifests give them, for tests that make many. */
 import { decode } from '../../resources/decode.ts';
+import { makeEntry, objectKey } from '../../resources/entry.ts';
 import { KINDS } from '../../resources/kinds.ts';
 import type { Entry, ResourceSet } from '../../resources/resource-set.ts';
 
@@ -25,7 +26,7 @@ export function buildSet(manifests: readonly Manifest[], order: readonly number[
     const entry = entries[index] as Entry<unknown>;
     const kind = KINDS.find((one) => one.kind === entry.kind);
     if (kind === undefined || chosen.get(`${entry.kind} ${entry.namespace}/${entry.name}`) !== index) continue;
-    maps[kind.field]?.set(entry.namespace === '' ? entry.name : `${entry.namespace}/${entry.name}`, entry);
+    maps[kind.field]?.set(objectKey(entry), entry);
   }
   return { ...maps, rejected: [], fileProblems: [] } as unknown as ResourceSet;
 }
@@ -35,16 +36,8 @@ function entryOf(manifest: Manifest, age: number): Entry<unknown> {
   if (before?.age === age) return before;
   const decoded = decode(manifest);
   if (decoded === undefined) throw new TypeError('not an object of ours');
-  const entry: Entry<unknown> = {
-    kind: decoded.kindName,
-    namespace: decoded.namespace,
-    name: decoded.name,
-    generation: decoded.generation,
-    age,
-    origin: { file: 'set', line: age + 1, lineOf: () => age + 1 },
-    ...(decoded.object === undefined ? {} : { object: decoded.object }),
-    problems: decoded.problems,
-  };
+  const origin = { file: 'set', line: age + 1, lineOf: () => age + 1 };
+  const entry = makeEntry(decoded, { age, origin, object: decoded.object, problems: decoded.problems });
   known.set(manifest, entry);
   return entry;
 }

@@ -13,6 +13,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { dump, load } from 'js-yaml';
+import { objectKey } from '../../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../../resources/resource-set.ts';
 // biome-ignore lint/style/noRestrictedImports: the cases are read as the folder source reads manifests.
 import { AgeRanks } from '../../sources/age-ranks.ts';
@@ -20,7 +21,7 @@ import { AgeRanks } from '../../sources/age-ranks.ts';
 import { readManifest } from '../../sources/manifest-file.ts';
 // biome-ignore lint/style/noRestrictedImports: the cases are read as the folder source reads manifests.
 import { ResourceStore } from '../../sources/resource-store.ts';
-import { compareAge, entryKey } from '../order.ts';
+import { compareAge } from '../order.ts';
 import type { TranslateOptions, TranslateResult } from '../translate.ts';
 
 export const DEFAULT_OPTIONS: TranslateOptions = { ingressClass: 'tidegate', allowExternalName: false, allowLoopbackEndpoints: true };
@@ -71,7 +72,7 @@ export function render(set: ResourceSet, { snapshot, statuses, problems }: Trans
 }
 
 function renderProblem(entry: Entry<unknown>, { severity, reason, field, message, hint }: Problem): Record<string, unknown> {
-  return { object: `${entry.kind} ${entryKey(entry)}`, line: entry.origin.lineOf(field), severity, reason, field, message, hint };
+  return { object: `${entry.kind} ${objectKey(entry)}`, line: entry.origin.lineOf(field), severity, reason, field, message, hint };
 }
 
 function allEntries(set: ResourceSet): Entry<unknown>[] {
