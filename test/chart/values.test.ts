@@ -31,6 +31,18 @@ test('the schema has exactly the values that values.yaml has, and refuses others
   compare(schema, values, '');
 });
 
+test('the README names values that there are', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const table = /^\| Value \|.*\n([\s\S]*?)\n\n/m.exec(readme)?.[1] ?? '';
+  const names = table.split('\n').flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? ''));
+  assert.ok(names.length > 15, table);
+  for (const name of names) {
+    let value: unknown = values;
+    for (const part of name.split('.')) value = (value as Record<string, unknown> | undefined)?.[part];
+    assert.notEqual(value, undefined, name);
+  }
+});
+
 describe('values', { skip: helm.skip }, () => {
   const refusals: readonly (readonly [what: string, values: object, message: RegExp])[] = [
     ['a misspelt value', { replicas: 3 }, /additional properties 'replicas' not allowed/],
