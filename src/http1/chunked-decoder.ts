@@ -225,3 +225,14 @@ export class ChunkedDecoder {
 function isText(code: number): boolean {
   return (code >= 0x20 && code !== 0x7f) || code === 0x09;
 }
+
+/** The end of a chunk's line, the last chunk, and no trailers. */
+const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n', 'latin1');
+export const LAST_CHUNK_BYTES = LAST_CHUNK.length;
+
+/** Whether a chunk's data, which ends at `start`, is the body's last. */
+export function startsWithLastChunk(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < LAST_CHUNK_BYTES) return false;
+  for (let index = 0; index < LAST_CHUNK_BYTES; index++) if (bytes[start + index] !== LAST_CHUNK[index]) return false;
+  return true;
+}

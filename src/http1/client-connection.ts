@@ -3,6 +3,7 @@ import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
+import { LAST_CHUNK_BYTES, startsWithLastChunk } from './chunked-decoder.ts';
 import { ClientExchange } from './client-exchange.ts';
 import { BAD_STATUS, EXCESS_BYTES, type Fault } from './fault.ts';
 import { Scan } from './field-scanner.ts';
@@ -225,8 +226,8 @@ export class ClientConnection implements ConnectionHandler, Timed {
     } else if (result === Body.Data) {
       const { dataStart, dataEnd } = body;
       // The only chunk and the end of the body often come together, and make a whole answer then.
-      const ends = chunked && startsWithEnd(bytes, next, end);
-      if (ends && end - next > END.length) {
+      const ends = chunked && startsWithLastChunk(bytes, next, end);
+      if (ends && end - next > LAST_CHUNK_BYTES) {
         this.#malformed(EXCESS_BYTES);
         return end;
       }
@@ -412,13 +413,4 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#updateReading();
     if (this.#peerEnded && this.#held.empty && this.#current?.paused === false) this.#atPeerEnd();
   }
-}
-
-const END = Buffer.from('\r\n0\r\n\r\n', 'latin1');
-
-/** Whether a chunk's data is followed by the end of its line, the last chunk, and no trailers. */
-function startsWithEnd(bytes: Buffer, start: number, end: number): boolean {
-  if (end - start < END.length) return false;
-  for (let index = 0; index < END.length; index++) if (bytes[start + index] !== END[index]) return false;
-  return true;
 }

@@ -19,12 +19,13 @@ export function takeHeadParser(limits: RequestLimits, scheme: 'http' | 'https'):
   return (waiting?.limits === limits ? waiting.parsers.pop() : undefined) ?? new RequestHeadParser(limits, scheme);
 }
 
-/** @param parser which nobody uses any more; it forgets everything but the last good Host at its next head */
+/** @param parser which nobody uses any more; of what it has read it keeps no more than the last good Host, to compare with */
 export function giveHeadParser(parser: RequestHeadParser, limits: RequestLimits, scheme: 'http' | 'https'): void {
   let waiting = idle[scheme];
   if (waiting?.limits !== limits) {
     waiting = { limits, parsers: [] };
     idle[scheme] = waiting;
   }
+  parser.forget();
   if (waiting.parsers.length < MAX_IDLE) waiting.parsers.push(parser);
 }

@@ -92,6 +92,15 @@ export class RequestHeadParser {
     return this.#line.method || this.#line.unknownMethod;
   }
 
+  /** Drops what it tells of a refused request. */
+  forget(): void {
+    this.begin();
+    this.target = '';
+    this.host = '';
+    this.protocol = '';
+    this.droppedFields = 0;
+  }
+
   /** Makes ready for the next head. */
   begin(): void {
     this.#inFields = false;

@@ -12,8 +12,10 @@ import { Scan } from './field-scanner.ts';
 import { HALF_CLOSE_GRACE, HalfCloseWatch } from './half-close.ts';
 import { giveHeadParser, takeHeadParser } from './head-parser-pool.ts';
 import { HeldBytes } from './held-bytes.ts';
+import { FLUSH_TIMEOUT, LingeringClose } from './lingering-close.ts';
 import { PartialBytes } from './partial-bytes.ts';
 import { problemAnswer } from './problem-answer.ts';
+import { refuse } from './refuse.ts';
 import type { ParsedRequest, RequestHeadParser } from './request-head.ts';
 import { ServerExchange } from './server-exchange.ts';
 import type { ServerOptions } from './server-options.ts';
@@ -24,10 +26,9 @@ export type { ServerOptions } from './server-options.ts';
 /** Reading a head, or waiting for the answer to the request that was read. */
 const AT_HEAD = 0;
 const IN_BODY = 1;
-/** The last answer is on its way out; what still comes in is read and dropped, since closing would reset it (RFC 9112 section 9.6). */
-const DISCARDING = 2;
-const CLOSED = 3;
-type State = typeof AT_HEAD | typeof IN_BODY | typeof DISCARDING | typeof CLOSED;
+/** No request is read any more: the connection is cut, closed, or left to its LingeringClose. */
+const CLOSED = 2;
+type State = typeof AT_HEAD | typeof IN_BODY | typeof CLOSED;
 
 /** Pipelined bytes kept while an answer is under way; beyond that reading stops. */
 const MAX_HELD = 16 * 1024;
@@ -35,9 +36,9 @@ const MAX_HELD = 16 * 1024;
 const MAX_DRAINED = 64 * 1024;
 /** Bodies above this are read in bulk mode. */
 const BULK_THRESHOLD = 64 * 1024;
-const LINGER_IDLE = 5_000;
-const LINGER_TOTAL = 30_000;
-const FLUSH_TIMEOUT = 60_000;
+/** Milliseconds for the rest of a body that nobody wants. */
+const DRAIN_TIMEOUT = 5_000;
+
 /** One client's connection: reads requests one after the other, hands each to the sink, and reads the next when it is answered. */
 export class ServerConnection implements ConnectionHandler, Timed {
   deadline: number;
@@ -65,9 +66,6 @@ export class ServerConnection implements ConnectionHandler, Timed {
   #peerEnded = false;
   #halfClose: HalfCloseWatch | undefined = undefined;
   #closeWhenIdle = false;
-  /** Everything was read, and no more will come. */
-  #finishing = false;
-  #lingerUntil = 0;
 
   /** Takes the connection over. @param onClosed called once when it is gone */
   constructor(connection: Connection, options: ServerOptions, sink: ExchangeSink, onClosed?: () => void) {
@@ -100,9 +98,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   // --- reading ---
 
   onData(bytes: Buffer, start: number, end: number): void {
-    if (this.#state === DISCARDING) {
-      this.deadline = Math.min(Math.max(this.deadline, this.now + LINGER_IDLE), this.#lingerUntil);
-    } else if (this.#held.empty) {
+    if (this.#held.empty) {
       this.#consume(bytes, start, end, this.#bulk, false);
     } else {
       this.#held.append(bytes, start, end);
@@ -249,7 +245,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   }
 
   #updateReading(): void {
-    if (this.#state === DISCARDING || this.#state === CLOSED) return;
+    if (this.#state === CLOSED) return;
     const stream = this.#current;
     const wanted = stream !== undefined && !stream.requestEnded ? !stream.paused && this.#held.empty : this.#held.length < MAX_HELD;
     if (wanted === this.#reading) return;
@@ -293,12 +289,11 @@ export class ServerConnection implements ConnectionHandler, Timed {
     this.#current = undefined;
     if (stream.closeWanted || (!stream.requestEnded && this.#body.left > MAX_DRAINED)) {
       // A client that asked for this sends no more, so that there is nothing to linger for.
-      this.#finishing = !stream.keepAlive && stream.requestEnded && !this.#consuming && this.#held.empty;
-      this.#close();
+      this.#close(!stream.keepAlive && stream.requestEnded && !this.#consuming && this.#held.empty);
       return;
     }
     if (stream.requestEnded) this.#awaitRequest();
-    else this.deadline = this.now + LINGER_IDLE;
+    else this.deadline = this.now + DRAIN_TIMEOUT;
     if (this.#consuming) return;
     if (!this.#held.empty || this.#peerEnded) this.#defer();
     else this.#updateReading();
@@ -350,8 +345,6 @@ export class ServerConnection implements ConnectionHandler, Timed {
     const stream = this.#current;
     if (stream !== undefined) {
       stream.handler?.onClientWritable();
-    } else if (this.#state === DISCARDING) {
-      this.#end();
     } else if (this.#state === AT_HEAD) {
       if (this.#partial.length === 0) this.#awaitRequest();
       if (!this.#held.empty || this.#peerEnded) this.#defer();
@@ -410,56 +403,27 @@ export class ServerConnection implements ConnectionHandler, Timed {
   }
 
   #refuse(fault: Fault): void {
-    const requestId = newRequestId();
-    const { method, host, target, protocol } = this.#parser;
-    const { remoteAddress: clientAddress, tls } = this.#connection;
-    const answer = problemAnswer(fault, requestId, method === 'HEAD', this.now);
-    this.#connection.writeLatin1(answer);
+    const refusal = refuse(fault, this.#connection, this.#parser, this.#startedAt, this.now);
     this.#close();
-    const responseBytes = answer.length - (answer.indexOf('\r\n\r\n') + 4);
-    this.#sink.onRefused({
-      requestId,
-      status: fault.status,
-      reason: fault.reason,
-      clientAddress,
-      tls,
-      method,
-      host,
-      target,
-      protocol,
-      responseBytes,
-      startedAt: this.#startedAt,
-    });
+    this.#sink.onRefused(refusal);
   }
 
-  /** After what was written, half-closes, and drops what still comes in until the client closes too. */
-  #close(): void {
-    if (this.#state === DISCARDING || this.#state === CLOSED) return;
-    this.#state = DISCARDING;
+  /** After what was written, and for good. @param finishing there is nothing to linger for: everything was read, and no more will come */
+  #close(finishing = false): void {
+    if (this.#state === CLOSED) return;
+    this.#state = CLOSED;
     this.#held.clear();
     this.#partial.clear();
+    this.#options.deadlines.remove(this);
     if (!this.#reading) {
       this.#reading = true;
       this.#connection.resumeReading();
     }
-    if (!this.#outputHeld) {
-      this.#end();
-    } else {
-      this.deadline = this.now + FLUSH_TIMEOUT;
-      this.#lingerUntil = this.deadline;
-    }
+    new LingeringClose(this.#connection, this.#options.deadlines, finishing, this.#outputHeld, (error) => this.onClose(error));
   }
 
   /** Without an answer on its way there is nothing to linger for. */
   #closeIdle(): void {
-    this.#finishing = !this.#outputHeld;
-    this.#close();
-  }
-
-  #end(): void {
-    if (this.#finishing) this.#connection.finish();
-    else this.#connection.end();
-    this.#lingerUntil = this.now + LINGER_TOTAL;
-    this.deadline = this.now + LINGER_IDLE;
+    this.#close(!this.#outputHeld);
   }
 }
