@@ -65,9 +65,9 @@ export class LeaderElector {
     return this.#loop !== undefined && this.#renewed !== undefined && this.#options.clock.now() < this.#renewed + RENEW_DEADLINE;
   }
 
-  /** Milliseconds that a write which begins now may take; 0 when none may begin. */
+  /** Whole milliseconds that a write which begins now may take; 0 when none may begin. */
   get writeTime(): number {
-    return this.leading ? (this.#renewed as number) + WRITE_DEADLINE - this.#options.clock.now() : 0;
+    return this.leading ? Math.floor((this.#renewed as number) + WRITE_DEADLINE - this.#options.clock.now()) : 0;
   }
 
   /** Begins to stand for leader, and stands again after `retire`. */

@@ -43,7 +43,11 @@ export class ClassOwnership {
 
   /** An Ingress without a class is ours only when our class is the default one. */
   ownsIngress(ingress: Ingress): boolean {
-    const name = ingressClassOf(ingress);
+    return this.ownsClass(ingressClassOf(ingress));
+  }
+
+  /** @param name the class that an Ingress names; undefined: it names none */
+  ownsClass(name: string | undefined): boolean {
     return name === undefined ? this.#oursIsDefault : this.#owns(name);
   }
 
