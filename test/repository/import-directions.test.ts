@@ -23,6 +23,9 @@ const refused: readonly (readonly [name: string, file: string, text: string, mes
   ['wire imports the exchange', 'src/wire/a.ts', importing('../exchange/exchange.ts'), 'wire/ is sockets only'],
   ['wire imports the engine', 'src/wire/a.ts', importing('../http1/head.ts'), 'wire/ is sockets only'],
   ['the engine imports the router', 'src/http1/a.ts', importing('../router/router.ts'), 'http1/ is an engine'],
+  ['sources import the status writer', 'src/sources/a.ts', importing('../status/status-writer.ts'), 'sources/ reads objects'],
+  ['the status writer imports the controller', 'src/status/a.ts', importing('../controller/controller.ts'), 'status/ tells the cluster'],
+  ['the status writer imports the data plane', 'src/status/a.ts', importing('../workers/worker-pool.ts'), 'status/ tells the cluster'],
   ['anything imports cmd', 'src/workers/a.ts', importing('../../cmd/serve.ts'), 'nothing imports it'],
   ['anything but sources/kubernetes talks to the API server', 'src/controller/a.ts', importing('@kubernetes/client-node'), 'Only sources/kubernetes/'],
   ['the folder source talks to the API server', 'src/sources/a.ts', importing('@kubernetes/client-node'), 'Only sources/kubernetes/'],
@@ -38,6 +41,7 @@ const refused: readonly (readonly [name: string, file: string, text: string, mes
 
 const allowed: readonly (readonly [name: string, file: string, text: string])[] = [
   ['translate imports the snapshot', 'src/translate/a.ts', importingType('../snapshot/snapshot.ts')],
+  ['the status writer calls the API server', 'src/status/a.ts', importingType('../sources/kubernetes/api-client.ts')],
   ['proxy imports the engine', 'src/proxy/a.ts', importing('../http1/server-connection.ts')],
   ['other events of the process', 'src/workers/a.ts', "process.on('uncaughtException', () => {});\n"],
   ['cmd sets an exit code', 'cmd/a.ts', 'process.exitCode = 1;\n'],
