@@ -2,9 +2,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../scripts/free-port.ts';
 import { nginxProcess, nginxTemporaryFiles } from './configurations.ts';
 import { LOAD_CORE } from './load.ts';
-import { freePort, Process } from './processes.ts';
+import { Process } from './processes.ts';
 
 const MIB = 1024 * 1024;
 

@@ -2,10 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../scripts/free-port.ts';
 import { haproxyConfig, haproxyRoutes, nginxConfig } from './configurations.ts';
 import type { Addresses } from './load.ts';
 import { routeManifests, tidegateManifests } from './manifests.ts';
-import { freePort, Process } from './processes.ts';
+import { Process } from './processes.ts';
 
 /** The core of the proxy. */
 export const PROXY_CORE = '0';

@@ -7,9 +7,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../scripts/free-port.ts';
 import { nginxUser } from '../configurations.ts';
 import { type Load, tlsConnections, wrk } from '../load.ts';
-import { freePort, killAll, Process } from '../processes.ts';
+import { killAll, Process } from '../processes.ts';
 import { PROXY_CORE } from '../subjects.ts';
 
 const [rounds = 3, seconds = 2] = process.argv.slice(2, 4).map(Number);

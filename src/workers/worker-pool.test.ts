@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
+import { freePort } from '../../scripts/free-port.ts';
 import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { type PoolLog, WorkerPool } from './worker-pool.ts';
 
 let pool: WorkerPool;
 let port: number;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const free = (server.address() as AddressInfo).port;
-  await new Promise((resolve) => server.close(resolve));
-  return free;
-}
 
 function snapshot(body: string): Snapshot {
   return {
