@@ -55,8 +55,6 @@ export interface ClientStream {
   inform(status: number, fields: Fields): void;
   /** The answer can't be completed: cuts the connection (or resets the stream) so that the client sees a truncation. */
   abort(): void;
-  /** This answer will be the last on its connection. */
-  closeAfter(): void;
 }
 
 /** How a try failed. */

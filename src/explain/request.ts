@@ -81,5 +81,4 @@ class UnconnectedStream implements ClientStream {
   endBody(): void {}
   inform(): void {}
   abort(): void {}
-  closeAfter(): void {}
 }

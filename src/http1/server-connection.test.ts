@@ -309,8 +309,9 @@ describe('ServerConnection: keep-alive and closing', () => {
     const asking = bench();
     asking.connection.send(get('/', 'Connection: close') + get());
     hello(asking.seen[0] as Seen);
-    const telling = bench((seen) => seen.stream.closeAfter());
+    const telling = bench();
     telling.connection.send(get());
+    telling.state.draining = true;
     hello(telling.seen[0] as Seen);
     for (const { connection } of [asking, telling]) assert.deepEqual([connection.ended, connection.finished], [true, false]);
   });
@@ -319,16 +320,6 @@ describe('ServerConnection: keep-alive and closing', () => {
     const { connection, output } = bench(hello, { maxRequestsPerConnection: 2 });
     connection.send(get() + get() + get());
     assert.equal(output(), ok('hello') + ok('hello', 'Connection: close'));
-  });
-
-  it('closes where the proxy wants it', () => {
-    const { connection, output } = bench((seen) => {
-      seen.stream.closeAfter();
-      hello(seen);
-    });
-    connection.send(get());
-    assert.equal(output(), ok('hello', 'Connection: close'));
-    assert.equal(connection.ended, true);
   });
 
   it('drains: every answer is the last, idle connections close when told', async () => {
@@ -447,7 +438,6 @@ describe('ServerConnection: pipelining', () => {
     first.writeBody(Buffer.from('late'), 0, 4, false);
     first.endBody(undefined);
     first.inform(103, new Fields());
-    first.closeAfter();
     first.abort();
     first.pauseRequestBody();
     first.resumeRequestBody();

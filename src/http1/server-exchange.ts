@@ -134,10 +134,6 @@ export class ServerExchange implements ClientStream {
     this.#server?.cut();
   }
 
-  closeAfter(): void {
-    this.closeWanted = true;
-  }
-
   /** The answer's head, with the framing that fits the client (RFC 9112 section 6). */
   #head(server: ServerConnection, status: number, fields: Fields, length: BodyLength, last: boolean): string {
     this.responded = true;
