@@ -49,7 +49,8 @@ export class Gateway {
   #started = false;
   #draining = false;
 
-  readonly #write = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void => this.#log[level](fields, message);
+  readonly #write = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void =>
+    this.#log[level](fields, message);
 
   constructor(options: GatewayOptions, log: Logger) {
     this.#options = options;
@@ -76,7 +77,6 @@ export class Gateway {
           wire: options.wire,
           trustedProxies: options.trustedProxies,
           accessLog: options.accessLog,
-          logLevel: this.#log.level,
           maxConnections: LISTENER.maxConnections,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
@@ -105,7 +105,7 @@ export class Gateway {
     this.#controller = controller;
     this.#admin = new AdminServer(
       {
-        ready: () => (this.#draining ? { ready: false, reason: 'draining' } : { ready: pool.serving, reason: 'the first snapshot does not serve yet' }),
+        ready: () => (this.#draining ? { ready: false, reason: 'draining' } : { ready: pool.ready, reason: 'no worker serves' }),
         metrics: async () => ({ status: 200, contentType: CONTENT_TYPE, body: await metrics.render() }),
         snapshot: () => controller.current?.snapshot ?? null,
         explain: (query) => explainQuery(controller, query),

@@ -87,9 +87,9 @@ async function begin(manifests: readonly Manifest[]) {
   const source = new FakeSource(manifests);
   const publisher = new FakePublisher();
   const log: string[] = [];
-  const controller = new Controller(source, options, publisher, (level, message, fields) =>
-    log.push(`${level} ${message} ${fields.object ?? ''} ${fields.message ?? fields.error ?? ''}`.trim()),
-  );
+  const controller = new Controller(source, options, publisher, (level, message, fields) => {
+    if (level !== 'debug') log.push(`${level} ${message} ${fields.object ?? ''} ${fields.message ?? fields.error ?? ''}`.trim());
+  });
   await controller.start();
   return { source, publisher, log, controller };
 }

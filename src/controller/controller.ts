@@ -87,13 +87,18 @@ export class Controller {
   #apply(set: ResourceSet): void {
     const previous = this.#current;
     const before = this.#resources;
+    const startedAt = performance.now();
     let result: TranslateResult;
     if (previous !== undefined && before !== undefined && onlyEndpointSlicesDiffer(before, set)) {
       const update = translateEndpoints(set, this.#options, previous);
       result = update.result;
       if (update.changes.size > 0) this.#publisher.endpoints(update.changes);
+      this.#log('debug', 'endpoints translated', { upstreams: update.changes.size, ms: performance.now() - startedAt });
     } else {
       result = translate(set, this.#options, previous);
+      const { snapshot, problems } = result;
+      const ms = performance.now() - startedAt;
+      this.#log('debug', 'objects translated', { routes: snapshot.routes.length, upstreams: snapshot.upstreams.size, problems: problems.length, ms });
       this.#publish(previous, result);
     }
     this.#current = result;

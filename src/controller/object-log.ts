@@ -3,7 +3,7 @@ import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { TranslateResult } from '../translate/translate.ts';
 
 /** Messages are constants. */
-export type ControllerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+export type ControllerLog = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
 /** Problems of one object that are told at once; the rest is counted. */
 const MOST_TOLD = 10;

@@ -42,7 +42,6 @@ export interface WorkerSettings {
   readonly trustedProxies: readonly string[];
   /** `stdout`, `off` or a path. */
   readonly accessLog: string;
-  readonly logLevel: string;
   readonly maxConnections: number;
   /** PEM of the certificate for unknown names when no Secret gives one. */
   readonly selfSigned: PublishedCertificate;

@@ -47,7 +47,6 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       wire: 'auto',
       trustedProxies: [],
       accessLog: 'off',
-      logLevel: 'error',
       maxConnections: 20,
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),
@@ -89,6 +88,7 @@ test('a worker that dies is replaced, with the newest snapshot, while the others
     const started = threads.length;
     await kill(round);
     assert.equal(pool.serving, false);
+    assert.equal(pool.ready, true, 'the other one serves');
     assert.equal(await ask(), 'two');
     await pool.untilServing();
     assert.equal(threads.length, started + 1);
@@ -109,7 +109,10 @@ test('counters of dead workers stay in the sum', async () => {
   const before = await total();
   assert.ok(before >= 10);
   for (const index of [0, 1, 0]) {
+    const during = total();
     await kill(index);
+    assert.equal(await during, before, 'a scrape that is under way at the death');
+    assert.equal(await total(), before, 'before there is a successor');
     await pool.untilServing();
     assert.equal(await total(), before);
   }
@@ -130,7 +133,7 @@ test('a worker that takes the place of a dead one, and can not listen yet, is re
   const rival = createServer().listen({ host: '127.0.0.1', port: taken, exclusive: true });
   await once(rival, 'listening');
   await failure;
-  assert.equal(alone.serving, false);
+  assert.equal(alone.ready, false, 'nobody serves');
   await new Promise((resolve) => rival.close(resolve));
   await alone.untilServing();
   await alone.stop();

@@ -15,7 +15,7 @@ import type { Address, FromWorker, PublishedSnapshot, SharedBuffers, ToWorker, W
 
 export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared'>;
 
-export type PoolLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
+export type PoolLog = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
 export interface PoolEvents {
   /** A listener could not be opened at the start; the process can't serve. */
@@ -45,6 +45,8 @@ interface Member {
   serving: boolean;
   appliedVersion: number;
   drained: boolean;
+  /** Its counters are among the buried ones. */
+  isDead: boolean;
   lastScrape: WorkerScrape | undefined;
 }
 
@@ -68,7 +70,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   #stopping = false;
   #draining: 'no' | 'answers' | 'listeners' = 'no';
   #scrapes = 0;
-  readonly #scrapeReplies = new Map<number, (scrape: WorkerScrape) => void>();
+  readonly #scrapeReplies = new Map<number, { readonly member: Member; readonly resolve: () => void }>();
   /** Seconds that workers took to put snapshots and endpoint changes in force; `take` empties it. */
   #applySeconds: number[] = [];
   restarts = 0;
@@ -93,6 +95,11 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   /** Every worker serves, and by the newest snapshot. */
   get serving(): boolean {
     return this.#published !== undefined && this.#members.every((member) => member.serving);
+  }
+
+  /** The first snapshot serves. It goes on doing so while a worker that died is replaced, as long as there is another one. */
+  get ready(): boolean {
+    return this.#hasServed && this.#members.some((member) => member.serving);
   }
 
   /** Requests that were judged by a rate-limit bucket shared with other keys, since the start. */
@@ -144,7 +151,10 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     readonly buried: readonly MetricFamily[];
     readonly applySeconds: readonly number[];
   }> {
-    const workers = await Promise.all(this.#members.map((member) => this.#scrapeMember(member)));
+    const members = [...this.#members];
+    await Promise.all(members.map((member) => this.#scrapeMember(member)));
+    // One that died meanwhile is among the buried, and must not count twice.
+    const workers = members.filter((member) => !member.isDead).map((member) => member.lastScrape);
     const applySeconds = this.#applySeconds;
     this.#applySeconds = [];
     return { workers: workers.filter((scrape) => scrape !== undefined), buried: this.#buried, applySeconds };
@@ -189,7 +199,16 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     // The flag goes before any resource limit, so it is the flag that is set, for the threads that start from now on.
     setFlagsFromString(`--max-semi-space-size=${WORKER_SEMI_SPACE}`);
     const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}` });
-    const member: Member = { index, thread, startedAt: performance.now(), serving: false, appliedVersion: 0, drained: false, lastScrape: undefined };
+    const member: Member = {
+      index,
+      thread,
+      startedAt: performance.now(),
+      serving: false,
+      appliedVersion: 0,
+      drained: false,
+      isDead: false,
+      lastScrape: undefined,
+    };
     let cause: unknown;
     thread.on('error', (error) => {
       cause = error;
@@ -211,14 +230,14 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       case 'applied':
         member.appliedVersion = message.version;
         this.#applySeconds.push(message.ms / 1000);
+        this.#log('debug', 'worker has put a change in force', { worker: member.index, version: message.version, ms: message.ms });
         break;
       case 'listenFailed':
         this.#takeListenFailure(member, message);
         break;
       case 'metrics':
         member.lastScrape = { worker: member.index, families: message.families, eventLoopDelay: message.eventLoopDelay };
-        this.#scrapeReplies.get(message.id)?.(member.lastScrape);
-        this.#scrapeReplies.delete(message.id);
+        this.#scrapeReplies.get(message.id)?.resolve();
         return;
       case 'log':
         this.#log(message.level, message.message, { worker: member.index, ...message.fields });
@@ -250,6 +269,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     if (member.lastScrape !== undefined) this.#buried = addCounts(this.#buried, member.lastScrape.families);
     this.#log('error', 'worker died', { worker: member.index, code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });
     member.serving = false;
+    member.isDead = true;
+    for (const reply of this.#scrapeReplies.values()) if (reply.member === member) reply.resolve();
     const delay = performance.now() - member.startedAt < CRASH_LOOP_WINDOW ? CRASH_LOOP_DELAY : 0;
     setTimeout(() => this.#replace(member), delay);
   }
@@ -266,20 +287,18 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#members[member.index] = this.#start(member.index);
   }
 
-  async #scrapeMember(member: Member): Promise<WorkerScrape | undefined> {
-    if (!member.serving) return member.lastScrape;
+  /** Resolves when the worker has told its figures, is dead, or takes too long: then its last known ones are taken. */
+  async #scrapeMember(member: Member): Promise<void> {
+    if (!member.serving) return;
     const id = ++this.#scrapes;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#scrapeReplies.delete(id);
-        resolve(member.lastScrape);
-      }, SCRAPE_TIMEOUT);
-      this.#scrapeReplies.set(id, (scrape) => {
-        clearTimeout(timer);
-        resolve(scrape);
-      });
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#scrapeReplies.set(id, { member, resolve });
+      timer = setTimeout(resolve, SCRAPE_TIMEOUT);
       this.#post(member, { type: 'collectMetrics', id });
     });
+    clearTimeout(timer);
+    this.#scrapeReplies.delete(id);
   }
 
   #broadcast(message: ToWorker): void {
