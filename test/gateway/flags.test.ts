@@ -1,17 +1,19 @@
 /** What flags do, and that each may be given by its environment variable instead. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
 import { answering, Backend } from './backend.ts';
 import { get } from './client.ts';
-import { GatewayUnderTest } from './gateway.ts';
+import { GatewayUnderTest, type LogLine } from './gateway.ts';
 import { endWith, wholeFile } from './lifetime.ts';
 import { apiRoute, catchAll, service } from './manifests.ts';
-import { type Outcome, runProgram } from './program.ts';
+import { type Outcome, runProgram, spawnProgram } from './program.ts';
 
 let backend: Backend;
 let folder: string;
@@ -138,6 +140,65 @@ test('--access-log: a file, which SIGHUP opens anew; every line is there at the 
   await get(silent.http, '/');
   assert.equal(await silent.stop(), 0);
   assert.deepEqual(silent.access, []);
+});
+
+const LEVELS = ['debug', 'info', 'warn', 'error'];
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** The levels of all lines of a gateway that has something to say on each of them, from its start to its end. */
+async function levelsOf(t: TestContext, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string[]> {
+  const manifests = mkdtempSync(join(folder, 'levels-'));
+  writeFileSync(join(manifests, 'broken.yaml'), 'kind: [');
+  writeFileSync(join(manifests, 'nowhere.yaml'), catchAll('nowhere'));
+  const admin = await freePort();
+  const listen = ['--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', `127.0.0.1:${admin}`, '--drain-delay', '0s', '--workers', '1'];
+  const child = spawnProgram(['serve', '--manifests', manifests, ...listen, ...args], { env: { ...process.env, ...env } });
+  endWith(t, () => child.kill('SIGKILL'));
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  for (let ready = false; !ready; await new Promise((resolve) => setTimeout(resolve, 20))) {
+    assert.equal(child.exitCode, null, stderr);
+    ready = await get(admin, '/readyz').then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  }
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'close'), [0, null], stderr);
+  const lines = stderr.trimEnd().split('\n');
+  return LEVELS.filter((level) => lines.some((line) => (JSON.parse(line) as LogLine).level === level));
+}
+
+for (const [index, level] of LEVELS.entries()) {
+  test(`--log-level ${level}: lines of that level and above, and no others`, async (t) => {
+    assert.deepEqual(await levelsOf(t, ['--log-level', level]), LEVELS.slice(index));
+  });
+}
+
+test('--log-level is info where nothing is said, and its variable counts', async (t) => {
+  assert.deepEqual(await levelsOf(t, []), ['info', 'warn', 'error']);
+  assert.deepEqual(await levelsOf(t, [], { TIDEGATE_LOG_LEVEL: 'error' }), ['error']);
+});
+
+test('a level that is none is wrong usage, in one line that names those that are', async () => {
+  for (const [args, env] of [
+    [['--log-level', 'loud'], {}],
+    [[], { TIDEGATE_LOG_LEVEL: 'loud' }],
+  ] as const) {
+    const { code, stderr } = await runProgram(['serve', '--manifests', folder, ...args], { env: { ...process.env, ...env } });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^error: .*(--log-level|TIDEGATE_LOG_LEVEL).*loud.*debug, info, warn, error.*\n$/);
+  }
 });
 
 test('variables stand for flags, and flags go before them', async (t) => {
