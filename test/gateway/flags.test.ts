@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
+import { freePort } from '../../scripts/free-port.ts';
 import { answering, Backend } from './backend.ts';
 import { get } from './client.ts';
 import { GatewayUnderTest, type LogLine } from './gateway.ts';
@@ -143,15 +143,6 @@ test('--access-log: a file, which SIGHUP opens anew; every line is there at the 
 });
 
 const LEVELS = ['debug', 'info', 'warn', 'error'];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** The levels of all lines of a gateway that has something to say on each of them, from its start to its end. */
 async function levelsOf(t: TestContext, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string[]> {
