@@ -12,6 +12,7 @@ import { LISTENER } from './snapshot/defaults.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
+import { unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
@@ -32,6 +33,8 @@ export interface GatewayOptions {
   readonly wire: WorkerSettings['wire'];
   readonly accessLog: string;
 }
+
+const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
 
 /** Serving can't begin, and it is the user's to mend; the message is one line. */
 export class StartError extends Error {}
@@ -65,7 +68,7 @@ export class Gateway {
     const options = this.#options;
     const http = await claim('--http', options.http);
     const https = await claim('--https', options.https);
-    checkAccessLog(options.accessLog);
+    this.#checkAccessLog();
     await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
@@ -139,6 +142,23 @@ export class Gateway {
     return { clean, cut: clean ? 0 : await pool.stopExchanges() };
   }
 
+  /** @throws StartError when the log can't be opened, before any worker finds out */
+  #checkAccessLog(): void {
+    const target = this.#options.accessLog;
+    if (target === 'off') return;
+    if (target === 'stdout') {
+      const output = unblockStandardOutput();
+      if (output === 'shared') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output is a socket: it does not block any more, for all who share it');
+      if (output === 'blocking') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output may block, and hold up traffic');
+      return;
+    }
+    try {
+      closeSync(openSync(target, 'a', 0o640));
+    } catch (error) {
+      throw new StartError(`--access-log ${target}: ${(error as Error).message}`);
+    }
+  }
+
   reopenLogs(): void {
     this.#pool?.reopenLogs();
   }
@@ -151,16 +171,6 @@ export class Gateway {
     await this.#source?.close();
     await this.#admin?.close();
     await this.#pool?.stop();
-  }
-}
-
-/** @throws StartError when the log can't be opened, before any worker finds out */
-function checkAccessLog(target: string): void {
-  if (target === 'stdout' || target === 'off') return;
-  try {
-    closeSync(openSync(target, 'a', 0o640));
-  } catch (error) {
-    throw new StartError(`--access-log ${target}: ${(error as Error).message}`);
   }
 }
 

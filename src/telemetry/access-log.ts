@@ -1,10 +1,11 @@
 /**
  * The access log: one JSON object a line. Lines are joined as text and written in batches of up to 64 KiB, at the latest
- * after 200 ms, to a descriptor of our own that never blocks: what the sink does not take is kept up to a cap, then
+ * after 200 ms, to a descriptor that never blocks (log-sink.ts): what the sink does not take is kept up to a cap, then
  * dropped and counted. Traffic never waits for it.
  */
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { AccessLines, type AccessRecord } from './access-line.ts';
+import { closeSink, openSink } from './log-sink.ts';
 
 const BATCH_BYTES = 64 * 1024;
 /** Room for the line that fills a batch up. */
@@ -135,14 +136,14 @@ export class AccessLog {
     this.flush();
     const old = this.#descriptor;
     this.#descriptor = openSink(this.#target);
-    closeSync(old);
+    closeSink(old);
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.flush();
     if (this.#pending !== undefined) this.#baton.give();
-    closeSync(this.#descriptor);
+    closeSink(this.#descriptor);
   }
 }
 
@@ -171,20 +172,5 @@ export class LogBaton {
   /** For the main thread, after that worker died. */
   static release(buffer: SharedArrayBuffer, worker: number): void {
     Atomics.compareExchange(new Int32Array(buffer), 0, worker + 1, 0);
-  }
-}
-
-/**
- * A descriptor of our own, not the one that was inherited: O_NONBLOCK belongs to the open file, and setting it on the
- * inherited one would change it for whoever else holds it.
- */
-function openSink(target: string): number {
-  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
-  if (target !== 'stdout') return openSync(target, flags | constants.O_CREAT, 0o640);
-  try {
-    return openSync('/proc/self/fd/1', flags);
-  } catch {
-    // Standard output is a socket, or there is no /proc: write to it as it is.
-    return 1;
   }
 }
