@@ -12,7 +12,7 @@ import { LISTENER } from './snapshot/defaults.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
-import { unblockStandardOutput } from './telemetry/log-sink.ts';
+import { type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
@@ -68,7 +68,7 @@ export class Gateway {
     const options = this.#options;
     const http = await claim('--http', options.http);
     const https = await claim('--https', options.https);
-    this.#checkAccessLog();
+    const output = prepareAccessLog(options.accessLog);
     await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
@@ -91,6 +91,9 @@ export class Gateway {
       this.#begin(pool).then(resolve, reject);
     });
     this.#started = true;
+    // Not before: a start that fails is one line.
+    if (output === 'shared') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output is a socket: it does not block any more, for all who share it');
+    if (output === 'blocking') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output may block, and hold up traffic');
     this.#log.info({ http, https, workers: options.workers }, 'serving');
   }
 
@@ -142,23 +145,6 @@ export class Gateway {
     return { clean, cut: clean ? 0 : await pool.stopExchanges() };
   }
 
-  /** @throws StartError when the log can't be opened, before any worker finds out */
-  #checkAccessLog(): void {
-    const target = this.#options.accessLog;
-    if (target === 'off') return;
-    if (target === 'stdout') {
-      const output = unblockStandardOutput();
-      if (output === 'shared') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output is a socket: it does not block any more, for all who share it');
-      if (output === 'blocking') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output may block, and hold up traffic');
-      return;
-    }
-    try {
-      closeSync(openSync(target, 'a', 0o640));
-    } catch (error) {
-      throw new StartError(`--access-log ${target}: ${(error as Error).message}`);
-    }
-  }
-
   reopenLogs(): void {
     this.#pool?.reopenLogs();
   }
@@ -172,6 +158,21 @@ export class Gateway {
     await this.#admin?.close();
     await this.#pool?.stop();
   }
+}
+
+/**
+ * @returns what is to be known of standard output, where the log goes there
+ * @throws StartError when the log can't be opened, before any worker finds out
+ */
+function prepareAccessLog(target: string): StandardOutput | undefined {
+  if (target === 'off') return undefined;
+  if (target === 'stdout') return unblockStandardOutput();
+  try {
+    closeSync(openSync(target, 'a', 0o640));
+  } catch (error) {
+    throw new StartError(`--access-log ${target}: ${(error as Error).message}`);
+  }
+  return undefined;
 }
 
 function configState({ current, resources }: Controller): ConfigState {

@@ -95,6 +95,7 @@ export class RequestHeadParser {
   /** Drops what it tells of a refused request. */
   forget(): void {
     this.begin();
+    this.#line.unknownMethod = '';
     this.target = '';
     this.host = '';
     this.protocol = '';
