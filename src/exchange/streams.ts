@@ -20,8 +20,8 @@ export interface ClientHandler {
   onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void;
   /** The request is complete. `trailers` are those allowed to pass; usually undefined. */
   onRequestEnd(trailers: Fields | undefined): void;
-  /** The request body broke a rule (bad chunk, too long, cut): the engine answers and closes by itself; stop the upstream side. */
-  onRequestError(status: number, reason: string): void;
+  /** The request body broke a rule (bad chunk, too long, cut): the engine answers and closes by itself; stop the upstream side. @param responseBytes of its answer's body */
+  onRequestError(status: number, reason: string, responseBytes: number): void;
   /** The client went away; the exchange is over. */
   onClientGone(): void;
   /** After a respond/writeBody that returned false. */

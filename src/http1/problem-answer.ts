@@ -16,3 +16,8 @@ export function problemAnswer(fault: Fault, requestId: string, isHead: boolean, 
   const head = `${statusLine(fault.status)}Content-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nX-Request-Id: ${requestId}\r\n`;
   return `${head}${allow}Connection: close\r\n${dateLine(now)}\r\n${isHead ? '' : body}`;
 }
+
+/** @param answer made by problemAnswer @returns bytes of its body */
+export function bodyLength(answer: string): number {
+  return answer.length - (answer.indexOf('\r\n\r\n') + 4);
+}

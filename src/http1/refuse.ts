@@ -2,7 +2,7 @@ import { newRequestId } from '../exchange/request-id.ts';
 import type { Refusal } from '../exchange/streams.ts';
 import type { Connection } from '../wire/wire.ts';
 import type { Fault } from './fault.ts';
-import { problemAnswer } from './problem-answer.ts';
+import { bodyLength, problemAnswer } from './problem-answer.ts';
 import type { RequestHeadParser } from './request-head.ts';
 
 /**
@@ -27,7 +27,7 @@ export function refuse(fault: Fault, connection: Connection, parser: RequestHead
     host,
     target,
     protocol,
-    responseBytes: answer.length - (answer.indexOf('\r\n\r\n') + 4),
+    responseBytes: bodyLength(answer),
     startedAt,
   };
 }

@@ -14,7 +14,7 @@ import { giveHeadParser, takeHeadParser } from './head-parser-pool.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { FLUSH_TIMEOUT, LingeringClose } from './lingering-close.ts';
 import { PartialBytes } from './partial-bytes.ts';
-import { problemAnswer } from './problem-answer.ts';
+import { bodyLength, problemAnswer } from './problem-answer.ts';
 import { refuse } from './refuse.ts';
 import type { ParsedRequest, RequestHeadParser } from './request-head.ts';
 import { ServerExchange } from './server-exchange.ts';
@@ -233,15 +233,17 @@ export class ServerConnection implements ConnectionHandler, Timed {
       this.#close();
       return;
     }
+    let answer = '';
     if (stream.responded) {
       this.cut();
     } else {
       this.#current = undefined;
       stream.detach();
-      this.#connection.writeLatin1(problemAnswer(fault, stream.exchange?.requestId || newRequestId(), stream.isHead, this.now));
+      answer = problemAnswer(fault, stream.exchange?.requestId || newRequestId(), stream.isHead, this.now);
+      this.#connection.writeLatin1(answer);
       this.#close();
     }
-    stream.handler?.onRequestError(fault.status, fault.reason);
+    stream.handler?.onRequestError(fault.status, fault.reason, answer === '' ? 0 : bodyLength(answer));
   }
 
   #updateReading(): void {

@@ -236,8 +236,9 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.#upstream.endBody(trailers);
   }
 
-  onRequestError(status: number, reason: string): void {
+  onRequestError(status: number, reason: string, responseBytes: number): void {
     if (this.#done) return;
+    this.responseBytes += responseBytes;
     this.#cancelTry();
     this.#finish(status, reason);
   }

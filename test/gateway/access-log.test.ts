@@ -59,9 +59,11 @@ describe('access line of a refused request has what was read and is certain', ()
   for (const [name, bytes, status, reason, method, host, path, protocol] of cases) {
     test(name, async () => {
       const earlier = new Set(gateway.access);
-      assert.match(await raw(gateway.http, bytes), new RegExp(`^HTTP/1\\.1 ${status} `));
+      const answer = await raw(gateway.http, bytes);
+      assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `));
       const line: AccessLine = await gateway.untilAccess((entry) => !earlier.has(entry));
       assert.deepEqual([line.status, line.reason, line.method, line.host, line.path, line.protocol], [status, reason, method, host, path, protocol]);
+      assert.equal(line.responseBytes, answer.length - (answer.indexOf('\r\n\r\n') + 4));
     });
   }
 });
