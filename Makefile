@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway lint format types bench profile fuzz golden crds install-manifest clean
+.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench profile fuzz golden crds install-manifest clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -16,6 +16,8 @@ CASES ?=
 ROUNDS ?=
 SECONDS ?=
 SUBJECTS ?=
+# Files of the cluster tier to run: make test-cluster FILES='test-e2e/cases/*.test.ts'
+FILES ?=
 # Options of the profile.
 CASE ?= plain
 WIRE ?= handle
@@ -52,6 +54,12 @@ test-unit: $(INSTALLED) ## the tests that lie beside the code
 
 test-gateway: $(BUILT) ## the built program against real sockets
 	@exec node scripts/test.ts 'test/**/*.test.ts'
+
+test-cluster: $(BUILT) ## the built program against an API server of the run's own (FILES='test-e2e/cases/*.test.ts')
+	@exec node test-e2e/run.ts $(FILES)
+
+test-e2e: $(BUILT) ## the same cases on kind, where Docker is at hand
+	@exec sh test-e2e/kind/run.sh
 
 lint: $(INSTALLED) ## formatting, lint rules and import directions
 	@biome check --error-on-warnings .

@@ -1,18 +1,20 @@
 /**
- * Runs tests and sums up: `node scripts/test.ts [--no-checks] [GLOB...]`. Without globs: lint, type check and build
- * first, each counted as one test, then every test file. One line a file, details of what failed, and as the very last
- * line `N passed, N failed`. Exits 1 when anything failed.
+ * Runs tests and sums up: `node scripts/test.ts [--one-by-one] [GLOB...]`. Without globs: lint, type check and build first, each
+ * counted as one test, then every test file, then the cluster tier. One line a file, details of what failed, and as the
+ * very last line `N passed, N failed`, with `, N skipped` behind it where something was skipped. Exits 1 when anything
+ * failed.
  */
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, relative, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { run } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Everything that `make test` runs. */
+/** What `make test` runs before the cluster tier. */
 const everything = ['src/**/*.test.ts', 'cmd/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'];
 
 /** A file that has not ended by then hangs. Milliseconds. */
@@ -21,6 +23,7 @@ const fileTimeout = 10 * 60_000;
 interface Sum {
   passed: number;
   failed: number;
+  skipped: number;
 }
 
 function seconds(milliseconds: number): string {
@@ -86,7 +89,7 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
     return stack.slice(0, nesting + 1).join(' > ');
   };
 
-  const stream = run({ files: [...files], cwd: root, concurrency: availableParallelism(), timeout: fileTimeout });
+  const stream = run({ files: [...files], cwd: root, concurrency: oneByOne ? 1 : availableParallelism(), timeout: fileTimeout });
   for await (const event of stream) {
     switch (event.type) {
       case 'test:start':
@@ -122,6 +125,7 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
         report(relative(root, file), result, event.data.duration_ms);
         sum.passed += result.passed;
         sum.failed += result.failed;
+        sum.skipped += result.skipped;
         results.delete(file);
         break;
       }
@@ -133,6 +137,26 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
     report(file === '' ? '(no file)' : relative(root, file), result, performance.now() - result.started);
     sum.failed += result.failed;
   }
+}
+
+/** It is a run of its own, in namespaces of its own, whose last line is a sum as well. */
+async function runClusterTier(sum: Sum): Promise<void> {
+  const child = spawn(process.execPath, ['test-e2e/run.ts'], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let last = '';
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (last !== '') console.log(last);
+    last = line;
+  }
+  const [, passed, failed, skipped] = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(last) ?? [];
+  if (passed === undefined) {
+    if (last !== '') console.log(last);
+    console.log('FAILED  the cluster tier ended without a sum');
+    sum.failed++;
+    return;
+  }
+  sum.passed += Number(passed);
+  sum.failed += Number(failed);
+  sum.skipped += Number(skipped ?? 0);
 }
 
 function report(name: string, result: FileResult, took: number): void {
@@ -152,8 +176,10 @@ function entry(data: { readonly file?: string; readonly entryFile?: string }): s
   return data.entryFile ?? data.file;
 }
 
-const patterns = process.argv.slice(2);
-const sum: Sum = { passed: 0, failed: 0 };
+const patterns = process.argv.slice(2).filter((argument) => argument !== '--one-by-one');
+/** For files that share what only one at a time may use. */
+const oneByOne = process.argv.includes('--one-by-one');
+const sum: Sum = { passed: 0, failed: 0, skipped: 0 };
 if (patterns.length === 0) {
   await check('lint', 'make', ['--no-print-directory', 'lint'], sum);
   await check('type check', 'make', ['--no-print-directory', 'types'], sum);
@@ -163,9 +189,10 @@ const files = globSync(patterns.length === 0 ? everything : patterns, { cwd: roo
   .sort()
   .map((file) => resolve(root, file));
 if (files.length > 0) await runTests(files, sum);
-if (sum.passed + sum.failed === 0) {
+if (patterns.length === 0) await runClusterTier(sum);
+if (sum.passed + sum.failed + sum.skipped === 0) {
   console.log(`no test file fits ${patterns.join(' ')}`);
   sum.failed++;
 }
-console.log(`${sum.passed} passed, ${sum.failed} failed`);
+console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ''}`);
 process.exitCode = sum.failed === 0 ? 0 : 1;

@@ -38,6 +38,12 @@ describe('scripts/test.ts', () => {
     assert.equal(lines.at(-1), '1 passed, 1 failed');
   });
 
+  test('skipped tests are in the sum, and are no passed ones', () => {
+    const { status, lines } = runFile(`${head}test('a', () => {}); test('b', { skip: 'not here' }, () => assert.fail());`);
+    assert.equal(status, 0);
+    assert.equal(lines.at(-1), '1 passed, 0 failed, 1 skipped');
+  });
+
   test('tests of a suite in another file count for the file that runs it', () => {
     const suite = `${head}export function suite() { test('a', () => {}); test('b', () => assert.fail()); }`;
     const { lines, output } = runFile("import { suite } from './suite.ts'; suite();", suite);

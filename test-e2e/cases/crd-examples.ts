@@ -1,0 +1,69 @@
+/** For each kind of ours a spec in which every object that the schema knows is there at least once. */
+
+const HEADER_EDITS = { set: [{ name: 'x-set', value: 'a' }], add: [{ name: 'x-add', value: 'b' }], remove: ['x-remove'] };
+
+export const EXAMPLES: Readonly<Record<string, unknown>> = {
+  ApiRoute: {
+    ingressClassName: 'nobody',
+    hostnames: ['example.com', '*.example.com'],
+    tls: { secretName: 'certificate', redirect: true },
+    rules: [
+      {
+        name: 'rewrite',
+        matches: [
+          {
+            path: { type: 'PathPrefix', value: '/a' },
+            methods: ['GET'],
+            headers: [{ name: 'x-a', value: '1' }],
+            queryParams: [{ name: 'q', type: 'Present' }],
+            cookies: [{ name: 'c', type: 'RegularExpression', value: '[a-z]+' }],
+            clientCIDRs: ['10.0.0.0/8'],
+            scheme: 'https',
+          },
+        ],
+        filters: {
+          requestHeaderModifier: HEADER_EDITS,
+          responseHeaderModifier: HEADER_EDITS,
+          urlRewrite: { hostname: 'inner.example.com', path: { type: 'ReplacePrefixMatch', value: '/b' } },
+          limits: { maxRequestBodyBytes: 1024, maxRequestHeaderBytes: 1024 },
+          ipAccess: { allow: ['10.0.0.0/8'], deny: ['10.1.0.0/16'] },
+        },
+        timeouts: { request: '10s', backendRequest: '1s500ms', idle: '1m' },
+        backendRefs: [
+          {
+            name: 'orders',
+            namespace: 'other',
+            port: 'http',
+            weight: 2,
+            backup: false,
+            filters: { requestHeaderModifier: HEADER_EDITS, responseHeaderModifier: HEADER_EDITS },
+          },
+          { name: 'orders', port: 80, backup: true },
+        ],
+      },
+      {
+        name: 'redirect',
+        filters: {
+          requestRedirect: { scheme: 'https', hostname: 'www.example.com', port: 8443, path: { type: 'ReplaceFullPath', value: '/' }, statusCode: 308 },
+        },
+      },
+      {
+        name: 'answer',
+        filters: { directResponse: { statusCode: 503, contentType: 'text/plain', body: 'closed', headers: [{ name: 'retry-after', value: '5' }] } },
+      },
+    ],
+  },
+  BackendPolicy: {
+    targetRefs: [{ group: '', kind: 'Service', name: 'orders', sectionName: 'http' }],
+    loadBalancer: { type: 'ConsistentHash', consistentHash: { type: 'Header', name: 'x-user' } },
+    connection: { connectTimeout: '1s', idleTimeout: '30s', maxRequests: 100 },
+  },
+  RateLimitPolicy: {
+    targetRefs: [{ group: 'tidegate.dev', kind: 'ApiRoute', name: 'shop', sectionName: 'orders' }],
+    scope: 'Local',
+    limits: [
+      { name: 'burst', algorithm: 'TokenBucket', requests: 10, period: '1m', burst: 20, key: [{ type: 'Header', name: 'x-tenant' }], mode: 'Shadow' },
+      { name: 'quota', algorithm: 'FixedWindow', requests: 1000, calendar: 'Month' },
+    ],
+  },
+};
