@@ -46,17 +46,18 @@ describe('the API server of the run', () => {
     const answer = (await (await fetch(`http://${first.address}:8080/path`)).json()) as { pod: string; path: string };
     assert.deepEqual([answer.pod, answer.path], [first.name, '/path']);
 
-    const slices = await cluster.slices(namespace, 'who');
-    assert.equal(slices[0]?.metadata.labels?.['endpointslice.kubernetes.io/managed-by'], 'endpointslice-controller.k8s.io');
-    assert.deepEqual(slices[0]?.ports, [{ name: 'http', port: 8080, protocol: 'TCP' }]);
+    const [slice] = await cluster.slices(namespace, 'who');
+    assert.ok(slice !== undefined);
+    assert.equal(slice.metadata.labels?.['endpointslice.kubernetes.io/managed-by'], 'endpointslice-controller.k8s.io');
+    assert.deepEqual(slice.ports, [{ name: 'http', port: 8080, protocol: 'TCP' }]);
 
     await workload.setReady(first, false);
-    const slice = await cluster.until(slices[0] as never, (object) =>
-      object?.endpoints.some((each: { conditions: { ready: boolean } }) => !each.conditions.ready),
-    );
-    assert.equal(slice?.endpoints.length, 3);
+    const edited = await cluster.until(slice, (object) => object?.endpoints.some((each: { conditions: { ready: boolean } }) => !each.conditions.ready));
+    assert.equal(edited?.endpoints.length, 3);
+    await workload.remove(first);
     await workload.scale(1);
     assert.equal(workload.pods.length, 1);
+    await assert.rejects(fetch(`http://${first.address}:8080/`));
   });
 
   test('gives out tokens of ServiceAccounts, which may do what RBAC says', async () => {

@@ -100,6 +100,8 @@ export class Cluster {
   /** The slices of a Service that the endpointslice controller or a case made. */
   async slices(namespace: string, service: string): Promise<readonly KubernetesObject[]> {
     const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices?labelSelector=kubernetes.io/service-name%3D${service}`;
-    return (await this.api.call('GET', path)).body.items;
+    const { items } = (await this.api.call('GET', path)).body as { items: KubernetesObject[] };
+    // Items of a list don't say what they are.
+    return items.map((item) => ({ ...item, apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' }));
   }
 }
