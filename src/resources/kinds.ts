@@ -7,6 +7,7 @@ import { quote } from './fields.ts';
 import { ingressSchema } from './ingress.ts';
 import { CONTROLLER_NAME, type IngressClass, ingressClassSchema } from './ingress-class.ts';
 import { rateLimitPolicySchema } from './rate-limit-policy.ts';
+import { REFERENCE_GRANT_VERSIONS, referenceGrantSchema } from './reference-grant.ts';
 import type { ResourceSet } from './resource-set.ts';
 import { type Secret, secretSchema } from './secret.ts';
 import { serviceSchema } from './service.ts';
@@ -16,11 +17,13 @@ import { nearest } from './suggestion.ts';
 export const GROUP = 'tidegate.dev';
 
 /** The maps of a ResourceSet. */
-export type SetField = Exclude<keyof ResourceSet, 'fileProblems' | 'rejected'>;
+export type SetField = Exclude<keyof ResourceSet, 'apiServer' | 'fileProblems' | 'rejected'>;
 
 export interface Kind {
   readonly kind: string;
   readonly apiVersion: string;
+  /** In which the same schema holds. */
+  readonly otherVersions?: readonly string[];
   readonly field: SetField;
   readonly scope: 'Namespaced' | 'Cluster';
   readonly schema: z.ZodType;
@@ -40,6 +43,14 @@ export const KINDS: readonly Kind[] = [
   { kind: 'Service', apiVersion: 'v1', field: 'services', scope: 'Namespaced', schema: serviceSchema },
   { kind: 'EndpointSlice', apiVersion: 'discovery.k8s.io/v1', field: 'endpointSlices', scope: 'Namespaced', schema: endpointSliceSchema },
   { kind: 'Secret', apiVersion: 'v1', field: 'secrets', scope: 'Namespaced', schema: secretSchema, warnings: secretWarnings },
+  {
+    kind: 'ReferenceGrant',
+    apiVersion: REFERENCE_GRANT_VERSIONS[0],
+    otherVersions: REFERENCE_GRANT_VERSIONS.slice(1),
+    field: 'referenceGrants',
+    scope: 'Namespaced',
+    schema: referenceGrantSchema,
+  },
 ];
 
 /** Kinds of our group that come in later versions. */
@@ -82,7 +93,7 @@ export function identify(apiVersion: string, kind: string): Identity {
   const group = groupOf(apiVersion);
   const ours = OURS.get(kind);
   if (ours !== undefined) {
-    if (ours.apiVersion === apiVersion) return { type: 'Ours', kind: ours };
+    if (ours.apiVersion === apiVersion || ours.otherVersions?.includes(apiVersion) === true) return { type: 'Ours', kind: ours };
     if (NAMESAKES.has(`${group}/${kind}`)) return NOT_OURS;
     const what =
       group === groupOf(ours.apiVersion) ? `version ${quote(apiVersion)} of kind ${kind} is not known` : `kind ${kind} is not in ${quote(apiVersion)}`;

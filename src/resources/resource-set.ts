@@ -10,6 +10,7 @@ import type { EndpointSlice } from './endpoint-slice.ts';
 import type { Ingress } from './ingress.ts';
 import type { IngressClass } from './ingress-class.ts';
 import type { RateLimitPolicy } from './rate-limit-policy.ts';
+import type { ReferenceGrant } from './reference-grant.ts';
 import type { Secret } from './secret.ts';
 import type { Service } from './service.ts';
 
@@ -50,8 +51,8 @@ export interface Entry<T> {
   /** `metadata.generation` of the newest version; 0 where the source has none. */
   readonly generation: number;
   /**
-   * Age order: unique in a set, smaller is older. Dated objects come first by creationTimestamp, undated ones after
-   * them, in the byte order of their files' paths, then by place in the file.
+   * Age order: smaller is older. Dated objects come first by creationTimestamp, undated ones after them, in the byte order
+   * of their files' paths, then by place in the file. Objects of one age are in the order of their names.
    */
   readonly age: number;
   readonly origin: Origin;
@@ -83,6 +84,12 @@ export interface ResourceSet {
   readonly services: Entries<Service>;
   readonly endpointSlices: Entries<EndpointSlice>;
   readonly secrets: Entries<Secret>;
+  readonly referenceGrants: Entries<ReferenceGrant>;
+  /**
+   * Where the API server itself can be reached, as `host port`: names in lower case, addresses as they are written. No backend
+   * may be there. Empty where there is no API server.
+   */
+  readonly apiServer: readonly string[];
   /**
    * Objects that no map above can hold, each with the error that says why: a second object of the same kind, namespace
    * and name, a misspelt kind, another group, a kind of a later version, an object without a name. Translation

@@ -123,6 +123,7 @@ export class ResourceStore {
   #assemble(maps: Maps, rejected: readonly Entry<never>[], fileProblems: readonly FileProblem[]): ResourceSet {
     const before = this.#set;
     const set: Record<string, unknown> = {
+      apiServer: NO_API_SERVER,
       rejected: before !== undefined && sameItems(before.rejected, rejected) ? before.rejected : rejected,
       fileProblems: before !== undefined && JSON.stringify(before.fileProblems) === JSON.stringify(fileProblems) ? before.fileProblems : fileProblems,
     };
@@ -135,6 +136,8 @@ export class ResourceStore {
     return set as unknown as ResourceSet;
   }
 }
+
+const NO_API_SERVER: readonly string[] = [];
 
 type Maps = Record<SetField, Map<string, Entry<unknown>>>;
 

@@ -30,3 +30,27 @@ export function isForbiddenName(name: string, allowLoopback: boolean): boolean {
 export function addressKey(address: string): string {
   return address.includes(':') ? (parseCidr(address)?.first.join('.') ?? address) : address;
 }
+
+const apiServers = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+/** @param apiServer as `ResourceSet.apiServer` has it */
+export function isApiServer(apiServer: readonly string[], address: string, port: number): boolean {
+  if (apiServer.length === 0) return false;
+  let known = apiServers.get(apiServer);
+  if (known === undefined) {
+    known = new Set(apiServer.map((entry) => apiServerKey(...(entry.split(' ') as [string, string]))));
+    apiServers.set(apiServer, known);
+  }
+  return known.has(apiServerKey(address, String(port)));
+}
+
+/** The same for a name, whatever the port: an ExternalName has none of its own. */
+export function isApiServerName(apiServer: readonly string[], name: string): boolean {
+  const plain = name.toLowerCase().replace(/\.$/, '');
+  if (apiServer.length === 0) return false;
+  return /^kubernetes(\.default(\.svc(\..*)?)?)?$/.test(plain) || apiServer.some((entry) => addressKey(entry.split(' ')[0] as string) === addressKey(plain));
+}
+
+function apiServerKey(host: string, port: string): string {
+  return `${addressKey(host)} ${port}`;
+}

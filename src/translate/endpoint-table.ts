@@ -67,9 +67,9 @@ function judge(
   const slices = index.byService.get(key) ?? [];
   const upstreams = byService.get(key) ?? [];
   const service = set.services.get(key)?.object;
-  for (const upstream of upstreams) endpoints.set(upstream.key, endpointsOf(upstream, service, slices, options));
+  for (const upstream of upstreams) endpoints.set(upstream.key, endpointsOf(upstream, service, slices, options, set.apiServer));
   // Slices of Services that no route uses are nobody's business here.
-  const found = isStray(key) ? strayFindings(slices) : upstreams.length === 0 ? [] : sliceFindings(upstreams, service, slices, options);
+  const found = isStray(key) ? strayFindings(slices) : upstreams.length === 0 ? [] : sliceFindings(upstreams, service, slices, options, set.apiServer);
   if (found.length === 0) findings.delete(key);
   else findings.set(key, found);
 }

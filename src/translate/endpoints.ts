@@ -3,7 +3,7 @@ import type { EndpointSlice } from '../resources/endpoint-slice.ts';
 import type { Problem } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
 import type { Endpoint, Upstream } from '../snapshot/snapshot.ts';
-import { addressKey, forbiddenAddress } from './addresses.ts';
+import { addressKey, forbiddenAddress, isApiServer } from './addresses.ts';
 import type { Finding } from './issues.ts';
 import { compareText } from './order.ts';
 import { externalNameRefusal, type ServiceOptions } from './services.ts';
@@ -17,13 +17,20 @@ type SliceEndpoint = EndpointSlice['endpoints'][number];
  *
  * @param service undefined when the Service has gone meanwhile
  * @param slices by name, so that of equal duplicates always the same one is kept
+ * @param apiServer as `ResourceSet.apiServer` has it
  * @returns sorted by address, then port
  */
-export function endpointsOf(upstream: Upstream, service: Service | undefined, slices: readonly SliceEntry[], options: ServiceOptions): Endpoint[] {
+export function endpointsOf(
+  upstream: Upstream,
+  service: Service | undefined,
+  slices: readonly SliceEntry[],
+  options: ServiceOptions,
+  apiServer: readonly string[],
+): Endpoint[] {
   if (service === undefined) return [];
   if (service.spec.type === 'ExternalName') {
     const address = service.spec.externalName;
-    if (address === undefined || externalNameRefusal(service, options) !== undefined) return [];
+    if (address === undefined || externalNameRefusal(service, options, apiServer) !== undefined) return [];
     return [{ address: address.toLowerCase(), port: upstream.port, state: 'Ready' }];
   }
   const portName = portNameOf(upstream, service);
@@ -37,7 +44,7 @@ export function endpointsOf(upstream: Upstream, service: Service | undefined, sl
       const state = stateOf(one);
       if (state === undefined) continue;
       for (const address of one.addresses) {
-        if (forbiddenAddress(address, options.allowLoopbackEndpoints) !== undefined) continue;
+        if (forbiddenAddress(address, options.allowLoopbackEndpoints) !== undefined || isApiServer(apiServer, address, port)) continue;
         const key = `${addressKey(address)} ${port}`;
         const other = found.get(key);
         if (other === undefined || (other.state === 'Terminating' && state === 'Ready')) found.set(key, makeEndpoint(address.toLowerCase(), port, state, one));
@@ -48,8 +55,16 @@ export function endpointsOf(upstream: Upstream, service: Service | undefined, sl
 }
 
 /** What is wrong with the slices of a Service that is in use. @param upstreams those of this Service */
-export function sliceFindings(upstreams: readonly Upstream[], service: Service | undefined, slices: readonly SliceEntry[], options: ServiceOptions): Finding[] {
-  const findings = slices.flatMap((entry) => (entry.object === undefined ? [] : addressProblems(entry.object, options).map((problem) => ({ entry, problem }))));
+export function sliceFindings(
+  upstreams: readonly Upstream[],
+  service: Service | undefined,
+  slices: readonly SliceEntry[],
+  options: ServiceOptions,
+  apiServer: readonly string[],
+): Finding[] {
+  const findings = slices.flatMap((entry) =>
+    entry.object === undefined ? [] : addressProblems(entry.object, options, apiServer).map((problem) => ({ entry, problem })),
+  );
   const first = slices[0];
   if (service === undefined || service.spec.type === 'ExternalName' || first === undefined) return findings;
   for (const upstream of upstreams) {
@@ -99,7 +114,7 @@ function makeEndpoint(address: string, port: number, state: Endpoint['state'], {
   };
 }
 
-function addressProblems(slice: EndpointSlice, options: ServiceOptions): Problem[] {
+function addressProblems(slice: EndpointSlice, options: ServiceOptions, apiServer: readonly string[]): Problem[] {
   if (slice.addressType === 'FQDN') {
     return [
       {
@@ -114,7 +129,9 @@ function addressProblems(slice: EndpointSlice, options: ServiceOptions): Problem
   const problems: Problem[] = [];
   for (const [index, { addresses }] of slice.endpoints.entries()) {
     for (const [place, address] of addresses.entries()) {
-      const kind = forbiddenAddress(address, options.allowLoopbackEndpoints);
+      const kind =
+        forbiddenAddress(address, options.allowLoopbackEndpoints) ??
+        (slice.ports.some(({ port }) => port !== undefined && isApiServer(apiServer, address, port)) ? 'the API server' : undefined);
       if (kind === undefined) continue;
       problems.push({
         severity: 'error',

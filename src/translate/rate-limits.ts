@@ -4,7 +4,6 @@ import type { Ingress } from '../resources/ingress.ts';
 import type { RateLimit, RateLimitPolicy } from '../resources/rate-limit-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Limit } from '../snapshot/snapshot.ts';
-import type { ClassOwnership } from './classes.ts';
 import type { Issues } from './issues.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { ruleLabel } from './routes.ts';

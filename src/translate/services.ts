@@ -2,9 +2,10 @@
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
 import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
-import { isForbiddenName } from './addresses.ts';
+import { isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
 import type { Issues } from './issues.ts';
+import { ReferenceGrants } from './reference-grants.ts';
 
 export type ServicePort = Service['spec']['ports'][number];
 
@@ -41,6 +42,7 @@ export class Upstreams {
   readonly #options: ServiceOptions;
   readonly #policies: BackendPolicies;
   readonly #issues: Issues;
+  readonly #grants: ReferenceGrants;
   readonly #resolved = new Map<string, Resolution>();
 
   constructor(set: ResourceSet, options: ServiceOptions, policies: BackendPolicies, issues: Issues) {
@@ -48,6 +50,7 @@ export class Upstreams {
     this.#options = options;
     this.#policies = policies;
     this.#issues = issues;
+    this.#grants = new ReferenceGrants(set.referenceGrants);
   }
 
   /**
@@ -56,13 +59,13 @@ export class Upstreams {
    */
   resolve(owner: Entry<unknown>, reference: ServiceReference, fields: ReferenceFields): UpstreamKey | undefined {
     const { namespace, name, port } = reference;
-    if (namespace !== owner.namespace) {
+    if (namespace !== owner.namespace && !this.#grants.allow(owner, { group: '', kind: 'Service', namespace, name })) {
       this.#issues.add(owner, 'ResolvedRefs', {
         severity: 'error',
         reason: 'RefNotPermitted',
         field: fields.namespace,
         message: `Service ${namespace}/${name} is in another namespace, and no ReferenceGrant allows the reference`,
-        hint: `use a Service of namespace ${owner.namespace}: ReferenceGrants are not read in this version`,
+        hint: `make a ReferenceGrant in namespace ${namespace}, from kind ${owner.kind} of namespace ${owner.namespace} to kind Service, or use a Service of namespace ${owner.namespace}`,
       });
       return undefined;
     }
@@ -90,7 +93,7 @@ export class Upstreams {
       return notFound('name', 'warning', `${what} is not valid, and no earlier version of it is known`, 'mend the Service');
     }
     if (service.spec.type === 'ExternalName') {
-      const refusal = externalNameRefusal(service, this.#options);
+      const refusal = externalNameRefusal(service, this.#options, this.#set.apiServer);
       if (refusal !== undefined)
         return { unresolved: { severity: 'warning', reason: 'RefNotPermitted', part: 'name', message: `${what} ${refusal[0]}`, hint: refusal[1] } };
       // Such a Service needs no ports: nothing listens on it.
@@ -134,11 +137,16 @@ export class Upstreams {
 }
 
 /** Why an ExternalName Service is not to be used, and what would be right; undefined when it may be. */
-export function externalNameRefusal(service: Service, options: ServiceOptions): readonly [message: string, hint: string] | undefined {
+export function externalNameRefusal(
+  service: Service,
+  options: ServiceOptions,
+  apiServer: readonly string[],
+): readonly [message: string, hint: string] | undefined {
   if (!options.allowExternalName) return ['is of type ExternalName, which is refused', 'start with --allow-external-name, or write EndpointSlices'];
   if (isForbiddenName(service.spec.externalName ?? '', options.allowLoopbackEndpoints)) {
     return ["has an externalName that leads to the gateway's own machine or network", 'name a host elsewhere'];
   }
+  if (isApiServerName(apiServer, service.spec.externalName ?? '')) return ['has an externalName that leads to the API server', 'name a host elsewhere'];
   return undefined;
 }
 

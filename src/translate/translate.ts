@@ -2,13 +2,14 @@
  * From a ResourceSet to a Snapshot and the status of each object: pure, without clock or I/O. It never throws on what
  * users write: a bad object gets a condition, its last good version stays in force, and every other object is untouched.
  */
+
+import { ClassOwnership, ingressClassOf } from '../resources/classes.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { Endpoint, Route, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import { translateApiRoute } from './api-route.ts';
 import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
-import { ClassOwnership, ingressClassOf } from './classes.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { translateIngress } from './ingress.ts';

@@ -9,6 +9,8 @@ const CONNECT_TIMEOUT = 10_000;
 const REQUEST_TIMEOUT = 30_000;
 /** Below the minute after which load balancers forget a silent connection. */
 const TCP_KEEP_ALIVE = 30_000;
+/** The longest that a timer can run. */
+const NEVER = 2 ** 31 - 1;
 const MAX_ERROR_BODY = 64 * 1024;
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -31,7 +33,7 @@ export interface WatchRequest {
   readonly path: string;
   readonly query?: Query;
   readonly signal?: AbortSignal;
-  /** Milliseconds without a byte after which the stream counts as stalled. */
+  /** Milliseconds without a byte after which the stream counts as stalled; until its first answer no longer than a request may take. */
   readonly idleTimeout?: number;
 }
 
@@ -101,14 +103,16 @@ export class ApiClient {
   async *stream(request: WatchRequest): AsyncGenerator<WatchEvent, void, undefined> {
     const stalled = new AbortController();
     const signal = request.signal === undefined ? stalled.signal : AbortSignal.any([request.signal, stalled.signal]);
-    const timer = request.idleTimeout === undefined ? undefined : setTimeout(() => stalled.abort(), request.idleTimeout);
+    const { idleTimeout = NEVER } = request;
+    let timer = setTimeout(() => stalled.abort(), Math.min(idleTimeout, REQUEST_TIMEOUT));
     try {
       const response = await this.#send({ ...request, method: 'GET', headers: {}, body: null, signal });
+      clearTimeout(timer);
+      timer = setTimeout(() => stalled.abort(), idleTimeout);
       for await (const line of jsonLines(touching(response.body, timer))) yield eventOf(line);
     } catch (error) {
       request.signal?.throwIfAborted();
-      if (stalled.signal.aborted)
-        throw new ConnectionError('TimedOut', `${this.#origin}: nothing came on the watch of ${request.path} for ${(request.idleTimeout ?? 0) / 1000} s`);
+      if (stalled.signal.aborted) throw new ConnectionError('TimedOut', `${this.#origin}: nothing came on the watch of ${request.path} for too long`);
       throw this.#named(error);
     } finally {
       clearTimeout(timer);
@@ -196,9 +200,9 @@ const TLS_CODES = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
-async function* touching(body: AsyncIterable<Uint8Array>, timer: NodeJS.Timeout | undefined): AsyncGenerator<Uint8Array, void, undefined> {
+async function* touching(body: AsyncIterable<Uint8Array>, timer: NodeJS.Timeout): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of body) {
-    timer?.refresh();
+    timer.refresh();
     yield chunk;
   }
 }

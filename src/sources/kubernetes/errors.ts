@@ -17,9 +17,9 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** The resourceVersion is too old to go on from, or the server lost it: only a new list helps. */
+  /** The resourceVersion is too old to go on from, or is of a future that the server has lost: only a new list helps. */
   get isExpired(): boolean {
-    return this.status === 410 || this.reason === 'Expired' || this.reason === 'Gone';
+    return this.status === 410 || this.reason === 'Expired' || this.reason === 'Gone' || /too large resource version/i.test(this.message);
   }
 }
 

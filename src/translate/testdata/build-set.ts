@@ -6,6 +6,7 @@ import type { Entry, ResourceSet } from '../../resources/resource-set.ts';
 
 export type Manifest = Readonly<Record<string, unknown>>;
 
+const NO_API_SERVER: readonly string[] = [];
 const known = new WeakMap<Manifest, Entry<unknown>>();
 
 /**
@@ -28,7 +29,7 @@ export function buildSet(manifests: readonly Manifest[], order: readonly number[
     if (kind === undefined || chosen.get(`${entry.kind} ${entry.namespace}/${entry.name}`) !== index) continue;
     maps[kind.field]?.set(objectKey(entry), entry);
   }
-  return { ...maps, rejected: [], fileProblems: [] } as unknown as ResourceSet;
+  return { ...maps, apiServer: NO_API_SERVER, rejected: [], fileProblems: [] } as unknown as ResourceSet;
 }
 
 function entryOf(manifest: Manifest, age: number): Entry<unknown> {

@@ -1,8 +1,8 @@
 /** Which objects are ours, by IngressClass (api.md, "Ingress"). */
-import type { ApiRoute } from '../resources/api-route.ts';
-import type { Ingress } from '../resources/ingress.ts';
-import { CONTROLLER_NAME, type IngressClass } from '../resources/ingress-class.ts';
-import type { Entries } from '../resources/resource-set.ts';
+import type { ApiRoute } from './api-route.ts';
+import type { Ingress } from './ingress.ts';
+import { CONTROLLER_NAME, type IngressClass } from './ingress-class.ts';
+import type { Entries } from './resource-set.ts';
 
 /** `"true"` makes a class the default one. */
 const IS_DEFAULT = 'ingressclass.kubernetes.io/is-default-class';
