@@ -1,0 +1,225 @@
+/** An API server as a source: a reflector for each kind (and each namespace, where only some are watched), and one resource set of them all. */
+import type { ResourceSet } from '../../resources/resource-set.ts';
+import type { Source, SourceLog } from '../source.ts';
+import type { ApiClient } from './api-client.ts';
+import { ApiServerAddresses } from './api-server-addresses.ts';
+import { COLLECTIONS, type Collection, pathsOf } from './collections.ts';
+import { oneLine } from './errors.ts';
+import { ObjectStore } from './object-store.ts';
+import { Reflector, type ReflectorCounts, type Timings } from './reflector.ts';
+import { SecretReaders } from './secret-readers.ts';
+import { SecretReferences } from './secret-references.ts';
+import { TroubleLog } from './trouble-log.ts';
+
+/** Events that come together make one set: this long after the first (ms). */
+const GATHER = 10;
+/** A set waits for Secrets that are newly named no longer than this (ms). */
+const SECRET_HOLD = 500;
+
+export interface KubernetesSourceOptions {
+  readonly client: ApiClient;
+  /** `--watch-namespace`: empty for the whole cluster. */
+  readonly namespaces: readonly string[];
+  /** `--ingress-class`. */
+  readonly ingressClass: string;
+  /** `--default-certificate`. */
+  readonly defaultCertificate?: string | undefined;
+  readonly log: SourceLog;
+  readonly timings?: Partial<Timings>;
+  /** From 0 to 1. */
+  readonly random?: () => number;
+}
+
+/** State of one resource, over all its reflectors; for metrics. */
+export interface SourceState {
+  readonly resource: string;
+  readonly lists: number;
+  readonly watches: number;
+  readonly events: number;
+  readonly errors: ReadonlyMap<string, number>;
+  readonly objects: number;
+  readonly isSynced: boolean;
+  /** Seconds since the epoch of the last complete list; undefined before the first. */
+  readonly lastSync: number | undefined;
+  /** Seconds since the server last said anything about it, by the reflector that heard least; undefined before anything. */
+  readonly idle: number | undefined;
+}
+
+interface Read {
+  readonly collection: Collection;
+  readonly namespace: string | undefined;
+  readonly mayBeDenied: boolean;
+  readonly reflector: Reflector;
+}
+
+export class KubernetesSource implements Source {
+  readonly #store: ObjectStore;
+  readonly #reads: readonly Read[];
+  readonly #secrets: SecretReaders;
+  readonly #references: SecretReferences;
+  readonly #addresses: ApiServerAddresses;
+  readonly #trouble: TroubleLog;
+  readonly #listeners = new Set<(set: ResourceSet) => void>();
+  readonly #first: PromiseWithResolvers<ResourceSet> = Promise.withResolvers();
+  #set: ResourceSet | undefined;
+  #pass: NodeJS.Timeout | undefined;
+  #heldSince: number | undefined;
+  #closed = false;
+
+  constructor(options: KubernetesSourceOptions) {
+    const { client, log, timings, random = Math.random } = options;
+    const namespaces = options.namespaces.length === 0 ? undefined : [...new Set(options.namespaces)];
+    this.#store = new ObjectStore(client.server, () => this.#schedule());
+    this.#references = new SecretReferences(options.ingressClass, options.defaultCertificate);
+    this.#addresses = new ApiServerAddresses(client.server, () => this.#schedule());
+    this.#trouble = new TroubleLog(client.server, log);
+    const reads: Read[] = [];
+    for (const collection of COLLECTIONS) {
+      if (collection.kind.kind === 'Secret') continue;
+      for (const namespace of collection.kind.scope === 'Cluster' ? [undefined] : (namespaces ?? [undefined])) {
+        // With Roles alone nothing of the cluster's own can be read, and who may not read grants has been granted nothing.
+        const mayBeDenied = (collection.kind.scope === 'Cluster' && namespaces !== undefined) || collection.kind.kind === 'ReferenceGrant';
+        const reflector: Reflector = new Reflector({
+          client,
+          paths: pathsOf(collection, namespace),
+          sink: this.#store.sink(collection.kind),
+          onChange: (failure) => {
+            this.#trouble.report({ collection, namespace, name: undefined, reflector }, failure);
+            this.#schedule();
+          },
+          ...(timings === undefined ? {} : { timings }),
+          random,
+        });
+        reads.push({ collection, namespace, mayBeDenied, reflector });
+      }
+    }
+    this.#reads = reads;
+    this.#secrets = new SecretReaders({
+      client,
+      store: this.#store,
+      namespaces,
+      timings,
+      random,
+      onChange: (reading, failure) => {
+        this.#trouble.report(reading, failure);
+        this.#schedule();
+      },
+    });
+  }
+
+  /**
+   * Resolves once everything is read, however long that takes: an API server that is not there makes no empty set.
+   * @throws (rejects) only when the source is closed before that
+   */
+  async start(): Promise<ResourceSet> {
+    for (const { reflector } of this.#reads) reflector.start();
+    this.#secrets.start();
+    return this.#first.promise;
+  }
+
+  onChange(listener: (set: ResourceSet) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#listeners.clear();
+    clearTimeout(this.#pass);
+    this.#addresses.close();
+    await Promise.all([...this.#reads.map(({ reflector }) => reflector.stop()), this.#secrets.stop()]);
+    this.#first.promise.catch(() => {});
+    this.#first.reject(new Error('the source is closed'));
+  }
+
+  /** Everything was read once. */
+  get hasSynced(): boolean {
+    return this.#set !== undefined;
+  }
+
+  /** What `start` waits for, in one line. */
+  get waitingFor(): string {
+    const open = this.#reads.filter((read) => !isSettled(read));
+    const names = [...new Set(open.map(({ collection }) => collection.resource)), ...(this.#secrets.isSettled ? [] : ['secrets'])];
+    const failure = [...open.map(({ reflector }) => reflector), ...this.#secrets.reflectors]
+      .map((reflector) => reflector.failure)
+      .find((error) => error !== undefined);
+    return `waiting for the API server's ${names.join(', ')}${failure === undefined ? '' : `: ${oneLine(failure)}`}`;
+  }
+
+  /** For metrics. */
+  get states(): SourceState[] {
+    return COLLECTIONS.map((collection) => {
+      const { resource, kind } = collection;
+      const reads = this.#reads.filter((read) => read.collection === collection);
+      const isSecret = kind.kind === 'Secret';
+      const reflectors = isSecret ? this.#secrets.reflectors : reads.map(({ reflector }) => reflector);
+      const isSynced = isSecret ? this.#secrets.isSettled : reads.every(isSettled);
+      return {
+        resource,
+        objects: this.#store.size(kind.field),
+        ...summed(reflectors.map(({ counts }) => counts)),
+        isSynced: isSynced && reflectors.every(({ failure }) => failure === undefined),
+      };
+    });
+  }
+
+  #schedule(): void {
+    if (this.#closed) return;
+    this.#pass ??= setTimeout(() => this.#gather(), GATHER);
+  }
+
+  #gather(): void {
+    this.#pass = undefined;
+    if (this.#set === undefined && !this.#reads.every(isSettled)) return;
+    const set = this.#store.current;
+    this.#secrets.want(this.#references.of(set));
+    if (this.#set === undefined && !this.#secrets.isSettled) return;
+    if (this.#set !== undefined && this.#isHeld()) return;
+    this.#store.setApiServer(this.#addresses.of(set));
+    this.#publish(this.#store.current);
+  }
+
+  /** A Secret that an object has only now come to name is waited for, lest the object be bad for a moment. */
+  #isHeld(): boolean {
+    if (!this.#secrets.isReading) {
+      this.#heldSince = undefined;
+      return false;
+    }
+    const now = performance.now();
+    this.#heldSince ??= now;
+    if (now - this.#heldSince >= SECRET_HOLD) return false;
+    this.#pass ??= setTimeout(() => this.#gather(), this.#heldSince + SECRET_HOLD - now);
+    return true;
+  }
+
+  #publish(set: ResourceSet): void {
+    if (set === this.#set) return;
+    const isFirst = this.#set === undefined;
+    this.#set = set;
+    if (isFirst) this.#first.resolve(set);
+    else for (const listener of this.#listeners) listener(set);
+  }
+}
+
+function isSettled({ collection, mayBeDenied, reflector }: Read): boolean {
+  const { state } = reflector;
+  return state === 'synced' || (state === 'denied' && mayBeDenied) || (state === 'absent' && collection.mayBeAbsent);
+}
+
+function summed(all: readonly ReflectorCounts[]): Pick<SourceState, 'lists' | 'watches' | 'events' | 'errors' | 'lastSync' | 'idle'> {
+  const errors = new Map<string, number>();
+  for (const one of all) for (const [reason, count] of one.errors) errors.set(reason, (errors.get(reason) ?? 0) + count);
+  const total = (count: (one: ReflectorCounts) => number): number => all.reduce((sum, one) => sum + count(one), 0);
+  const syncs = all.flatMap(({ lastSync }) => (lastSync === undefined ? [] : [lastSync]));
+  const heard = all.flatMap(({ lastHeard }) => (lastHeard === undefined ? [] : [lastHeard]));
+  const now = performance.now();
+  return {
+    lists: total(({ lists }) => lists),
+    watches: total(({ watches }) => watches),
+    events: total(({ events }) => events),
+    errors,
+    lastSync: syncs.length === 0 ? undefined : (Date.now() - (now - Math.max(...syncs))) / 1000,
+    idle: heard.length === 0 ? undefined : (now - Math.min(...heard)) / 1000,
+  };
+}

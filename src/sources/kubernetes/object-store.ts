@@ -1,0 +1,197 @@
+/**
+ * Objects of an API server as entries of a resource set: decoded once, with the last good version kept, and the very same
+ * entry for as long as nothing that matters changed. A change costs what the change is, and a copy of its kind's map of references.
+ */
+import { decode } from '../../resources/decode.ts';
+import { sameValue } from '../../resources/equality.ts';
+import { GROUP, KINDS, type Kind, type SetField } from '../../resources/kinds.ts';
+import type { Entry, Origin, Problem, ResourceSet } from '../../resources/resource-set.ts';
+import { keyOf, type RawMetadata, type RawObject, type Sink } from './reflector.ts';
+
+/** `kubectl apply` keeps the whole object in it once more. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+interface Held {
+  readonly entry: Entry<unknown>;
+  readonly uid: string | undefined;
+  readonly resourceVersion: string | undefined;
+  /** Whose object it is: the reader that saw it last. */
+  readonly reader: object;
+}
+
+type Shelf = Map<string, Held>;
+
+export interface KeptSink extends Sink {
+  /** Whether this reader was the last to see the object. @param key as `keyOf` gives it */
+  owns(key: string): boolean;
+  /** The reader ends. @param heir who reads its objects from now on; nobody: they are gone */
+  release(heir: KeptSink | undefined): void;
+}
+
+export class ObjectStore {
+  readonly #origin: Origin;
+  readonly #onChange: () => void;
+  readonly #shelves: Readonly<Record<SetField, Shelf>>;
+  readonly #dirty = new Set<SetField>();
+  readonly #readers = new WeakMap<KeptSink, object>();
+  #set: ResourceSet;
+
+  /**
+   * @param server named as where the objects stand
+   * @param onChange called for each change; `current` has it
+   */
+  constructor(server: string, onChange: () => void) {
+    this.#origin = { file: server, line: 0, lineOf: () => 0 };
+    this.#onChange = onChange;
+    this.#shelves = Object.fromEntries(KINDS.map(({ field }) => [field, new Map()])) as unknown as Record<SetField, Shelf>;
+    const empty = Object.fromEntries(KINDS.map(({ field }) => [field, new Map()]));
+    this.#set = { ...empty, rejected: [], fileProblems: [], apiServer: [] } as unknown as ResourceSet;
+  }
+
+  /** Everything as it is now; the very same set, maps and entries where nothing changed. */
+  get current(): ResourceSet {
+    if (this.#dirty.size === 0) return this.#set;
+    const set: Record<string, unknown> = { ...this.#set };
+    for (const field of this.#dirty) {
+      const map = new Map<string, Entry<unknown>>();
+      for (const [key, { entry }] of this.#shelves[field]) map.set(key, entry);
+      set[field] = map;
+    }
+    this.#dirty.clear();
+    this.#set = set as unknown as ResourceSet;
+    return this.#set;
+  }
+
+  /** @param addresses as `ResourceSet.apiServer` has them */
+  setApiServer(addresses: readonly string[]): void {
+    if (addresses.join() === this.#set.apiServer.join()) return;
+    this.#set = { ...this.#set, apiServer: addresses };
+    this.#onChange();
+  }
+
+  size(field: SetField): number {
+    return this.#shelves[field].size;
+  }
+
+  /** One reader of a kind. Several may read overlapping parts of it: an object is gone when the one that saw it last says so. */
+  sink(kind: Kind): KeptSink {
+    const reader = {};
+    const shelf = this.#shelves[kind.field];
+    const drop = (key: string): void => {
+      if (shelf.get(key)?.reader !== reader) return;
+      shelf.delete(key);
+      this.#touch(kind.field);
+    };
+    const retain = (keys: ReadonlySet<string>): void => {
+      for (const [key, held] of shelf) if (held.reader === reader && !keys.has(key)) drop(key);
+    };
+    const sink: KeptSink = {
+      put: (object) => this.#put(kind, reader, object),
+      remove: (object) => drop(keyOf(object)),
+      retain,
+      owns: (key) => shelf.get(key)?.reader === reader,
+      release: (heir) => {
+        if (heir === undefined) return retain(new Set());
+        const to = this.#readers.get(heir) as object;
+        for (const [key, held] of shelf) if (held.reader === reader) shelf.set(key, { ...held, reader: to });
+      },
+    };
+    this.#readers.set(sink, reader);
+    return sink;
+  }
+
+  #put(kind: Kind, reader: object, raw: RawObject): void {
+    const shelf = this.#shelves[kind.field];
+    const key = keyOf(raw);
+    const before = shelf.get(key);
+    const { uid, resourceVersion } = raw.metadata ?? {};
+    const isSame = before !== undefined && before.uid === uid;
+    if (isSame && resourceVersion !== undefined && before.resourceVersion === resourceVersion) {
+      if (before.reader !== reader) shelf.set(key, { ...before, reader });
+      return;
+    }
+    const entry = this.#entry(kind, raw, isSame ? before.entry : undefined);
+    shelf.set(key, { entry, uid, resourceVersion, reader });
+    if (entry !== before?.entry) this.#touch(kind.field);
+  }
+
+  /** @param before of the same object; of another one by the same name nothing is kept */
+  #entry(kind: Kind, raw: RawObject, before: Entry<unknown> | undefined): Entry<unknown> {
+    const { namespace, name, generation, creationTimestamp, object, problems } = decodeFromServer(kind, raw);
+    if (
+      before !== undefined &&
+      before.generation === generation &&
+      sameProblems(before.problems, problems) &&
+      (object === undefined || sameValue(before.object, object))
+    ) {
+      return before;
+    }
+    // A bad version leaves the last good one in force.
+    const good = object ?? before?.object;
+    return {
+      kind: kind.kind,
+      namespace,
+      name,
+      generation,
+      // Objects of one second are in the order of their names.
+      age: creationTimestamp === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(creationTimestamp),
+      origin: this.#origin,
+      ...(good === undefined ? {} : { object: good }),
+      problems,
+    };
+  }
+
+  #touch(field: SetField): void {
+    this.#dirty.add(field);
+    this.#onChange();
+  }
+}
+
+interface FromServer {
+  readonly namespace: string;
+  readonly name: string;
+  readonly generation: number;
+  readonly creationTimestamp?: string;
+  readonly object?: unknown;
+  readonly problems: readonly Problem[];
+}
+
+/** As from a manifest, but for fields that Kubernetes itself has and we do not know: a newer server must not make its own objects invalid. */
+function decodeFromServer(kind: Kind, raw: RawObject): FromServer {
+  // Items of lists do not say what they are; what the server keeps for itself changes with every status.
+  const { status: _status, metadata, ...rest } = raw as RawObject & { readonly status?: unknown };
+  const value = { ...rest, apiVersion: kind.apiVersion, kind: kind.kind, metadata: slim(metadata) };
+  let decoded = decode(value) as FromServer;
+  if (decoded.object === undefined && !kind.apiVersion.startsWith(`${GROUP}/`)) {
+    const known = withoutUnknown(kind, value);
+    if (known !== undefined) decoded = decode(known) as FromServer;
+  }
+  return decoded;
+}
+
+function slim(metadata: RawMetadata | undefined): unknown {
+  const { name, namespace, uid, generation, creationTimestamp, labels, annotations } = (metadata ?? {}) as Readonly<Record<string, unknown>>;
+  let kept = annotations;
+  if (typeof annotations === 'object' && annotations !== null && Object.hasOwn(annotations, LAST_APPLIED)) {
+    const { [LAST_APPLIED]: _lastApplied, ...others } = annotations as Record<string, unknown>;
+    kept = others;
+  }
+  return { name, namespace, uid, generation, creationTimestamp, labels, annotations: kept };
+}
+
+/** @returns the value without the fields that the kind's schema does not know; undefined where there are none */
+function withoutUnknown(kind: Kind, value: unknown): unknown {
+  const result = kind.schema.safeParse(value);
+  const unknown = (result.error?.issues ?? []).filter((issue) => issue.code === 'unrecognized_keys');
+  if (unknown.length === 0) return undefined;
+  const copy = structuredClone(value);
+  for (const { path, keys } of unknown) {
+    const parent = path.reduce<unknown>((part, step) => (part as Record<PropertyKey, unknown> | undefined)?.[step], copy);
+    for (const key of keys) delete (parent as Record<string, unknown>)[key];
+  }
+  return copy;
+}
+
+function sameProblems(left: readonly Problem[], right: readonly Problem[]): boolean {
+  return left.length === right.length && (left.length === 0 || JSON.stringify(left) === JSON.stringify(right));
+}

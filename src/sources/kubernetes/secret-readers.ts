@@ -1,0 +1,156 @@
+/**
+ * Secrets, as few as there can be. Where permissions allow, those of type kubernetes.io/tls are watched together, and one that
+ * is named by a route and is not among them is looked up, so that its route can be told why. Elsewhere each Secret that a route
+ * names is watched by its name, and no other is ever read.
+ */
+import type { ApiClient } from './api-client.ts';
+import { classOf } from './backoff.ts';
+import { collectionOf, pathsOf } from './collections.ts';
+import type { KeptSink, ObjectStore } from './object-store.ts';
+import { type RawObject, Reflector, type Timings } from './reflector.ts';
+import type { Reading } from './trouble-log.ts';
+
+const TLS = 'kubernetes.io/tls';
+/** Between rounds of looking up (ms); up to half of it more. */
+const LOOKUP_INTERVAL = 30_000;
+
+export interface SecretReadersOptions {
+  readonly client: ApiClient;
+  readonly store: ObjectStore;
+  /** Undefined: all of them. */
+  readonly namespaces: readonly string[] | undefined;
+  readonly onChange: (reading: Reading, failure?: unknown) => void;
+  readonly timings?: Partial<Timings> | undefined;
+  readonly random: () => number;
+}
+
+interface Reader extends Reading {
+  readonly sink: KeptSink;
+}
+
+export class SecretReaders {
+  readonly #options: SecretReadersOptions;
+  /** Of all TLS Secrets; by namespace, '' for all of them. */
+  readonly #together = new Map<string, Reader>();
+  /** By `namespace/name`. */
+  readonly #single = new Map<string, Reader>();
+  readonly #lookups: KeptSink;
+  readonly #stop = new AbortController();
+  #wanted: ReadonlySet<string> = new Set();
+  #lookup: NodeJS.Timeout | undefined;
+  #isLooking = false;
+
+  constructor(options: SecretReadersOptions) {
+    this.#options = options;
+    const { kind } = collectionOf('Secret');
+    this.#lookups = options.store.sink(kind);
+    for (const namespace of options.namespaces ?? ['']) {
+      this.#together.set(namespace, this.#reader(namespace, undefined));
+    }
+  }
+
+  get reflectors(): Reflector[] {
+    return [...this.#together.values(), ...this.#single.values()].map(({ reflector }) => reflector);
+  }
+
+  /** Those that are watched together are settled once it is known whether they may be; by name, once each is read. */
+  get isSettled(): boolean {
+    const together = [...this.#together.values()].every(({ reflector }) => reflector.state === 'synced' || reflector.state === 'denied');
+    return together && !this.isReading;
+  }
+
+  /** A Secret that is newly named is on its way. */
+  get isReading(): boolean {
+    return [...this.#single.values()].some(({ reflector }) => reflector.state === 'waiting');
+  }
+
+  start(): void {
+    for (const { reflector } of this.#together.values()) reflector.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    clearTimeout(this.#lookup);
+    await Promise.all(this.reflectors.map((reflector) => reflector.stop()));
+  }
+
+  /** @param wanted `namespace/name` of each Secret that is named by an object of ours. To be called again when `reflectors` change state */
+  want(wanted: ReadonlySet<string>): void {
+    this.#wanted = wanted;
+    for (const [key, reader] of this.#single) {
+      const heir = this.#readerFor(key);
+      if (wanted.has(key) && heir === undefined) continue;
+      this.#single.delete(key);
+      void reader.reflector.stop();
+      reader.sink.release(heir?.sink);
+      this.#options.onChange(reader);
+    }
+    for (const key of wanted) {
+      if (this.#single.has(key) || this.#readerFor(key) !== undefined) continue;
+      const [namespace = '', name = ''] = key.split('/');
+      const reader = this.#reader(namespace, name);
+      this.#single.set(key, reader);
+      reader.reflector.start();
+    }
+    if (this.#lookup === undefined && !this.#isLooking && this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
+  }
+
+  /** Who watches the Secret among others; undefined where nobody may. */
+  #readerFor(key: string): Reader | undefined {
+    const reader = this.#together.get('') ?? this.#together.get(key.slice(0, key.indexOf('/')));
+    if (reader === undefined) return undefined;
+    const { state, failure } = reader.reflector;
+    return state === 'denied' || (failure !== undefined && classOf(failure) === 'denied') ? undefined : reader;
+  }
+
+  /** Named, and not among those that are watched. */
+  #missing(): string[] {
+    return [...this.#wanted].filter((key) => {
+      const reader = this.#readerFor(key);
+      return reader?.reflector.hasSynced === true && !reader.sink.owns(key);
+    });
+  }
+
+  /** One after the other: there may be thousands, and none of them is urgent. */
+  async #lookUp(): Promise<void> {
+    this.#lookup = undefined;
+    this.#isLooking = true;
+    const collection = collectionOf('Secret');
+    for (const key of this.#missing()) {
+      const [namespace, name] = key.split('/');
+      const path = `${pathsOf(collection, namespace)[0]}/${name}`;
+      const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch(() => undefined);
+      if (this.#stop.signal.aborted) return;
+      const { metadata, type } = found ?? {};
+      const placeholder: RawObject = { metadata: { namespace: namespace as string, name: name as string } };
+      if (this.#readerFor(key)?.sink.owns(key) === true) continue;
+      // What it holds is no business of ours.
+      if (metadata !== undefined && type !== TLS) this.#lookups.put({ metadata, ...(type === undefined ? {} : { type }) });
+      else this.#lookups.remove(placeholder);
+    }
+    this.#isLooking = false;
+    this.#lookups.retain(this.#wanted);
+    if (this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), LOOKUP_INTERVAL * (1 + this.#options.random() / 2));
+  }
+
+  #reader(namespace: string, name: string | undefined): Reader {
+    const { client, store, onChange, timings, random } = this.#options;
+    const collection = collectionOf('Secret');
+    const sink = store.sink(collection.kind);
+    const reflector = new Reflector({
+      client,
+      paths: pathsOf(collection, namespace === '' ? undefined : namespace),
+      query: { fieldSelector: name === undefined ? `type=${TLS}` : `metadata.name=${name}` },
+      sink,
+      onChange: (failure) => onChange(reader, failure),
+      random,
+      ...(timings === undefined ? {} : { timings }),
+    });
+    const reader: Reader = { collection, namespace: namespace === '' ? undefined : namespace, name, reflector, sink };
+    return reader;
+  }
+}
+
+interface RawSecret extends RawObject {
+  readonly type?: string;
+}
