@@ -70,3 +70,14 @@ export function parseNamespacedName(text: string): string {
   if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)) throw new InvalidArgumentError('expected NAMESPACE/NAME.');
   return text;
 }
+
+/** @param before what earlier ones of the same flag gave @throws InvalidArgumentError */
+export function parseNamespaces(text: string, before: readonly string[]): readonly string[] {
+  const namespaces = text.split(',').map((part) => part.trim());
+  for (const namespace of namespaces) {
+    if (namespace.length > 63 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(namespace)) {
+      throw new InvalidArgumentError(`"${namespace}" is no name of a namespace; expected such as shop, several with commas.`);
+    }
+  }
+  return [...new Set([...before, ...namespaces])];
+}

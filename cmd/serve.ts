@@ -4,17 +4,21 @@ import { pino } from 'pino';
 import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
 import { DRAIN } from '../src/snapshot/defaults.ts';
 import { EXIT } from './exit-codes.ts';
-import { flag, parseAddress, parseCidrs, parseDurationFlag, parseNamespacedName, parseWorkers } from './flags.ts';
+import { flag, parseAddress, parseCidrs, parseDurationFlag, parseNamespacedName, parseNamespaces, parseWorkers } from './flags.ts';
 
-interface ServeFlags extends Omit<GatewayOptions, 'folder'> {
-  readonly manifests: string;
+interface ServeFlags extends Omit<GatewayOptions, 'source'> {
+  readonly manifests?: string;
+  readonly kubeconfig?: string;
+  readonly watchNamespace: readonly string[];
   readonly logLevel: string;
 }
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('serve traffic by the manifests of a folder, with every edit live')
-    .addOption(flag('--manifests <dir>', 'folder of *.yaml, *.yml and *.json').makeOptionMandatory())
+    .description('serve traffic by the objects of a cluster, or by the manifests of a folder, with every edit live')
+    .addOption(flag('--manifests <dir>', 'folder of *.yaml, *.yml and *.json, in place of a cluster'))
+    .addOption(flag('--kubeconfig <file>', "the cluster's API server and who we are to it; in a pod its ServiceAccount says so"))
+    .addOption(flag('--watch-namespace <namespaces>', 'only these, several with commas or by repetition').argParser(parseNamespaces).default([], 'all'))
     .addOption(flag('--http <host:port>', 'plain listener').argParser(parseAddress).default(parseAddress('0.0.0.0:8080'), '0.0.0.0:8080'))
     .addOption(flag('--https <host:port>', 'TLS listener').argParser(parseAddress).default(parseAddress('0.0.0.0:8443'), '0.0.0.0:8443'))
     .addOption(flag('--admin <host:port>', 'health, metrics, debugging').argParser(parseAddress).default(parseAddress('127.0.0.1:9901'), '127.0.0.1:9901'))
@@ -39,7 +43,25 @@ export function serveCommand(): Command {
     .action(serve);
 }
 
-async function serve({ manifests, logLevel, ...options }: ServeFlags): Promise<void> {
+/** Where objects come from. Wrong usage ends the program here. */
+function sourceOf({ manifests, kubeconfig, watchNamespace }: ServeFlags, command: Command): GatewayOptions['source'] {
+  if (manifests !== undefined) {
+    if (kubeconfig !== undefined) command.error('error: --manifests and --kubeconfig exclude each other. leave one of them out.');
+    if (watchNamespace.length > 0) command.error('error: --watch-namespace is for a cluster, and --manifests is given. leave one of them out.');
+    return { manifests };
+  }
+  if (kubeconfig !== undefined) return { cluster: { kubeconfig }, namespaces: watchNamespace };
+  // What every container of a pod is told.
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
+  if (host === undefined || host === '' || port === undefined || port === '') {
+    command.error('error: nothing says where objects come from. give --manifests DIR or --kubeconfig FILE, or run in a pod.');
+  }
+  return { cluster: { host, port }, namespaces: watchNamespace };
+}
+
+async function serve(flags: ServeFlags, command: Command): Promise<void> {
+  const source = sourceOf(flags, command);
+  const { manifests: _manifests, kubeconfig: _kubeconfig, watchNamespace: _watchNamespace, logLevel, ...options } = flags;
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
     pino.destination({ fd: 2, sync: true }),
@@ -50,7 +72,7 @@ async function serve({ manifests, logLevel, ...options }: ServeFlags): Promise<v
   };
   process.on('uncaughtException', onFault);
   process.on('unhandledRejection', onFault);
-  const gateway = new Gateway({ ...options, folder: manifests }, log);
+  const gateway = new Gateway({ ...options, source }, log);
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(EXIT.good);

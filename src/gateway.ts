@@ -11,6 +11,10 @@ import type { Entries } from './resources/resource-set.ts';
 import { LISTENER } from './snapshot/defaults.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
+import type { ApiClient } from './sources/kubernetes/api-client.ts';
+import type { ClusterOptions } from './sources/kubernetes/connect.ts';
+import { CredentialsError } from './sources/kubernetes/errors.ts';
+import type { KubernetesSource } from './sources/kubernetes/kubernetes-source.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
@@ -18,7 +22,8 @@ import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 
 export interface GatewayOptions {
-  readonly folder: string;
+  /** Objects come from a folder of manifests, or from an API server: from some of its namespaces, or from all where none is named. */
+  readonly source: { readonly manifests: string } | { readonly cluster: ClusterOptions; readonly namespaces: readonly string[] };
   readonly http: Address;
   readonly https: Address;
   readonly admin: Address;
@@ -44,7 +49,8 @@ export class Gateway {
   readonly #log: Logger;
   readonly #delay = new EventLoopDelay();
   #pool: WorkerPool | undefined;
-  #source: FileSource | undefined;
+  #source: FileSource | KubernetesSource | undefined;
+  #client: ApiClient | undefined;
   #controller: Controller | undefined;
   #admin: AdminServer | undefined;
   #ticketKeys: TicketKeyRing | undefined;
@@ -100,18 +106,20 @@ export class Gateway {
   async #begin(pool: WorkerPool): Promise<void> {
     const options = this.#options;
     const log = this.#write;
-    const source = new FileSource({ folder: options.folder, log });
-    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: true }, pool, log);
+    const fromFolder = 'manifests' in options.source;
+    const source = 'manifests' in options.source ? new FileSource({ folder: options.source.manifests, log }) : await this.#openCluster(options.source);
+    this.#source = source;
+    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, pool, log);
     const metrics = new Metrics(
       pool,
       () => configState(controller),
       () => this.#delay.take(),
+      'states' in source ? () => source.states : undefined,
     );
-    this.#source = source;
     this.#controller = controller;
     this.#admin = new AdminServer(
       {
-        ready: () => (this.#draining ? { ready: false, reason: 'draining' } : { ready: pool.ready, reason: 'no worker serves' }),
+        ready: () => this.#readiness(pool, source),
         metrics: async () => ({ status: 200, contentType: CONTENT_TYPE, body: await metrics.render() }),
         snapshot: () => controller.current?.snapshot ?? null,
         explain: (query) => explainQuery(controller, query),
@@ -122,11 +130,34 @@ export class Gateway {
     const port = await this.#admin.listen(admin.host, admin.port).catch((error: NodeJS.ErrnoException) => {
       throw new StartError(listenMessage('--admin', admin, error));
     });
+    this.#log.info({ host: admin.host, port }, 'admin port open');
     await controller.start().catch((error) => {
       throw error instanceof FolderError ? new StartError(`--manifests: ${error.message}`) : error;
     });
-    this.#log.info({ host: admin.host, port }, 'admin port open');
     await pool.untilServing();
+  }
+
+  /** @throws (rejects) StartError when it is not even known where the API server is, or who we are to it */
+  async #openCluster({ cluster, namespaces }: { readonly cluster: ClusterOptions; readonly namespaces: readonly string[] }): Promise<KubernetesSource> {
+    // Loaded only here, so that a folder costs nothing of it.
+    const [{ connect }, { KubernetesSource }] = await Promise.all([
+      import('./sources/kubernetes/connect.ts'),
+      import('./sources/kubernetes/kubernetes-source.ts'),
+    ]);
+    const client = await connect(cluster).catch((error) => {
+      if (!(error instanceof CredentialsError)) throw error;
+      throw new StartError('kubeconfig' in cluster ? `--kubeconfig: ${error.message}` : error.message);
+    });
+    this.#client = client;
+    const { ingressClass, defaultCertificate } = this.#options;
+    this.#log.info({ server: client.server, namespaces: namespaces.length === 0 ? 'all' : namespaces }, 'reading from the API server');
+    return new KubernetesSource({ client, namespaces, ingressClass, defaultCertificate, log: this.#write });
+  }
+
+  #readiness(pool: WorkerPool, source: FileSource | KubernetesSource): { readonly ready: boolean; readonly reason: string } {
+    if (this.#draining) return { ready: false, reason: 'draining' };
+    if ('hasSynced' in source && !source.hasSynced) return { ready: false, reason: source.waitingFor };
+    return { ready: pool.ready, reason: 'no worker serves' };
   }
 
   /**
@@ -155,6 +186,7 @@ export class Gateway {
     this.#delay.close();
     await this.#controller?.close();
     await this.#source?.close();
+    await this.#client?.close();
     await this.#admin?.close();
     await this.#pool?.stop();
   }

@@ -1,5 +1,6 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { addSourceMetrics, type SourceState } from './source-metrics.ts';
 import type { MetricFamily } from './worker-metrics.ts';
 
 export const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -44,10 +45,12 @@ export class Metrics {
   readonly #restarts: Counter;
   readonly #overflows: Counter;
 
-  constructor(pool: ScrapedWorkers, config: () => ConfigState, mainDelay: () => number) {
+  /** @param sources of a cluster; undefined: there is none */
+  constructor(pool: ScrapedWorkers, config: () => ConfigState, mainDelay: () => number, sources?: () => readonly SourceState[]) {
     const registers = [this.#registry];
     this.#pool = pool;
     this.#config = config;
+    if (sources !== undefined) addSourceMetrics(this.#registry, sources);
     collectDefaultMetrics({ register: this.#registry });
     this.#objects = new Gauge({ name: 'tidegate_config_objects', help: 'Objects read, by kind and state.', labelNames: ['kind', 'state'], registers });
     this.#endpoints = new Gauge({ name: 'tidegate_upstream_endpoints', help: 'Endpoints of each upstream.', labelNames: ['upstream', 'state'], registers });

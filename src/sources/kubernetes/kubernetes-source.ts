@@ -6,7 +6,7 @@ import { ApiServerAddresses } from './api-server-addresses.ts';
 import { COLLECTIONS, type Collection, pathsOf } from './collections.ts';
 import { oneLine } from './errors.ts';
 import { ObjectStore } from './object-store.ts';
-import { Reflector, type ReflectorCounts, type Timings } from './reflector.ts';
+import { Reflector, summedCounts, type Timings } from './reflector.ts';
 import { SecretReaders } from './secret-readers.ts';
 import { SecretReferences } from './secret-references.ts';
 import { TroubleLog } from './trouble-log.ts';
@@ -28,21 +28,6 @@ export interface KubernetesSourceOptions {
   readonly timings?: Partial<Timings>;
   /** From 0 to 1. */
   readonly random?: () => number;
-}
-
-/** State of one resource, over all its reflectors; for metrics. */
-export interface SourceState {
-  readonly resource: string;
-  readonly lists: number;
-  readonly watches: number;
-  readonly events: number;
-  readonly errors: ReadonlyMap<string, number>;
-  readonly objects: number;
-  readonly isSynced: boolean;
-  /** Seconds since the epoch of the last complete list; undefined before the first. */
-  readonly lastSync: number | undefined;
-  /** Seconds since the server last said anything about it, by the reflector that heard least; undefined before anything. */
-  readonly idle: number | undefined;
 }
 
 interface Read {
@@ -148,18 +133,22 @@ export class KubernetesSource implements Source {
   }
 
   /** For metrics. */
-  get states(): SourceState[] {
+  get states() {
     return COLLECTIONS.map((collection) => {
       const { resource, kind } = collection;
       const reads = this.#reads.filter((read) => read.collection === collection);
       const isSecret = kind.kind === 'Secret';
       const reflectors = isSecret ? this.#secrets.reflectors : reads.map(({ reflector }) => reflector);
-      const isSynced = isSecret ? this.#secrets.isSettled : reads.every(isSettled);
+      const isSettledNow = isSecret ? this.#secrets.isSettled : reads.every(isSettled);
+      const { lastSync, lastHeard, ...counts } = summedCounts([...reflectors.map((reflector) => reflector.counts), ...(isSecret ? [this.#secrets.past] : [])]);
+      const now = performance.now();
       return {
         resource,
+        ...counts,
         objects: this.#store.size(kind.field),
-        ...summed(reflectors.map(({ counts }) => counts)),
-        isSynced: isSynced && reflectors.every(({ failure }) => failure === undefined),
+        isSynced: isSettledNow && reflectors.every(({ failure }) => failure === undefined),
+        lastSync: lastSync === undefined ? undefined : (Date.now() - (now - lastSync)) / 1000,
+        idle: lastHeard === undefined ? undefined : (now - lastHeard) / 1000,
       };
     });
   }
@@ -205,21 +194,4 @@ export class KubernetesSource implements Source {
 function isSettled({ collection, mayBeDenied, reflector }: Read): boolean {
   const { state } = reflector;
   return state === 'synced' || (state === 'denied' && mayBeDenied) || (state === 'absent' && collection.mayBeAbsent);
-}
-
-function summed(all: readonly ReflectorCounts[]): Pick<SourceState, 'lists' | 'watches' | 'events' | 'errors' | 'lastSync' | 'idle'> {
-  const errors = new Map<string, number>();
-  for (const one of all) for (const [reason, count] of one.errors) errors.set(reason, (errors.get(reason) ?? 0) + count);
-  const total = (count: (one: ReflectorCounts) => number): number => all.reduce((sum, one) => sum + count(one), 0);
-  const syncs = all.flatMap(({ lastSync }) => (lastSync === undefined ? [] : [lastSync]));
-  const heard = all.flatMap(({ lastHeard }) => (lastHeard === undefined ? [] : [lastHeard]));
-  const now = performance.now();
-  return {
-    lists: total(({ lists }) => lists),
-    watches: total(({ watches }) => watches),
-    events: total(({ events }) => events),
-    errors,
-    lastSync: syncs.length === 0 ? undefined : (Date.now() - (now - Math.max(...syncs))) / 1000,
-    idle: heard.length === 0 ? undefined : (now - Math.min(...heard)) / 1000,
-  };
 }

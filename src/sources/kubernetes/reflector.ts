@@ -42,6 +42,23 @@ export interface ReflectorCounts {
   readonly lastHeard: number | undefined;
 }
 
+/** All of them as one: of times, the last sync of any, and the last thing heard by the one that heard least. */
+export function summedCounts(all: readonly ReflectorCounts[]): ReflectorCounts {
+  const errors = new Map<string, number>();
+  for (const one of all) for (const [reason, count] of one.errors) errors.set(reason, (errors.get(reason) ?? 0) + count);
+  const total = (count: (one: ReflectorCounts) => number): number => all.reduce((sum, one) => sum + count(one), 0);
+  const syncs = all.flatMap(({ lastSync }) => (lastSync === undefined ? [] : [lastSync]));
+  const heard = all.flatMap(({ lastHeard }) => (lastHeard === undefined ? [] : [lastHeard]));
+  return {
+    lists: total(({ lists }) => lists),
+    watches: total(({ watches }) => watches),
+    events: total(({ events }) => events),
+    errors,
+    lastSync: syncs.length === 0 ? undefined : Math.max(...syncs),
+    lastHeard: heard.length === 0 ? undefined : Math.min(...heard),
+  };
+}
+
 export interface Timings {
   /** A watch without a byte for this long (ms) is begun anew. A server sends a bookmark each minute at the latest. */
   readonly silence: number;

@@ -7,7 +7,7 @@ import type { ApiClient } from './api-client.ts';
 import { classOf } from './backoff.ts';
 import { collectionOf, pathsOf } from './collections.ts';
 import type { KeptSink, ObjectStore } from './object-store.ts';
-import { type RawObject, Reflector, type Timings } from './reflector.ts';
+import { type RawObject, Reflector, type ReflectorCounts, summedCounts, type Timings } from './reflector.ts';
 import type { Reading } from './trouble-log.ts';
 
 const TLS = 'kubernetes.io/tls';
@@ -39,6 +39,7 @@ export class SecretReaders {
   #wanted: ReadonlySet<string> = new Set();
   #lookup: NodeJS.Timeout | undefined;
   #isLooking = false;
+  #past: ReflectorCounts = summedCounts([]);
 
   constructor(options: SecretReadersOptions) {
     this.#options = options;
@@ -47,6 +48,11 @@ export class SecretReaders {
     for (const namespace of options.namespaces ?? ['']) {
       this.#together.set(namespace, this.#reader(namespace, undefined));
     }
+  }
+
+  /** Of reflectors that are there no more: what was counted stays counted. */
+  get past(): ReflectorCounts {
+    return this.#past;
   }
 
   get reflectors(): Reflector[] {
@@ -82,6 +88,7 @@ export class SecretReaders {
       if (wanted.has(key) && heir === undefined) continue;
       this.#single.delete(key);
       void reader.reflector.stop();
+      this.#past = { ...summedCounts([this.#past, reader.reflector.counts]), lastSync: undefined, lastHeard: undefined };
       reader.sink.release(heir?.sink);
       this.#options.onChange(reader);
     }
