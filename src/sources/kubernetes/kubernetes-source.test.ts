@@ -1,0 +1,348 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Ingress } from '../../resources/ingress.ts';
+import type { Entry, ResourceSet } from '../../resources/resource-set.ts';
+import { FakeApiServer, type FakeObject, status } from './fake-api-server.fixture.ts';
+import { KubernetesSource, type KubernetesSourceOptions } from './kubernetes-source.ts';
+
+const INGRESSES = '/apis/networking.k8s.io/v1/ingresses';
+const CLASSES = '/apis/networking.k8s.io/v1/ingressclasses';
+const ROUTES = '/apis/tidegate.dev/v1alpha1/apiroutes';
+const SLICES = '/apis/discovery.k8s.io/v1/endpointslices';
+const GRANTS = '/apis/gateway.networking.k8s.io/v1beta1/referencegrants';
+const SERVICES = '/api/v1/services';
+const SECRETS = '/api/v1/secrets';
+
+class Watched {
+  readonly source: KubernetesSource;
+  readonly sets: ResourceSet[] = [];
+  readonly logged: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[] = [];
+  #waiting: (() => void)[] = [];
+
+  constructor(t: TestContext, fake: FakeApiServer, options: Partial<KubernetesSourceOptions> = {}) {
+    this.source = new KubernetesSource({
+      client: fake.client(t),
+      namespaces: [],
+      ingressClass: 'tidegate',
+      log: (_level, message, fields) => {
+        this.logged.push({ message, fields });
+        this.#wake();
+      },
+      timings: { grace: 100 },
+      random: () => 0,
+      ...options,
+    });
+    this.source.onChange((set) => this.#take(set));
+    t.after(() => this.source.close());
+  }
+
+  async start(): Promise<ResourceSet> {
+    const set = await this.source.start();
+    this.#take(set);
+    return set;
+  }
+
+  async until(test: (set: ResourceSet) => boolean): Promise<ResourceSet> {
+    for (;;) {
+      const set = this.sets.at(-1);
+      if (set !== undefined && test(set)) return set;
+      await this.#change();
+    }
+  }
+
+  async untilLogged(message: string): Promise<Readonly<Record<string, unknown>>> {
+    for (;;) {
+      const found = this.logged.find((line) => line.message === message);
+      if (found !== undefined) return found.fields;
+      await this.#change();
+    }
+  }
+
+  #take(set: ResourceSet): void {
+    this.sets.push(set);
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  async #change(): Promise<void> {
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+function ingress(name: string, spec: object = {}, namespace = 'shop'): FakeObject {
+  const rules = [{ http: { paths: [{ path: '/', pathType: 'Prefix', backend: { service: { name: 'web', port: { number: 80 } } } }] } }];
+  return { metadata: { name, namespace, generation: 1 }, spec: { ingressClassName: 'tidegate', rules, ...spec } };
+}
+
+function service(name: string, namespace = 'shop', spec: object = {}): FakeObject {
+  return { metadata: { name, namespace }, spec: { ports: [{ port: 80 }], ...spec } };
+}
+
+function slice(name: string, address: string, namespace = 'shop'): FakeObject {
+  const metadata = { name, namespace, labels: { 'kubernetes.io/service-name': 'web' } };
+  return { metadata, addressType: 'IPv4', endpoints: [{ addresses: [address] }], ports: [{ name: '', port: 8080 }] };
+}
+
+const withTls = (secretName: string) => ingress('web', { tls: [{ secretName }] });
+
+test('every kind arrives, and each change makes a set that shares with the one before all that did not change', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(CLASSES, { metadata: { name: 'tidegate' }, spec: { controller: 'tidegate.dev/ingress-controller' } });
+  fake.put(INGRESSES, ingress('web'));
+  fake.put(INGRESSES, ingress('other'));
+  fake.put(ROUTES, { metadata: { name: 'api', namespace: 'shop', generation: 3 }, spec: { rules: [{ backendRefs: [{ name: 'web', port: 80 }] }] } });
+  fake.put('/apis/tidegate.dev/v1alpha1/ratelimitpolicies', {
+    metadata: { name: 'limit', namespace: 'shop' },
+    spec: { targetRefs: [{ group: 'tidegate.dev', kind: 'ApiRoute', name: 'api' }], limits: [{ requests: 1, period: '1s' }] },
+  });
+  fake.put('/apis/tidegate.dev/v1alpha1/backendpolicies', {
+    metadata: { name: 'policy', namespace: 'shop' },
+    spec: { targetRefs: [{ kind: 'Service', name: 'web' }] },
+  });
+  fake.put(GRANTS, {
+    metadata: { name: 'grant', namespace: 'shop' },
+    spec: { from: [{ group: 'tidegate.dev', kind: 'ApiRoute', namespace: 'x' }], to: [{ kind: 'Service' }] },
+  });
+  fake.put(SERVICES, service('web'));
+  fake.put(SLICES, slice('web-1', '10.0.0.1'));
+  fake.missing.add('/apis/gateway.networking.k8s.io/v1/referencegrants');
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  for (const field of ['ingressClasses', 'apiRoutes', 'rateLimitPolicies', 'backendPolicies', 'referenceGrants', 'services', 'endpointSlices'] as const) {
+    assert.equal(first[field].size, 1, field);
+    for (const entry of first[field].values()) assert.deepEqual(entry.problems, [], field);
+  }
+  assert.deepEqual([...first.ingresses.keys()].sort(), ['shop/other', 'shop/web']);
+  const route = first.apiRoutes.get('shop/api');
+  assert.deepEqual(
+    [route?.kind, route?.namespace, route?.name, route?.generation, route?.age],
+    ['ApiRoute', 'shop', 'api', 3, Date.parse('2026-01-01T00:00:00Z')],
+  );
+
+  fake.put(SLICES, slice('web-1', '10.0.0.2'));
+  const second = await watched.until((set) => set !== first);
+  for (const field of Object.keys(first) as (keyof ResourceSet)[]) assert.equal(second[field] === first[field], field !== 'endpointSlices', field);
+
+  fake.put(INGRESSES, ingress('web', { defaultBackend: { service: { name: 'web', port: { number: 80 } } } }));
+  const third = await watched.until((set) => set !== second);
+  assert.equal(third.ingresses.get('shop/other'), second.ingresses.get('shop/other'));
+  assert.notEqual(third.ingresses.get('shop/web'), second.ingresses.get('shop/web'));
+
+  fake.remove(INGRESSES, 'shop', 'other');
+  const fourth = await watched.until((set) => set !== third);
+  assert.deepEqual([...fourth.ingresses.keys()], ['shop/web']);
+});
+
+test('statuses, managed fields and what kubectl remembers are no change', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(INGRESSES, ingress('web'));
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  const { metadata, ...rest } = ingress('web');
+  fake.put(INGRESSES, {
+    ...rest,
+    metadata: { ...metadata, managedFields: [{ manager: 'x' }], annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{}' } },
+    status: { loadBalancer: {} },
+  });
+  fake.put(SERVICES, service('web'));
+  const second = await watched.until((set) => set.services.size === 1);
+  assert.equal(second.ingresses, first.ingresses);
+});
+
+test('an object that turns bad keeps its last good state; another by its name, and one that was never good, have none', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const route = (spec: object, metadata: object = {}): FakeObject => ({ metadata: { name: 'api', namespace: 'shop', ...metadata }, spec });
+  fake.put(ROUTES, route({ hostnames: ['a.example.com'], rules: [{}] }, { generation: 1 }));
+  fake.put(ROUTES, { metadata: { name: 'bad', namespace: 'shop', generation: 1 }, spec: { ruls: [] } });
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  assert.equal(first.apiRoutes.get('shop/bad')?.object, undefined);
+  fake.put(ROUTES, route({ hostnames: ['b.example.com'], rules: [{ nonsense: 1 }] }, { generation: 2 }));
+  const second = await watched.until((set) => set !== first);
+  const entry = second.apiRoutes.get('shop/api');
+  assert.equal(entry?.generation, 2);
+  assert.deepEqual(entry?.object, first.apiRoutes.get('shop/api')?.object);
+  assert.deepEqual(
+    entry?.problems.map(({ severity, field }) => [severity, field]),
+    [['error', 'spec.rules[0].nonsense']],
+  );
+  assert.equal(second.apiRoutes.get('shop/bad'), first.apiRoutes.get('shop/bad'));
+  fake.put(ROUTES, route({ rules: [{ nonsense: 1 }] }, { generation: 1, uid: 'another' }));
+  const third = await watched.until((set) => set.apiRoutes.get('shop/api')?.generation === 1);
+  assert.equal(third.apiRoutes.get('shop/api')?.object, undefined);
+});
+
+test('fields of a newer Kubernetes in its own kinds are passed over; other faults in them are not', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(SERVICES, service('web', 'shop', { quantumEntanglement: true, ports: [{ port: 80, spin: 'up' }] }));
+  fake.put(SLICES, { metadata: { name: 'none', namespace: 'shop' }, addressType: 'IPv4', endpoints: null, ports: null });
+  fake.put(INGRESSES, ingress('bad', { future: 1, rules: [{ host: 'a..b' }] }));
+  const watched = new Watched(t, fake);
+  const set = await watched.start();
+  assert.deepEqual(set.services.get('shop/web')?.problems, []);
+  assert.equal(set.services.get('shop/web')?.object?.spec.ports[0]?.port, 80);
+  assert.deepEqual(set.endpointSlices.get('shop/none')?.object?.endpoints, []);
+  assert.deepEqual(
+    set.ingresses.get('shop/bad')?.problems.map(({ field }) => field),
+    ['spec.rules[0].host'],
+  );
+});
+
+test('nothing is told before all is read: a server that is down at start, then a kind that is refused', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(INGRESSES, ingress('web'));
+  const watched = new Watched(t, fake);
+  const { port } = fake;
+  await fake.stop();
+  const start = watched.start();
+  const fields = await watched.untilLogged('the API server cannot be read');
+  assert.equal(fields.error, `http://127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}`);
+  assert.equal(watched.source.hasSynced, false);
+  assert.match(watched.source.waitingFor, /^waiting for the API server's ingressclasses, ingresses, .*secrets: http:.*ECONNREFUSED/);
+  fake.intercept = ({ path }, response) => {
+    if (path === INGRESSES) status(response, 403, 'Forbidden', 'ingresses is forbidden');
+    return path === INGRESSES;
+  };
+  await fake.listen(port);
+  assert.equal((await watched.untilLogged('not permitted to read from the API server')).resource, 'ingresses');
+  assert.equal(watched.source.waitingFor, "waiting for the API server's ingresses: ingresses is forbidden");
+  fake.intercept = () => false;
+  const set = await start;
+  assert.equal(set.ingresses.size, 1);
+  assert.equal(watched.logged.filter(({ message }) => message === 'the API server cannot be read').length, 1);
+  assert.equal(watched.source.states.find(({ resource }) => resource === 'ingresses')?.errors.get('Forbidden') !== undefined, true);
+});
+
+test('CRDs that are not there: Ingresses serve, and routes are picked up when they come', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(INGRESSES, ingress('web'));
+  for (const resource of ['apiroutes', 'ratelimitpolicies', 'backendpolicies']) fake.missing.add(`/apis/tidegate.dev/v1alpha1/${resource}`);
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  assert.equal(first.ingresses.size, 1);
+  assert.deepEqual(
+    watched.logged
+      .filter(({ message }) => message === 'a kind is not installed in the cluster')
+      .map(({ fields }) => fields.kind)
+      .sort(),
+    ['ApiRoute', 'BackendPolicy', 'RateLimitPolicy'],
+  );
+  fake.put(ROUTES, { metadata: { name: 'api', namespace: 'shop' }, spec: { rules: [{}] } });
+  fake.missing.clear();
+  await watched.until((set) => set.apiRoutes.size === 1);
+  await watched.untilLogged('a kind is installed in the cluster now');
+});
+
+test('--watch-namespace reads those namespaces alone, and goes on without IngressClasses where they are refused', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  for (const namespace of ['one', 'two', 'three']) fake.put(INGRESSES, ingress('web', {}, namespace));
+  fake.intercept = ({ path }, response) => {
+    const isRefused = !path.includes('/namespaces/');
+    if (isRefused) status(response, 403, 'Forbidden', `${path} is forbidden`);
+    return isRefused;
+  };
+  const watched = new Watched(t, fake, { namespaces: ['one', 'two'] });
+  const set = await watched.start();
+  assert.deepEqual([...set.ingresses.keys()].sort(), ['one/web', 'two/web']);
+  assert.equal((await watched.untilLogged('not permitted to read from the API server')).resource, 'ingressclasses');
+  assert.deepEqual(
+    fake.requests.filter(({ path }) => path.includes('/namespaces/three/')),
+    [],
+  );
+});
+
+test('Secrets of type TLS are watched together; one of another type that is named is read without what it holds', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(SECRETS, { metadata: { name: 'opaque', namespace: 'shop' }, type: 'Opaque', data: { password: 'c2VjcmV0' } });
+  fake.put(SECRETS, { metadata: { name: 'other', namespace: 'shop' }, type: 'Opaque', data: { password: 'c2VjcmV0' } });
+  fake.put(INGRESSES, withTls('opaque'));
+  const watched = new Watched(t, fake);
+  await watched.start();
+  const set = await watched.until(({ secrets }) => secrets.size > 0);
+  assert.deepEqual([...set.secrets.keys()], ['shop/opaque']);
+  assert.equal(set.secrets.get('shop/opaque')?.object?.type, 'Opaque');
+  const asked = fake.requests.filter(({ path }) => path.includes('secrets'));
+  assert.deepEqual(
+    asked.map(({ path, query }) => [path, query.get('fieldSelector')]),
+    [
+      [SECRETS, 'type=kubernetes.io/tls'],
+      ['/api/v1/namespaces/shop/secrets/opaque', null],
+    ],
+  );
+});
+
+test('where Secrets may not be listed, only those that objects of ours name are watched, each by its name, before the first set', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  for (const name of ['one', 'two', 'three', 'foreign']) fake.put(SECRETS, { metadata: { name, namespace: 'shop' }, type: 'Opaque' });
+  fake.put(INGRESSES, withTls('one'));
+  fake.put(INGRESSES, ingress('foreign', { ingressClassName: 'nginx', tls: [{ secretName: 'foreign' }] }));
+  fake.intercept = ({ path, query }, response) => {
+    const isRefused = path.includes('secrets') && query.get('fieldSelector')?.startsWith('metadata.name=') !== true;
+    if (isRefused) status(response, 403, 'Forbidden', 'secrets is forbidden');
+    return isRefused;
+  };
+  const watched = new Watched(t, fake, { defaultCertificate: 'ingress/default' });
+  const first = await watched.start();
+  assert.deepEqual([...first.secrets.keys()], ['shop/one']);
+  assert.deepEqual(
+    [...fake.watchers]
+      .filter(({ request }) => request.path.includes('secrets'))
+      .map(({ request }) => `${request.path} ${request.query.get('fieldSelector')}`)
+      .sort(),
+    ['/api/v1/namespaces/ingress/secrets metadata.name=default', '/api/v1/namespaces/shop/secrets metadata.name=one'],
+  );
+  // The Secret that is newly named comes with the object that names it, and the one that is not goes.
+  fake.put(INGRESSES, withTls('two'));
+  const second = await watched.until((set) => (set.ingresses.get('shop/web') as Entry<Ingress>).object?.spec.tls[0]?.secretName === 'two');
+  assert.equal(second.secrets.has('shop/two'), true);
+  await watched.until((set) => !set.secrets.has('shop/one'));
+  // Once listing is allowed, what was watched one by one is watched together, and nothing is gone for a moment.
+  fake.put(SECRETS, { metadata: { name: 'two', namespace: 'shop' }, type: 'kubernetes.io/tls' });
+  const before = watched.sets.length;
+  fake.intercept = () => false;
+  await watched.untilLogged('permitted to read from the API server');
+  fake.remove(SECRETS, 'shop', 'two');
+  await watched.until((set) => !set.secrets.has('shop/two'));
+  assert.deepEqual(
+    watched.sets.slice(before, -1).filter((set) => !set.secrets.has('shop/two')),
+    [],
+  );
+});
+
+test("the API server's own addresses are told, from its URL, its Service and its EndpointSlice", async (t) => {
+  const fake = await FakeApiServer.start(t);
+  fake.put(SERVICES, service('kubernetes', 'default', { clusterIP: '10.96.0.1', ports: [{ name: 'https', port: 443 }] }));
+  fake.put(SLICES, {
+    metadata: { name: 'kubernetes', namespace: 'default' },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['172.18.0.2'] }],
+    ports: [{ name: 'https', port: 6443 }],
+  });
+  const watched = new Watched(t, fake);
+  const set = await watched.start();
+  assert.deepEqual(set.apiServer, ['10.96.0.1 443', `127.0.0.1 ${fake.port}`, '172.18.0.2 6443']);
+  fake.put(SERVICES, service('web'));
+  const second = await watched.until(({ services }) => services.size === 2);
+  assert.equal(second.apiServer, set.apiServer);
+});
+
+test('20,000 endpoints: a change of one slice decodes that slice alone', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const many = (index: number, last = 100): FakeObject => ({
+    metadata: { name: `s${index}`, namespace: 'shop', labels: { 'kubernetes.io/service-name': 'web' } },
+    addressType: 'IPv4',
+    endpoints: Array.from({ length: last }, (_, host) => ({ addresses: [`10.0.${index}.${host + 1}`] })),
+    ports: [{ name: '', port: 8080 }],
+  });
+  for (let index = 0; index < 200; index++) fake.put(SLICES, many(index));
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  fake.put(SLICES, many(7, 99));
+  const second = await watched.until((set) => set !== first);
+  const changed = [...second.endpointSlices].filter(([key, entry]) => first.endpointSlices.get(key) !== entry).map(([key]) => key);
+  assert.deepEqual(changed, ['shop/s7']);
+  assert.equal(watched.source.states.find(({ resource }) => resource === 'endpointslices')?.events, 201);
+});
