@@ -1,5 +1,6 @@
 /** RateLimitPolicies: which limits apply to each rule, their names in headers, and whose buckets they share. */
 import type { ApiRoute } from '../resources/api-route.ts';
+import type { ClassOwnership } from '../resources/classes.ts';
 import type { Ingress } from '../resources/ingress.ts';
 import type { RateLimit, RateLimitPolicy } from '../resources/rate-limit-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';

@@ -2,7 +2,8 @@
  * Objects of an API server as entries of a resource set: decoded once, with the last good version kept, and the very same
  * entry for as long as nothing that matters changed. A change costs what the change is, and a copy of its kind's map of references.
  */
-import { decode } from '../../resources/decode.ts';
+import { type Decoded, decode } from '../../resources/decode.ts';
+import { makeEntry } from '../../resources/entry.ts';
 import { sameValue } from '../../resources/equality.ts';
 import { GROUP, KINDS, type Kind, type SetField } from '../../resources/kinds.ts';
 import type { Entry, Origin, Problem, ResourceSet } from '../../resources/resource-set.ts';
@@ -117,28 +118,15 @@ export class ObjectStore {
 
   /** @param before of the same object; of another one by the same name nothing is kept */
   #entry(kind: Kind, raw: RawObject, before: Entry<unknown> | undefined): Entry<unknown> {
-    const { namespace, name, generation, creationTimestamp, object, problems } = decodeFromServer(kind, raw);
-    if (
-      before !== undefined &&
-      before.generation === generation &&
-      sameProblems(before.problems, problems) &&
-      (object === undefined || sameValue(before.object, object))
-    ) {
-      return before;
+    const decoded = decodeFromServer(kind, raw);
+    const { generation, creationTimestamp, object, problems } = decoded;
+    if (before !== undefined && before.generation === generation && sameProblems(before.problems, problems)) {
+      if (object === undefined || sameValue(before.object, object)) return before;
     }
+    // Objects of one second are in the order of their names.
+    const age = creationTimestamp === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(creationTimestamp);
     // A bad version leaves the last good one in force.
-    const good = object ?? before?.object;
-    return {
-      kind: kind.kind,
-      namespace,
-      name,
-      generation,
-      // Objects of one second are in the order of their names.
-      age: creationTimestamp === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(creationTimestamp),
-      origin: this.#origin,
-      ...(good === undefined ? {} : { object: good }),
-      problems,
-    };
+    return makeEntry(decoded, { age, origin: this.#origin, problems, object: object ?? before?.object });
   }
 
   #touch(field: SetField): void {
@@ -147,24 +135,15 @@ export class ObjectStore {
   }
 }
 
-interface FromServer {
-  readonly namespace: string;
-  readonly name: string;
-  readonly generation: number;
-  readonly creationTimestamp?: string;
-  readonly object?: unknown;
-  readonly problems: readonly Problem[];
-}
-
 /** As from a manifest, but for fields that Kubernetes itself has and we do not know: a newer server must not make its own objects invalid. */
-function decodeFromServer(kind: Kind, raw: RawObject): FromServer {
+function decodeFromServer(kind: Kind, raw: RawObject): Decoded {
   // Items of lists do not say what they are; what the server keeps for itself changes with every status.
   const { status: _status, metadata, ...rest } = raw as RawObject & { readonly status?: unknown };
   const value = { ...rest, apiVersion: kind.apiVersion, kind: kind.kind, metadata: slim(metadata) };
-  let decoded = decode(value) as FromServer;
+  let decoded = decode(value) as Decoded;
   if (decoded.object === undefined && !kind.apiVersion.startsWith(`${GROUP}/`)) {
     const known = withoutUnknown(kind, value);
-    if (known !== undefined) decoded = decode(known) as FromServer;
+    if (known !== undefined) decoded = decode(known) as Decoded;
   }
   return decoded;
 }
