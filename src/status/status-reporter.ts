@@ -1,7 +1,8 @@
 /** All that a gateway reports to its cluster: the leader's election, statuses, Events, addresses of Ingresses. */
+
+import { ClassOwnership } from '../resources/classes.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
-import { ClassOwnership } from '../translate/classes.ts';
 import type { ApiCalls, StatusLog } from './api-calls.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type DesiredStatus, REPORTED_KINDS } from './desired-status.ts';
