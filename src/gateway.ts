@@ -130,10 +130,13 @@ export class Gateway {
     const port = await this.#admin.listen(admin.host, admin.port).catch((error: NodeJS.ErrnoException) => {
       throw new StartError(listenMessage('--admin', admin, error));
     });
-    this.#log.info({ host: admin.host, port }, 'admin port open');
+    const tell = (): void => this.#log.info({ host: admin.host, port }, 'admin port open');
+    // An API server may be long in coming; a folder that is not there ends the program at once.
+    if (!fromFolder) tell();
     await controller.start().catch((error) => {
       throw error instanceof FolderError ? new StartError(`--manifests: ${error.message}`) : error;
     });
+    if (fromFolder) tell();
     await pool.untilServing();
   }
 

@@ -152,6 +152,27 @@ test('statuses, managed fields and what kubectl remembers are no change', async 
   assert.equal(second.ingresses, first.ingresses);
 });
 
+test('an observer sees every object as the server has it, statuses and all, and is told of those that go', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const told: unknown[] = [];
+  fake.put(INGRESSES, { ...ingress('web'), status: { loadBalancer: {} } });
+  const watched = new Watched(t, fake, {
+    observer: {
+      seen: (kind, raw) => told.push([kind, raw.metadata?.resourceVersion, (raw as { status?: unknown }).status]),
+      gone: (kind, namespace, name) => told.push([kind, namespace, name]),
+    },
+  });
+  await watched.start();
+  const { metadata } = fake.put(INGRESSES, { ...ingress('web'), status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } } });
+  fake.remove(INGRESSES, 'shop', 'web');
+  await watched.until((set) => set.ingresses.size === 0);
+  assert.deepEqual(told, [
+    ['Ingress', '101', { loadBalancer: {} }],
+    ['Ingress', metadata.resourceVersion, { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } }],
+    ['Ingress', 'shop', 'web'],
+  ]);
+});
+
 test('an object that turns bad keeps its last good state; another by its name, and one that was never good, have none', async (t) => {
   const fake = await FakeApiServer.start(t);
   const route = (spec: object, metadata: object = {}): FakeObject => ({ metadata: { name: 'api', namespace: 'shop', ...metadata }, spec });

@@ -5,7 +5,7 @@ import type { ApiClient } from './api-client.ts';
 import { ApiServerAddresses } from './api-server-addresses.ts';
 import { COLLECTIONS, type Collection, pathsOf } from './collections.ts';
 import { oneLine } from './errors.ts';
-import { ObjectStore } from './object-store.ts';
+import { type ObjectObserver, ObjectStore } from './object-store.ts';
 import { Reflector, summedCounts, type Timings } from './reflector.ts';
 import { SecretReaders } from './secret-readers.ts';
 import { SecretReferences } from './secret-references.ts';
@@ -25,6 +25,7 @@ export interface KubernetesSourceOptions {
   /** `--default-certificate`. */
   readonly defaultCertificate?: string | undefined;
   readonly log: SourceLog;
+  readonly observer?: ObjectObserver;
   readonly timings?: Partial<Timings>;
   /** From 0 to 1. */
   readonly random?: () => number;
@@ -54,7 +55,7 @@ export class KubernetesSource implements Source {
   constructor(options: KubernetesSourceOptions) {
     const { client, log, timings, random = Math.random } = options;
     const namespaces = options.namespaces.length === 0 ? undefined : [...new Set(options.namespaces)];
-    this.#store = new ObjectStore(client.server, () => this.#schedule());
+    this.#store = new ObjectStore(client.server, () => this.#schedule(), options.observer);
     this.#references = new SecretReferences(options.ingressClass, options.defaultCertificate);
     this.#addresses = new ApiServerAddresses(client.server, () => this.#schedule());
     this.#trouble = new TroubleLog(client.server, log);

@@ -29,9 +29,16 @@ export interface KeptSink extends Sink {
   release(heir: KeptSink | undefined): void;
 }
 
+/** Sees every object as the server sends it, with what no entry keeps of it. */
+export interface ObjectObserver {
+  seen(kind: string, raw: RawObject): void;
+  gone(kind: string, namespace: string, name: string): void;
+}
+
 export class ObjectStore {
   readonly #origin: Origin;
   readonly #onChange: () => void;
+  readonly #observer: ObjectObserver | undefined;
   readonly #shelves: Readonly<Record<SetField, Shelf>>;
   readonly #dirty = new Set<SetField>();
   readonly #readers = new WeakMap<KeptSink, object>();
@@ -41,7 +48,8 @@ export class ObjectStore {
    * @param server named as where the objects stand
    * @param onChange called for each change; `current` has it
    */
-  constructor(server: string, onChange: () => void) {
+  constructor(server: string, onChange: () => void, observer?: ObjectObserver) {
+    this.#observer = observer;
     this.#origin = { file: server, line: 0, lineOf: () => 0 };
     this.#onChange = onChange;
     this.#shelves = Object.fromEntries(KINDS.map(({ field }) => [field, new Map()])) as unknown as Record<SetField, Shelf>;
@@ -79,8 +87,10 @@ export class ObjectStore {
     const reader = {};
     const shelf = this.#shelves[kind.field];
     const drop = (key: string): void => {
-      if (shelf.get(key)?.reader !== reader) return;
+      const held = shelf.get(key);
+      if (held?.reader !== reader) return;
       shelf.delete(key);
+      this.#observer?.gone(kind.kind, held.entry.namespace, held.entry.name);
       this.#touch(kind.field);
     };
     const retain = (keys: ReadonlySet<string>): void => {
@@ -102,6 +112,7 @@ export class ObjectStore {
   }
 
   #put(kind: Kind, reader: object, raw: RawObject): void {
+    this.#observer?.seen(kind.kind, raw);
     const shelf = this.#shelves[kind.field];
     const key = keyOf(raw);
     const before = shelf.get(key);
