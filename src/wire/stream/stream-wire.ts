@@ -4,7 +4,8 @@ import type { Connection, ConnectOptions, ListenOptions, Wire, WireListener } fr
 import { StreamConnection } from './stream-connection.ts';
 import { StreamListener } from './stream-listener.ts';
 
-const READ_BUFFER = 64 * 1024;
+/** What is read at once is what a reader that is slow makes us keep: under 64 KiB. */
+const READ_BUFFER = 48 * 1024;
 /** How late a handshake's time-out may be noticed, in milliseconds. */
 const HANDSHAKE_TICK = 100;
 

@@ -1,0 +1,170 @@
+/** Clients that ask for an endless answer and do not read it: what each of them costs the gateway. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { before, type TestContext, test } from 'node:test';
+import { get } from './client.ts';
+import { GatewayUnderTest } from './gateway.ts';
+import { endWith, wholeFile } from './lifetime.ts';
+import { catchAll, service } from './manifests.ts';
+
+const READERS = 40;
+const STALLED = 10;
+/** What one of them must stay under (issue 3). */
+const ALLOWED = 64 * 1024;
+/** Small, since of one block it is not known how much of it the system has taken. */
+const block = Buffer.alloc(4096, 'tidegate ');
+/**
+ * What one may hold that took much without delay before it stalled: the handles' large read buffer, which at most 32
+ * connections of a worker have at once, however many readers there are.
+ */
+const ALLOWED_STALLED = { stream: ALLOWED, handle: 256 * 1024 + block.length };
+const HEAD = 'HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n';
+
+/** One connection of the gateway to the backend, which writes to it whatever the system takes. */
+interface Source {
+  readonly socket: Socket;
+  /** Bytes of the body that the system has taken for certain; of one block more it may have taken a part. */
+  taken: number;
+}
+
+let backend: Server;
+/** By the path that was asked for. */
+const sources = new Map<string, Source>();
+
+before(async () => {
+  backend = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (bytes) => {
+      if (String(bytes).startsWith('GET /small ')) {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        return;
+      }
+      const source: Source = { socket, taken: 0 };
+      sources.set(/ (\S+) /.exec(String(bytes))?.[1] ?? '', source);
+      const push = (): void => {
+        socket.write(block, (error) => {
+          if (error) return;
+          source.taken += block.length;
+          push();
+        });
+      };
+      socket.write(HEAD, push);
+    });
+  });
+  await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
+  endWith(wholeFile, () => {
+    for (const { socket } of sources.values()) socket.destroy();
+    backend.close();
+  });
+});
+
+interface Queues {
+  /** Bytes that were written and that the other side has not confirmed. */
+  readonly unconfirmed: number;
+  /** Bytes that have come and that nobody has read. */
+  readonly unread: number;
+}
+
+/** The queues of every TCP socket of this machine's IPv4 loopback, by `local port:remote port`. */
+function queues(): Map<string, Queues> {
+  const found = new Map<string, Queues>();
+  for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n')) {
+    const [, local, remote, unconfirmed, unread] = /: \w+:(\w+) \w+:(\w+) \w+ (\w+):(\w+) /.exec(line) ?? [];
+    if (local === undefined) continue;
+    const port = (hex = ''): number => Number.parseInt(hex, 16);
+    found.set(`${port(local)}:${port(remote)}`, { unconfirmed: port(unconfirmed), unread: port(unread) });
+  }
+  return found;
+}
+
+interface Reader {
+  readonly path: string;
+  readonly socket: Socket;
+  /** Bytes of the answer's head. */
+  readonly head: number;
+}
+
+/** Reads the head and at least so many bytes, as fast as they come, and then no more. */
+async function startReader(t: TestContext, port: number, path: string, bytes: number): Promise<Reader> {
+  const socket = connect(port, '127.0.0.1');
+  endWith(t, () => socket.destroy());
+  socket.on('error', () => {});
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await once(socket, 'readable');
+  const head = String(socket.read()).indexOf('\r\n\r\n') + 4;
+  assert.ok(head > 4);
+  while (socket.bytesRead < bytes) if (socket.read() === null) await once(socket, 'readable');
+  return { path, socket, head };
+}
+
+/**
+ * Bytes of the body that the gateway itself holds of an answer, in whatever form: those that left the backend and have not
+ * got to the client. Between the two are four queues of the system, which are not the gateway's memory; the system tells how
+ * full each is, so that nothing has to be supposed of their sizes. What is in them:
+ *
+ *     backend: taken by the system = unconfirmed + (gateway: unread + read)
+ *     gateway: written = unconfirmed + (client: unread + read)
+ *
+ * and the gateway holds what it has read and not written.
+ */
+function held({ path, socket, head }: Reader, gateway: number, all: ReadonlyMap<string, Queues>): number {
+  const source = sources.get(path);
+  assert.ok(source, path);
+  const backendPort = (backend.address() as AddressInfo).port;
+  const queue = (local: number, remote: number): Queues => {
+    const found = all.get(`${local}:${remote}`);
+    assert.ok(found, `${local}:${remote}`);
+    return found;
+  };
+  const upstreamPort = source.socket.remotePort as number;
+  const clientPort = socket.localPort as number;
+  const read = source.taken + block.length - queue(backendPort, upstreamPort).unconfirmed - queue(upstreamPort, backendPort).unread;
+  const written = queue(gateway, clientPort).unconfirmed + queue(clientPort, gateway).unread + socket.bytesRead - head;
+  return read - written;
+}
+
+/** Waits until nothing moves any more: every queue is full or closed, and stays so over several looks. */
+async function untilStill(gateway: number, readers: readonly Reader[]): Promise<number[]> {
+  let last = '';
+  for (let same = 0; ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const all = queues();
+    const found = readers.map((reader) => held(reader, gateway, all));
+    const now = JSON.stringify([found, readers.map(({ path }) => sources.get(path)?.taken)]);
+    same = now === last ? same + 1 : 0;
+    if (same === 10) return found;
+    last = now;
+  }
+}
+
+/** Memory of the process; the queues of the system are not in it. */
+function residentBytes(pid: number | undefined): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
+}
+
+for (const wire of ['stream', 'handle'] as const) {
+  test(`a slow reader costs under 64 KiB: ${wire}`, async (t) => {
+    sources.clear();
+    const { port } = backend.address() as AddressInfo;
+    const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [port]) + catchAll('web') }, ['--workers', '1', '--wire', wire]);
+    const start = (prefix: string, count: number, bytes: number): Promise<Reader[]> =>
+      Promise.all(Array.from({ length: count }, (_, index) => startReader(t, gateway.http, `/${prefix}/${index}`, bytes)));
+    const check = async (readers: readonly Reader[], allowed: number): Promise<void> => {
+      const found = await untilStill(gateway.http, readers);
+      for (const [index, bytes] of found.entries()) assert.ok(bytes >= 0 && bytes < allowed, `${readers[index]?.path}: ${bytes} bytes`);
+    };
+    // Code is loaded and compiled, and the heap has grown to what requests need anyway.
+    for (let round = 0; round < 40; round++) await Promise.all(Array.from({ length: READERS }, () => get(gateway.http, '/small')));
+    const before = residentBytes(gateway.process.pid);
+    const readers = await start('slow', READERS, 1);
+    await check(readers, ALLOWED);
+    // All that a reader costs: its bytes, the objects of two connections and of an exchange, what the heap grows by for them.
+    const grown = residentBytes(gateway.process.pid) - before;
+    assert.ok(grown < READERS * ALLOWED, `${READERS} readers: ${grown} bytes`);
+    for (const { socket } of readers) socket.destroy();
+    await check(await start('stalled', STALLED, 8 * 1024 * 1024), ALLOWED_STALLED[wire]);
+  });
+}
