@@ -89,7 +89,7 @@ describe('lists', () => {
       resourceVersionMatch: 'NotOlderThan',
       watch: 'true',
       allowWatchBookmarks: 'true',
-      timeoutSeconds: '300',
+      timeoutSeconds: '60',
     });
   });
 

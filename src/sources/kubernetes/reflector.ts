@@ -62,7 +62,7 @@ export function summedCounts(all: readonly ReflectorCounts[]): ReflectorCounts {
 export interface Timings {
   /** A watch without a byte for this long (ms) is begun anew. A server sends a bookmark each minute at the latest. */
   readonly silence: number;
-  /** A watch is ended by the server after this long (s), and up to twice of it. */
+  /** A watch is ended by the server after this long (s), and up to twice of it. Only a new one finds out that a permission is gone. */
   readonly watchSeconds: number;
   /** How long (ms) a 403 or a 404 may be that of a server which has only just started. */
   readonly grace: number;
@@ -72,7 +72,7 @@ export interface Timings {
   readonly shortWatch: number;
 }
 
-const TIMINGS: Timings = { silence: 90_000, watchSeconds: 300, grace: 3000, vanish: 30_000, shortWatch: 1000 };
+const TIMINGS: Timings = { silence: 90_000, watchSeconds: 60, grace: 3000, vanish: 30_000, shortWatch: 1000 };
 const PAGE = 500;
 /** A page of a big list on a busy server. */
 const LIST_TIMEOUT = 60_000;
