@@ -39,11 +39,7 @@ const NOWHERE = { ...process.env, KUBERNETES_SERVICE_HOST: '', KUBERNETES_SERVIC
 describe('wrong usage is one line and exit 2', () => {
   for (const [name, args, message] of [
     ['nothing to read from', [], 'error: nothing says where objects come from. give --manifests DIR or --kubeconfig FILE, or run in a pod.'],
-    [
-      'a folder and a cluster',
-      ['--manifests', '.', '--kubeconfig', 'k'],
-      'error: --manifests and --kubeconfig exclude each other. leave one of them out.',
-    ],
+    ['a folder and a cluster', ['--manifests', '.', '--kubeconfig', 'k'], 'error: --manifests and --kubeconfig exclude each other. leave one of them out.'],
     [
       'a folder and namespaces',
       ['--manifests', '.', '--watch-namespace', 'a'],
@@ -52,7 +48,7 @@ describe('wrong usage is one line and exit 2', () => {
     [
       'a namespace that can be none',
       ['--kubeconfig', 'k', '--watch-namespace', 'a,B'],
-      'error: option \'--watch-namespace <namespaces>\' argument \'a,B\' is invalid. "B" is no name of a namespace; expected such as shop, several with commas.',
+      "error: option '--watch-namespace <namespaces>' argument 'a,B' is invalid. \"B\" is no name of a namespace; expected such as shop, several with commas.",
     ],
   ] as const) {
     test(name, async () => {
@@ -129,7 +125,10 @@ test('with nobody there it stays, says so once, is not ready, and ends well', as
   assert.match(metrics, /^tidegate_source_synced\{resource="ingresses"\} 0$/m);
   assert.match(metrics, /^tidegate_source_errors_total\{resource="ingresses",reason="Unreachable"\} [1-9]/m);
   assert.equal(gateway.log.filter(({ msg }) => msg === 'the API server cannot be read').length, 1);
-  assert.equal(gateway.log.some((line) => JSON.stringify(line).includes('secret-token')), false);
+  assert.equal(
+    gateway.log.some((line) => JSON.stringify(line).includes('secret-token')),
+    false,
+  );
 });
 
 test('objects of a cluster serve; endpoints on loopback or at the API server are refused there', async (t) => {
