@@ -1,7 +1,9 @@
 /** Flags that several subcommands share, and how their values are read. Each flag may also be given as TIDEGATE_NAME. */
+import { isIP } from 'node:net';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseCidr } from '../src/exchange/cidr.ts';
 import { durationMilliseconds } from '../src/resources/fields.ts';
+import { type PublishedAddress, publishedAddress } from '../src/status/published-address.ts';
 import type { Address } from '../src/workers/messages.ts';
 
 const ON = new Set(['1', 'true']);
@@ -69,6 +71,27 @@ export function parseCidrs(text: string): readonly string[] {
 export function parseNamespacedName(text: string): string {
   if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)) throw new InvalidArgumentError('expected NAMESPACE/NAME.');
   return text;
+}
+
+/** @returns the parts of NAMESPACE/NAME @throws InvalidArgumentError */
+export function parsePublishedService(text: string): { readonly namespace: string; readonly name: string } {
+  const [namespace = '', name = ''] = parseNamespacedName(text).split('/');
+  return { namespace, name };
+}
+
+/** @throws InvalidArgumentError */
+export function parsePublishedAddresses(text: string): readonly PublishedAddress[] {
+  return text.split(',').map((part) => {
+    const address = part.trim();
+    const isName = address.length <= 253 && address.split('.').every((label) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(label));
+    // A name of digits and dots alone is an address that is wrong.
+    if (isIP(address) === 0 && (!isName || /^[\d.]+$/.test(address))) {
+      throw new InvalidArgumentError(
+        `"${address}" is neither an IP address nor a host name; expected such as 203.0.113.7 or lb.example.com, several with commas.`,
+      );
+    }
+    return publishedAddress(address);
+  });
 }
 
 /** @param before what earlier ones of the same flag gave @throws InvalidArgumentError */

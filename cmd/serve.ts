@@ -1,15 +1,29 @@
-import { availableParallelism } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { availableParallelism, hostname } from 'node:os';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
 import { DRAIN } from '../src/snapshot/defaults.ts';
+import type { PublishedAddress } from '../src/status/published-address.ts';
 import { EXIT } from './exit-codes.ts';
-import { flag, parseAddress, parseCidrs, parseDurationFlag, parseNamespacedName, parseNamespaces, parseWorkers } from './flags.ts';
+import {
+  flag,
+  parseAddress,
+  parseCidrs,
+  parseDurationFlag,
+  parseNamespacedName,
+  parseNamespaces,
+  parsePublishedAddresses,
+  parsePublishedService,
+  parseWorkers,
+} from './flags.ts';
 
 interface ServeFlags extends Omit<GatewayOptions, 'source'> {
   readonly manifests?: string;
   readonly kubeconfig?: string;
   readonly watchNamespace: readonly string[];
+  readonly publishService?: { readonly namespace: string; readonly name: string };
+  readonly publishAddress?: readonly PublishedAddress[];
   readonly logLevel: string;
 }
 
@@ -24,6 +38,8 @@ export function serveCommand(): Command {
     .addOption(flag('--admin <host:port>', 'health, metrics, debugging').argParser(parseAddress).default(parseAddress('127.0.0.1:9901'), '127.0.0.1:9901'))
     .addOption(flag('--workers <n>', 'worker threads').argParser(parseWorkers).default(availableParallelism(), 'cores'))
     .addOption(flag('--ingress-class <name>', 'class that is ours where no IngressClass object is').default('tidegate'))
+    .addOption(flag('--publish-service <ns/name>', 'Service whose addresses Ingresses get as theirs').argParser(parsePublishedService))
+    .addOption(flag('--publish-address <addresses>', 'what Ingresses get, IP or host name, several with commas').argParser(parsePublishedAddresses))
     .addOption(flag('--trusted-proxies <cidrs>', 'peers whose forwarding fields are believed').argParser(parseCidrs).default([], 'none'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
     .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))
@@ -44,24 +60,36 @@ export function serveCommand(): Command {
 }
 
 /** Where objects come from. Wrong usage ends the program here. */
-function sourceOf({ manifests, kubeconfig, watchNamespace }: ServeFlags, command: Command): GatewayOptions['source'] {
+function sourceOf(flags: ServeFlags, command: Command): GatewayOptions['source'] {
+  const { manifests, kubeconfig, watchNamespace, publishService, publishAddress } = flags;
   if (manifests !== undefined) {
     if (kubeconfig !== undefined) command.error('error: --manifests and --kubeconfig exclude each other. leave one of them out.');
     if (watchNamespace.length > 0) command.error('error: --watch-namespace is for a cluster, and --manifests is given. leave one of them out.');
+    for (const [name, value] of Object.entries({ service: publishService, address: publishAddress })) {
+      if (value !== undefined) command.error(`error: --publish-${name} is for a cluster, and --manifests is given. leave one of them out.`);
+    }
     return { manifests };
   }
-  if (kubeconfig !== undefined) return { cluster: { kubeconfig }, namespaces: watchNamespace };
+  if (publishService !== undefined && publishAddress !== undefined) {
+    command.error('error: --publish-service and --publish-address exclude each other. leave one of them out.');
+  }
+  const publish = publishService !== undefined ? { service: publishService } : publishAddress !== undefined ? { addresses: publishAddress } : undefined;
+  // What the pod's manifest has to pass on.
+  const { POD_NAME: pod, POD_NAMESPACE: ownNamespace } = process.env;
+  const identity = `${pod || hostname()}_${randomUUID().slice(0, 8)}`;
+  const rest = { namespaces: watchNamespace, publish, identity, ownNamespace: ownNamespace || undefined };
+  if (kubeconfig !== undefined) return { cluster: { kubeconfig }, ...rest };
   // What every container of a pod is told.
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
   if (host === undefined || host === '' || port === undefined || port === '') {
     command.error('error: nothing says where objects come from. give --manifests DIR or --kubeconfig FILE, or run in a pod.');
   }
-  return { cluster: { host, port }, namespaces: watchNamespace };
+  return { cluster: { host, port }, ...rest };
 }
 
 async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const source = sourceOf(flags, command);
-  const { manifests: _manifests, kubeconfig: _kubeconfig, watchNamespace: _watchNamespace, logLevel, ...options } = flags;
+  const { logLevel, ...options } = flags;
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
     pino.destination({ fd: 2, sync: true }),

@@ -15,15 +15,30 @@ import type { ApiClient } from './sources/kubernetes/api-client.ts';
 import type { ClusterOptions } from './sources/kubernetes/connect.ts';
 import { CredentialsError } from './sources/kubernetes/errors.ts';
 import type { KubernetesSource } from './sources/kubernetes/kubernetes-source.ts';
+import type { ReporterOptions, StatusReporter } from './status/status-reporter.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 
+/** Of `--drain-timeout`, what is kept for the last word to the cluster (ms). */
+const REPORT_TIME = 5000;
+
+export interface ClusterSource {
+  readonly cluster: ClusterOptions;
+  readonly namespaces: readonly string[];
+  /** Where clients reach the gateway: what Ingresses get as their addresses. */
+  readonly publish: ReporterOptions['publish'];
+  /** Among replicas; no other process ever has it. */
+  readonly identity: string;
+  /** Where replicas agree on their leader; undefined: in the namespace of the kubeconfig's context, or of the ServiceAccount. */
+  readonly ownNamespace: string | undefined;
+}
+
 export interface GatewayOptions {
   /** Objects come from a folder of manifests, or from an API server: from some of its namespaces, or from all where none is named. */
-  readonly source: { readonly manifests: string } | { readonly cluster: ClusterOptions; readonly namespaces: readonly string[] };
+  readonly source: { readonly manifests: string } | ClusterSource;
   readonly http: Address;
   readonly https: Address;
   readonly admin: Address;
@@ -51,6 +66,7 @@ export class Gateway {
   #pool: WorkerPool | undefined;
   #source: FileSource | KubernetesSource | undefined;
   #client: ApiClient | undefined;
+  #reporter: StatusReporter | undefined;
   #controller: Controller | undefined;
   #admin: AdminServer | undefined;
   #ticketKeys: TicketKeyRing | undefined;
@@ -109,12 +125,13 @@ export class Gateway {
     const fromFolder = 'manifests' in options.source;
     const source = 'manifests' in options.source ? new FileSource({ folder: options.source.manifests, log }) : await this.#openCluster(options.source);
     this.#source = source;
-    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, pool, log);
+    const reporter = this.#reporter;
+    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, pool, log, (set, result) => reporter?.update(set, result));
     const metrics = new Metrics(
       pool,
       () => configState(controller),
       () => this.#delay.take(),
-      'states' in source ? () => source.states : undefined,
+      'states' in source && reporter !== undefined ? { sources: () => source.states, reporting: reporter } : undefined,
     );
     this.#controller = controller;
     this.#admin = new AdminServer(
@@ -138,14 +155,17 @@ export class Gateway {
     });
     if (fromFolder) tell();
     await pool.untilServing();
+    // Whoever leads has seen what there is.
+    if (!this.#draining) reporter?.start();
   }
 
   /** @throws (rejects) StartError when it is not even known where the API server is, or who we are to it */
-  async #openCluster({ cluster, namespaces }: { readonly cluster: ClusterOptions; readonly namespaces: readonly string[] }): Promise<KubernetesSource> {
+  async #openCluster({ cluster, namespaces, publish, identity, ownNamespace }: ClusterSource): Promise<KubernetesSource> {
     // Loaded only here, so that a folder costs nothing of it.
-    const [{ connect }, { KubernetesSource }] = await Promise.all([
+    const [{ connect }, { KubernetesSource }, { StatusReporter }] = await Promise.all([
       import('./sources/kubernetes/connect.ts'),
       import('./sources/kubernetes/kubernetes-source.ts'),
+      import('./status/status-reporter.ts'),
     ]);
     const client = await connect(cluster).catch((error) => {
       if (!(error instanceof CredentialsError)) throw error;
@@ -154,7 +174,10 @@ export class Gateway {
     this.#client = client;
     const { ingressClass, defaultCertificate } = this.#options;
     this.#log.info({ server: client.server, namespaces: namespaces.length === 0 ? 'all' : namespaces }, 'reading from the API server');
-    return new KubernetesSource({ client, namespaces, ingressClass, defaultCertificate, log: this.#write });
+    const log = this.#write;
+    const reporter = new StatusReporter({ api: client, namespace: ownNamespace ?? client.namespace, identity, ingressClass, publish, log });
+    this.#reporter = reporter;
+    return new KubernetesSource({ client, namespaces, ingressClass, defaultCertificate, log, observer: reporter.observed });
   }
 
   #readiness(pool: WorkerPool, source: FileSource | KubernetesSource): { readonly ready: boolean; readonly reason: string } {
@@ -169,14 +192,26 @@ export class Gateway {
    */
   async drain(): Promise<{ readonly clean: boolean; readonly cut: number }> {
     this.#draining = true;
+    const until = performance.now() + this.#options.drainTimeout;
+    const retired = this.#reporter?.retire();
     const pool = this.#pool;
-    if (pool === undefined || !this.#started) return { clean: true, cut: 0 };
     const { drainDelay, drainTimeout } = this.#options;
     const timeout = new Promise<boolean>((resolve) => setTimeout(resolve, drainTimeout, false));
+    if (pool === undefined || !this.#started) {
+      await Promise.race([timeout, retired]);
+      return { clean: true, cut: 0 };
+    }
     pool.drain();
     const drained = new Promise((resolve) => setTimeout(resolve, drainDelay)).then(() => pool.closeListeners()).then(() => true);
+    // What is left to write when this was the last replica must not wait for exchanges that are cut in the end.
+    const late = new Promise((resolve) => setTimeout(resolve, Math.max(0, drainTimeout - REPORT_TIME)));
+    const finished = Promise.race([drained, late])
+      .then(() => retired)
+      .then(() => this.#reporter?.finish(until));
     const clean = await Promise.race([timeout, drained]);
-    return { clean, cut: clean ? 0 : await pool.stopExchanges() };
+    const cut = clean ? 0 : await pool.stopExchanges();
+    await Promise.race([timeout, finished]);
+    return { clean, cut };
   }
 
   reopenLogs(): void {
@@ -188,6 +223,7 @@ export class Gateway {
     this.#ticketKeys?.close();
     this.#delay.close();
     await this.#controller?.close();
+    await this.#reporter?.retire();
     await this.#source?.close();
     await this.#client?.close();
     await this.#admin?.close();

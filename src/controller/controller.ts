@@ -11,12 +11,15 @@ const DEBOUNCE = 20;
 /** ... and however many come, this long after the first one, so that edits are live well within a second. */
 const MAX_HOLD_OFF = 200;
 
+export type Report = (set: ResourceSet, result: TranslateResult) => void;
+
 export class Controller {
   readonly #source: Source;
   readonly #options: TranslateOptions;
   readonly #publisher: Publisher;
   readonly #log: ControllerLog;
   readonly #objectLog: ObjectLog;
+  readonly #report: Report;
   #resources: ResourceSet | undefined;
   #current: TranslateResult | undefined;
   /** The newest set, until it is translated. */
@@ -26,12 +29,14 @@ export class Controller {
   #unsubscribe: (() => void) | undefined;
   #closed = false;
 
-  constructor(source: Source, options: TranslateOptions, publisher: Publisher, log: ControllerLog) {
+  /** @param report told of each translation, after it is published */
+  constructor(source: Source, options: TranslateOptions, publisher: Publisher, log: ControllerLog, report: Report = () => {}) {
     this.#source = source;
     this.#options = options;
     this.#publisher = publisher;
     this.#log = log;
     this.#objectLog = new ObjectLog(log);
+    this.#report = report;
   }
 
   /** What is published: the snapshot, the statuses of objects, and what is wrong with them. Undefined before the first. */
@@ -104,6 +109,7 @@ export class Controller {
     this.#current = result;
     this.#resources = set;
     this.#objectLog.report(set, result);
+    this.#report(set, result);
   }
 
   /** What really differs, and nothing where nothing does: an edit of a label or a comment disturbs no worker. */

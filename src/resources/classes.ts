@@ -7,7 +7,7 @@ import type { Entries } from './resource-set.ts';
 /** `"true"` makes a class the default one. */
 const IS_DEFAULT = 'ingressclass.kubernetes.io/is-default-class';
 /** What named the class before `spec.ingressClassName`; ingress-nginx's users still write it. */
-const LEGACY_CLASS = 'kubernetes.io/ingress.class';
+export const LEGACY_CLASS = 'kubernetes.io/ingress.class';
 
 export class ClassOwnership {
   readonly #ours = new Set<string>();

@@ -28,8 +28,10 @@ export interface ObjectName {
 
 export interface DesiredStatus extends ObjectName {
   readonly generation: number;
-  /** Undefined: the object is none of ours, and what it still has of us goes: what we own and do not apply, the server removes. */
+  /** Undefined: the object is none of ours. */
   readonly status: ObjectStatus | undefined;
+  /** It was ours, and what it still has of us goes: what we own and do not apply, the server removes. */
+  readonly lost: boolean;
 }
 
 /** Path of an object in the API. */
@@ -54,12 +56,14 @@ export function statusPatch(
   const head = { apiVersion: kind.apiVersion, kind: kind.kind };
   if (kind.status === 'loadBalancer') {
     const wanted = publishes(desired) ? addresses : [];
-    if (wanted === undefined) return undefined;
+    // Another installation of Tidegate may have written what it publishes; our own we know again, also from before the start.
+    const isOurs = desired.status !== undefined || desired.lost || (addresses !== undefined && sameAddresses(addresses, observed.addresses));
+    if (wanted === undefined || !isOurs) return undefined;
     // What others wrote there is theirs to remove.
     if (wanted.length === 0) return observed.writtenByUs && observed.addresses.length > 0 ? { ...head, metadata } : undefined;
     return sameAddresses(wanted, observed.addresses) ? undefined : { ...head, metadata, status: { loadBalancer: { ingress: wanted } } };
   }
-  if (desired.status === undefined) return withoutOurs(observed, head, metadata);
+  if (desired.status === undefined) return !desired.lost ? undefined : withoutOurs(observed, head, metadata);
   const conditions = mergeConditions(desired.status.conditions, observed.conditions, now);
   const isSame = sameConditions(conditions, observed.conditions);
   if (kind.status === 'conditions') return isSame ? undefined : { ...head, metadata, status: { conditions } };

@@ -1,12 +1,10 @@
 /** What the objects in the API server carry now, as their watches show it: all that tells whether there is something to write. */
+import { LEGACY_CLASS } from '../resources/classes.ts';
 import type { StoredAncestor, StoredCondition } from './conditions.ts';
 import type { PublishedAddress } from './published-address.ts';
 
 /** `managedFields` of server-side apply has what we wrote under this name. */
 export const FIELD_MANAGER = 'tidegate';
-
-/** What named the class before `spec.ingressClassName`. */
-const LEGACY_CLASS = 'kubernetes.io/ingress.class';
 
 export interface Observed {
   readonly uid: string;

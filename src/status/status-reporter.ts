@@ -1,5 +1,4 @@
 /** All that a gateway reports to its cluster: the leader's election, statuses, Events, addresses of Ingresses. */
-
 import { ClassOwnership } from '../resources/classes.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
@@ -50,6 +49,8 @@ export class StatusReporter {
   readonly #service: PublishedService | undefined;
   readonly #writes = new Map<string, { readonly kind: string; readonly result: string; count: number }>();
   #latest: { readonly set: ResourceSet; readonly statuses: readonly ObjectStatus[] } | undefined;
+  /** Objects that were ours at some time since the start. */
+  readonly #ours = new Set<StatusKey>();
   #retired = 0;
 
   constructor(options: ReporterOptions) {
@@ -138,9 +139,12 @@ export class StatusReporter {
         // Of an Ingress that is invalid, translation can't tell whose it is, or whose it has become.
         const isOthers =
           kind.kind === 'Ingress' && isInvalid && this.observed.get(key) !== undefined && !classes.ownsClass(this.observed.get(key)?.ingressClass);
-        desired.set(key, { kind, namespace, name, generation, status: isOthers ? undefined : byKey.get(key) });
+        const status = isOthers ? undefined : byKey.get(key);
+        if (status !== undefined) this.#ours.add(key);
+        desired.set(key, { kind, namespace, name, generation, status, lost: status === undefined && this.#ours.has(key) });
       }
     }
+    for (const key of this.#ours) if (!desired.has(key)) this.#ours.delete(key);
     return desired;
   }
 

@@ -30,7 +30,7 @@ test('a permission that is missing is told once, tried now and then, and stops n
   cluster.server.fault = () => undefined;
   await cluster.until(() => names.every((name) => cluster.conditions('ApiRoute', name).length > 0), 'all routes');
   assert.ok(one.log.includes('info statuses are written again'));
-  assert.equal(results(cluster)['ApiRoute written'], 20);
+  await cluster.until(() => results(cluster)['ApiRoute written'] === 20, 'counted');
 });
 
 test('permissions that go while it runs are missed at the next change, and not before', async (t) => {

@@ -5,7 +5,7 @@
 import { ApiError, oneLine, reasonOf } from '../sources/kubernetes/errors.ts';
 import type { ApiCalls, StatusLog } from './api-calls.ts';
 import type { Clock } from './clock.ts';
-import { type DesiredStatus, type ObjectName, objectPath, REPORTED_KINDS, statusPatch } from './desired-status.ts';
+import { type DesiredStatus, type ObjectName, objectPath, statusPatch } from './desired-status.ts';
 import { EventTeller, type ObjectEvent, TurnMemory, turnOf } from './events.ts';
 import { FIELD_MANAGER, type Observed, type ObservedObjects, type RawStatusObject, type StatusKey } from './observed-objects.ts';
 import type { PublishedAddress } from './published-address.ts';
@@ -59,6 +59,8 @@ export class StatusWriter {
   readonly #abandon = new AbortController();
   /** Kinds and namespaces where we may not write, and when to try again. */
   readonly #forbidden = new Map<string, number>();
+  /** Objects that are ours no more, and have nothing of us any more: another installation may write there now. */
+  readonly #cleared = new Set<StatusKey>();
   readonly #toldTrouble = new Set<string>();
   #running: Promise<void> | undefined;
 
@@ -87,6 +89,7 @@ export class StatusWriter {
     }
     this.#desired = desired;
     this.#addresses = addresses;
+    for (const key of this.#cleared) if (desired.get(key)?.lost !== true) this.#cleared.delete(key);
     for (const [key, one] of desired) if (one.kind.status === 'loadBalancer') this.#turns.follow(key, one);
     this.#turns.retain(desired);
     this.#checkAll();
@@ -124,9 +127,10 @@ export class StatusWriter {
     const { observed, clock, leadership } = this.#options;
     const left = this.#published();
     const work = async (): Promise<void> => {
-      for (let object = left.pop(); object !== undefined && clock.now() < until && leadership.leading; object = left.pop()) {
-        const carried = observed.get(object.key);
-        if (carried === undefined) continue;
+      for (let key = left.pop(); key !== undefined && clock.now() < until && leadership.leading; key = left.pop()) {
+        const object = this.#desired.get(key);
+        const carried = observed.get(key);
+        if (object === undefined || carried === undefined) continue;
         try {
           await this.#write(object, statusPatch(object, carried, [], '') ?? {}, AbortSignal.timeout(WRITE_TIMEOUT));
         } catch (error) {
@@ -140,11 +144,10 @@ export class StatusWriter {
     return this.#published().length;
   }
 
-  #published(): (DesiredStatus & { readonly key: StatusKey })[] {
-    const kind = REPORTED_KINDS.find(({ status }) => status === 'loadBalancer') as DesiredStatus['kind'];
-    return [...this.#options.observed.entries()].flatMap(([key, { writtenByUs, addresses }]) => {
-      const [ofKind, namespace, name] = key.split('/') as [string, string, string];
-      return ofKind === kind.kind && writtenByUs && addresses.length > 0 ? [{ key, kind, namespace, name, generation: 0, status: undefined }] : [];
+  #published(): StatusKey[] {
+    return [...this.#desired].flatMap(([key, { kind, status }]) => {
+      const carried = this.#options.observed.get(key);
+      return kind.status === 'loadBalancer' && status !== undefined && carried?.writtenByUs === true && carried.addresses.length > 0 ? [key] : [];
     });
   }
 
@@ -159,7 +162,7 @@ export class StatusWriter {
     const observed = this.#options.observed.get(key);
     // What is not there as the watches show it has nothing to be written to.
     if (desired === undefined || observed === undefined) return;
-    if (this.#eventOf(key, desired, observed) === undefined && this.#patchOf(desired, observed) === undefined) return;
+    if (this.#eventOf(key, desired, observed) === undefined && this.#patchOf(key, desired, observed) === undefined) return;
     this.#queue.add(key);
     if (!this.#wake.signal.aborted) this.#wake.abort();
   }
@@ -169,7 +172,8 @@ export class StatusWriter {
     return desired.kind.status === 'loadBalancer' ? this.#turns.turnOf(key, desired, observed) : turnOf(desired, observed);
   }
 
-  #patchOf(desired: DesiredStatus, observed: Observed): Readonly<Record<string, unknown>> | undefined {
+  #patchOf(key: StatusKey, desired: DesiredStatus, observed: Observed): Readonly<Record<string, unknown>> | undefined {
+    if (this.#cleared.has(key)) return undefined;
     const now = `${new Date(this.#options.clock.wall()).toISOString().slice(0, 19)}Z`;
     return statusPatch(desired, observed, this.#addresses, now);
   }
@@ -207,13 +211,14 @@ export class StatusWriter {
         await this.#events.tell(desired, observed, event, () => this.#writeTime, { begin: this.#stop.signal, abandon: signal });
         this.#turns.told(key);
       }
-      if (this.#patchOf(desired, observed) === undefined) return;
+      if (this.#patchOf(key, desired, observed) === undefined) return;
       await this.#bucket.take(this.#stop.signal);
       observed = this.#options.observed.get(key);
       if (observed === undefined || this.#writeTime <= 0) return;
-      const patch = this.#patchOf(desired, observed);
+      const patch = this.#patchOf(key, desired, observed);
       if (patch === undefined) return;
       await this.#write(desired, patch, signal);
+      if (desired.lost) this.#cleared.add(key);
       this.#retries.succeeded(key, content);
       this.#succeeded(desired);
     } catch (error) {

@@ -1,6 +1,7 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { addSourceMetrics, type SourceState } from './source-metrics.ts';
+import { addStatusMetrics, type ReportingState } from './status-metrics.ts';
 import type { MetricFamily } from './worker-metrics.ts';
 
 export const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -45,12 +46,20 @@ export class Metrics {
   readonly #restarts: Counter;
   readonly #overflows: Counter;
 
-  /** @param sources of a cluster; undefined: there is none */
-  constructor(pool: ScrapedWorkers, config: () => ConfigState, mainDelay: () => number, sources?: () => readonly SourceState[]) {
+  /** @param cluster where objects come from one */
+  constructor(
+    pool: ScrapedWorkers,
+    config: () => ConfigState,
+    mainDelay: () => number,
+    cluster?: { readonly sources: () => readonly SourceState[]; readonly reporting: ReportingState },
+  ) {
     const registers = [this.#registry];
     this.#pool = pool;
     this.#config = config;
-    if (sources !== undefined) addSourceMetrics(this.#registry, sources);
+    if (cluster !== undefined) {
+      addSourceMetrics(this.#registry, cluster.sources);
+      addStatusMetrics(this.#registry, cluster.reporting);
+    }
     collectDefaultMetrics({ register: this.#registry });
     this.#objects = new Gauge({ name: 'tidegate_config_objects', help: 'Objects read, by kind and state.', labelNames: ['kind', 'state'], registers });
     this.#endpoints = new Gauge({ name: 'tidegate_upstream_endpoints', help: 'Endpoints of each upstream.', labelNames: ['upstream', 'state'], registers });
