@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { load } from 'js-yaml';
+import { KUBERNETES_VERSION, runHelm } from '../../scripts/helm.ts';
 import { CHART, helm, root, template } from './render.ts';
 
 interface Schema {
@@ -91,6 +92,19 @@ describe('values', { skip: helm.skip }, () => {
     assert.notEqual(code, 0);
     assert.match(stderr, /preStopSleepSeconds needs Kubernetes 1\.30 or later, and this is v1\.29\.0: use drainDelay/);
     assert.equal(template({ preStopSleepSeconds: 5 }, { kubeVersion: '1.30.0' }).code, 0);
+  });
+
+  test('those of the kind cluster are good ones', () => {
+    const { code, stderr } = runHelm(helm.path ?? '', [
+      'template',
+      'tidegate',
+      CHART,
+      '--kube-version',
+      KUBERNETES_VERSION,
+      '--values',
+      'test-e2e/kind/values.yaml',
+    ]);
+    assert.equal(code, 0, stderr);
   });
 
   test('Kubernetes without CEL rules in CRDs', () => {
