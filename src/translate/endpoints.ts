@@ -65,7 +65,8 @@ export function sliceFindings(
   const findings = slices.flatMap((entry) =>
     entry.object === undefined ? [] : addressProblems(entry.object, options, apiServer).map((problem) => ({ entry, problem })),
   );
-  const first = slices[0];
+  // A Service without pods has a slice without endpoints, and without ports.
+  const first = slices.find(({ object }) => object !== undefined && object.endpoints.length > 0);
   if (service === undefined || service.spec.type === 'ExternalName' || first === undefined) return findings;
   for (const upstream of upstreams) {
     const portName = portNameOf(upstream, service);
