@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench profile fuzz golden crds install-manifest clean
+.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench profile profiles fuzz golden crds install-manifest clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -77,6 +77,10 @@ bench: $(BUILT) ## nginx, HAProxy and Tidegate in one run; writes docs/performan
 profile: $(BUILT) ## where Tidegate's CPU time goes in a case of the bench (CASE=plain WIRE=handle SECONDS=5)
 	@sh bench/prerequisites.sh
 	@exec node bench/profile.ts --case $(CASE) --wire $(WIRE) $(if $(SECONDS),--seconds $(SECONDS))
+
+profiles: $(BUILT) ## the profile of each case whose goal is not met, kept in docs/performance.md
+	@sh bench/prerequisites.sh
+	@exec node bench/profile.ts --page $(if $(SECONDS),--seconds $(SECONDS))
 
 fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
 	@exec node src/http1/fuzz.ts --seconds $$(($(MINUTES) * 60)) $(if $(SEED),--seed $(SEED))
