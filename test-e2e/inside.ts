@@ -1,4 +1,7 @@
-/** What run.ts starts inside the namespaces: the control plane for all files, then the files. */
+/**
+ * What run.ts starts inside the namespaces: the control plane for all files, then the files; or a program that starts
+ * what it needs itself.
+ */
 import { execFileSync, spawn } from 'node:child_process';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,16 +22,18 @@ process.stdin
 execFileSync('ip', ['link', 'set', 'lo', 'up']);
 execFileSync('ip', ['route', 'add', 'local', POD_ADDRESSES, 'dev', 'lo']);
 
+const { NODE_TEST_CONTEXT: _, ...clean } = process.env;
+
+async function node(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  const child = spawn(process.execPath, args, { cwd: root, env: { ...clean, ...environment }, stdio: ['ignore', 'inherit', 'inherit'] });
+  return (await new Promise<number | null>((resolve) => child.on('close', resolve))) ?? 1;
+}
+
+const [first, ...rest] = process.argv.slice(2);
+if (first === '--program') process.exit(await node(rest, {}));
+
 const plane = await ControlPlane.start();
 await plane.installCrds();
-
-const globs = process.argv.slice(2);
-const { NODE_TEST_CONTEXT: _, ...clean } = process.env;
-const tests = spawn(process.execPath, ['scripts/test.ts', ...(globs.length === 0 ? CASES : globs)], {
-  cwd: root,
-  env: { ...clean, KUBECONFIG: plane.kubeconfig },
-  stdio: ['ignore', 'inherit', 'inherit'],
-});
-const code = await new Promise<number | null>((resolve) => tests.on('close', resolve));
+const code = await node(['scripts/test.ts', ...(first === undefined ? CASES : [first, ...rest])], { KUBECONFIG: plane.kubeconfig });
 await plane.stop();
-process.exit(code ?? 1);
+process.exit(code);

@@ -1,5 +1,6 @@
 /**
- * Runs cases against a control plane of this run's own: `node test-e2e/run.ts [GLOB...]`. Everything is in a network
+ * Runs cases against a control plane of this run's own: `node test-e2e/run.ts [GLOB...]`; or a program that starts control
+ * planes itself: `node test-e2e/run.ts --program FILE [ARGUMENT...]`. Everything is in a network
  * namespace, for EndpointSlices refuse loopback addresses, and pods need some; and in a namespace of processes, so that
  * nothing outlives the run, however it ends. The last line is the sum; what the machine lacks makes it a skipped one.
  */
@@ -39,7 +40,7 @@ function sweep(): void {
   }
 }
 
-async function main(globs: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const refused = namespacesRefused();
   if (refused !== undefined) {
     skip(refused);
@@ -59,7 +60,7 @@ async function main(globs: readonly string[]): Promise<number> {
   const path = [...new Set([dirname(programs.kubectl), dirname(programs.helm)]), process.env.PATH].join(delimiter);
   // unshare takes its child along when it is killed. The child ends when its standard input does, which is when this
   // process is gone for whatever reason.
-  const child = spawn('unshare', [...NAMESPACES, process.execPath, inside, ...globs], {
+  const child = spawn('unshare', [...NAMESPACES, process.execPath, inside, ...args], {
     cwd: root,
     stdio: ['pipe', 'inherit', 'inherit'],
     env: { ...process.env, TMPDIR: folder, KUBECACHEDIR: join(folder, 'kubectl'), PATH: path },

@@ -64,6 +64,11 @@ export class TcpProxy {
     for (const pair of this.#pairs) this.#hold(pair);
   }
 
+  /** On the connections that there are nothing is passed on any more, and nothing is closed; new ones work. */
+  silence(): void {
+    for (const pair of this.#pairs) this.#hold(pair);
+  }
+
   /** Goes on with what was held back. */
   resume(): void {
     this.#stalled = false;

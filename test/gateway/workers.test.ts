@@ -10,21 +10,7 @@ import { get } from './client.ts';
 import { GatewayUnderTest, type LogLine } from './gateway.ts';
 import { endWith } from './lifetime.ts';
 import { catchAll, service } from './manifests.ts';
-
-/**
- * The program has no way to end a worker from outside, and needs none: Node.js loads this module into every thread of it, and
- * in the worker that a file names it throws, as a fault in the code of the worker would.
- */
-const preload = `import { existsSync, rmSync } from 'node:fs';
-import { isMainThread, workerData } from 'node:worker_threads';
-const order = import.meta.dirname + '/die-' + workerData?.worker;
-const look = () => {
-  if (!existsSync(order)) return;
-  rmSync(order);
-  throw new Error('planted fault');
-};
-if (!isMainThread) setInterval(look, 10).unref();
-`;
+import { plantedFault } from './planted-fault.ts';
 
 interface Mortal {
   readonly gateway: GatewayUnderTest;
@@ -41,7 +27,7 @@ interface Mortal {
 async function startMortal(t: TestContext, args: readonly string[]): Promise<Mortal> {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-mortal-'));
   endWith(t, () => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'preload.mjs'), preload);
+  writeFileSync(join(folder, 'preload.mjs'), plantedFault);
   const backend = await Backend.start(t, answering('ok'));
   const manifests = { 'all.yaml': service('web', [backend.port]) + catchAll('web') };
   const startedAt = Date.now();

@@ -1,0 +1,105 @@
+/** A fault: what is done to a gateway under load, and what it has to do then. */
+import { readFile } from 'node:fs/promises';
+import { endWith, type Lifetime } from '../../test/gateway/lifetime.ts';
+import { Cluster } from '../cluster/cluster.ts';
+import type { Gateway } from '../cluster/gateway.ts';
+import type { Load } from '../cluster/load.ts';
+import { ControlPlane } from '../control-plane/control-plane.ts';
+
+/** How much of it: seconds in `make test`, the full size in `make faults`. */
+export type Measure = { readonly full: false } | { readonly full: true; readonly minutes: number };
+
+/** Where a fault happens: a control plane of its own, which it may break. */
+export interface Stage {
+  readonly lifetime: Lifetime;
+  readonly plane: ControlPlane;
+  readonly cluster: Cluster;
+  readonly namespace: string;
+  readonly measure: Measure;
+  /** Says what goes on. */
+  readonly tell: (what: string) => void;
+}
+
+export interface Fault {
+  readonly number: number;
+  readonly name: string;
+  /** What passing means. */
+  readonly passes: string;
+  run(stage: Stage): Promise<Findings>;
+}
+
+/** A control plane that knows our kinds. */
+export async function openPlane(lifetime: Lifetime): Promise<ControlPlane> {
+  const plane = await ControlPlane.start();
+  endWith(lifetime, () => plane.stop());
+  await plane.installCrds();
+  return plane;
+}
+
+/** @param namespace that is made for it */
+export async function openStage(lifetime: Lifetime, plane: ControlPlane, namespace: string, measure: Measure, tell: Stage['tell'] = () => {}): Promise<Stage> {
+  const cluster = Cluster.open(lifetime, plane.kubeconfig);
+  await cluster.api.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+  return { lifetime, plane, cluster, namespace, measure, tell };
+}
+
+/** What was done, what was measured, and what of it was not as it has to be. */
+export class Findings {
+  readonly done: string;
+  readonly measured: string[] = [];
+  readonly failures: string[] = [];
+
+  constructor(done: string) {
+    this.done = done;
+  }
+
+  note(what: string): void {
+    this.measured.push(what);
+  }
+
+  /** @param what was measured, in words that are true whether it passes or not */
+  check(passes: boolean, what: string, details = ''): void {
+    this.measured.push(what);
+    if (!passes) this.failures.push(details === '' ? what : `${what}: ${details}`);
+  }
+
+  /** @param details such as what failed */
+  checkLoad(load: Load): void {
+    this.check(load.failed === 0 && load.answered > 0, `${load.failed} of ${load.answered + load.failed} requests failed`, load.failures.join('; '));
+  }
+
+  /** What holds in every fault: the process lives, and nothing happened that nobody had thought of. */
+  checkAlive(gateway: Gateway): void {
+    const faults = [
+      ...gateway.log.filter(({ level, msg }) => level === 'fatal' || msg === 'translation failed').map((line) => JSON.stringify(line)),
+      ...gateway.errors,
+    ];
+    if (!gateway.running) this.failures.push(`the gateway ended: exit code ${gateway.process.exitCode}`);
+    this.failures.push(...faults);
+  }
+}
+
+/** Resident memory in MiB. */
+export async function residentMemory(gateway: Gateway): Promise<number> {
+  const status = await readFile(`/proc/${gateway.process.pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+}
+
+/** Sum of all series of a metric, by `name` or `name{label="value"`. */
+export async function sumOf(gateway: Gateway, start: string): Promise<number> {
+  const { body } = await gateway.adminGet('/metrics');
+  return body
+    .split('\n')
+    .filter((line) => line.startsWith(start))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
+/** The value below which so many per cent lie. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN;
+}
+
+export function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 2 : 0)} s`;
+}
