@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench profile profiles fuzz golden crds install-manifest clean
+.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench profile profiles faults fuzz golden crds install-manifest clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -18,13 +18,15 @@ SECONDS ?=
 SUBJECTS ?=
 # Files of the cluster tier to run: make test-cluster FILES='test-e2e/cases/*.test.ts'
 FILES ?=
+# Faults to try, and how long the API server is down: make faults FAULTS=8,13 MINUTES=3
+FAULTS ?=
+MINUTES ?= 10
 # Options of the profile.
 CASE ?= plain
 WIRE ?= handle
 # make run PORTS=free takes free ports in place of 8080, 8443, 9901 and 9101 to 9103.
 PORTS ?=
 # Options of the fuzzer: make fuzz MINUTES=10 SEED=1
-MINUTES ?= 10
 SEED ?=
 
 help: ## this list
@@ -84,6 +86,9 @@ profiles: $(BUILT) ## the profile of each case whose goal is not met, kept in do
 
 fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
 	@exec node src/http1/fuzz.ts --seconds $$(($(MINUTES) * 60)) $(if $(SEED),--seed $(SEED))
+
+faults: $(BUILT) ## faults of a cluster at full size; writes docs/reliability.md (FAULTS=8,13, MINUTES=10)
+	@exec node test-e2e/run.ts --program test-e2e/faults/run-faults.ts --minutes $(MINUTES) $(if $(FAULTS),--only $(FAULTS))
 
 golden: $(INSTALLED) ## record the expected outputs of the golden cases anew
 	@UPDATE_GOLDEN=1 node --test 'src/translate/**/golden.test.ts'

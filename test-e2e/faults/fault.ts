@@ -63,7 +63,12 @@ export class Findings {
     if (!passes) this.failures.push(details === '' ? what : `${what}: ${details}`);
   }
 
-  /** @param details such as what failed */
+  /** Of a time that was measured: in `make test`, on whatever machine, it is only noted. */
+  checkTime({ measure }: Stage, passes: boolean, what: string): void {
+    this.check(passes || !measure.full, what);
+  }
+
+  /** Every request was answered as it should be. */
   checkLoad(load: Load): void {
     this.check(load.failed === 0 && load.answered > 0, `${load.failed} of ${load.answered + load.failed} requests failed`, load.failures.join('; '));
   }

@@ -116,7 +116,7 @@ export const leaderLost: Fault = {
     }
     tell('the leader is killed');
     await lose('SIGKILL');
-    findings.check(Math.max(...times) <= HANDED_OVER, `next leader after ${times.map(seconds).join(', ')}`);
+    findings.checkTime(stage, Math.max(...times) <= HANDED_OVER, `next leader after ${times.map(seconds).join(', ')}`);
     findings.check(doubled === 0, `two leaders seen ${doubled} times`);
     const living = replicas.filter(({ running }) => running);
     const counts = await Promise.all(living.map((gateway) => gateway.metric(WRITTEN)));

@@ -44,7 +44,7 @@ export interface ReplicaOptions {
 /** Starts a replica; whether it is ready is another matter. */
 export function launch({ lifetime, plane, namespace }: Stage, { kubeconfig = plane.kubeconfig, args = [], environment = {} }: ReplicaOptions = {}): Gateway {
   return Gateway.launch(lifetime, {
-    args: ['--kubeconfig', kubeconfig, '--watch-namespace', namespace, '--workers', '2', '--access-log', 'off', ...args],
+    args: ['--kubeconfig', kubeconfig, '--watch-namespace', namespace, '--workers', '2', '--access-log', 'off', '--drain-delay', '200ms', ...args],
     environment: { POD_NAMESPACE: namespace, ...environment },
   });
 }
@@ -97,7 +97,7 @@ export async function until(reached: () => boolean | Promise<boolean>, what: str
 export async function detour({ lifetime, plane }: Stage): Promise<{ proxy: TcpProxy; kubeconfig: string }> {
   const proxy = await TcpProxy.start(lifetime, () => ({ host: plane.host, port: 6443 }));
   const config = JSON.parse(await readFile(plane.kubeconfig, 'utf8'));
-  config.clusters[0].cluster = { ...config.clusters[0].cluster, server: `https://127.0.0.1:${proxy.port}`, 'tls-server-name': plane.host };
+  config.clusters[0].cluster = { ...config.clusters[0].cluster, server: `https://127.0.0.1:${proxy.port}`, 'tls-server-name': 'kubernetes' };
   const kubeconfig = join(plane.folder, `kubeconfig-${proxy.port}`);
   await writeFile(kubeconfig, JSON.stringify(config), { mode: 0o600 });
   return { proxy, kubeconfig };

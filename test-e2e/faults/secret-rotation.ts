@@ -33,7 +33,7 @@ export const secretRotation: Fault = {
       times.push(await timeUntil(gateway, { host, tls: true }, ({ certificate }) => certificate === `generation-${generation}`, Date.now()));
     }
     const slowest = Math.max(...times);
-    findings.check(slowest <= LIVE, `new certificate after ${seconds(percentile(times, 50))} (median), ${seconds(slowest)} (slowest)`);
+    findings.checkTime(stage, slowest <= LIVE, `new certificate after ${seconds(percentile(times, 50))} (median), ${seconds(slowest)} (slowest)`);
 
     tell('bad Secrets');
     const other = makeCertificate(host, 'other');
