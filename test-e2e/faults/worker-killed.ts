@@ -41,7 +41,11 @@ export const workerKilled: Fault = {
       most = Math.max(most, load.failed - before.failed);
     }
     await load.stop();
-    findings.checkTime(stage, Math.max(...times) <= REPLACED, `replaced after ${seconds(percentile(times, 50))} (median), ${seconds(Math.max(...times))} (slowest)`);
+    findings.checkTime(
+      stage,
+      Math.max(...times) <= REPLACED,
+      `replaced after ${seconds(percentile(times, 50))} (median), ${seconds(Math.max(...times))} (slowest)`,
+    );
     findings.check(unready === 0, `/readyz failed ${unready} times`);
     // Each client has one request under way at most.
     findings.check(
