@@ -53,6 +53,9 @@ for (const name of ['example.com', 'a1.example.com', '1.example.com', 'localhost
 
 test('keys are equal for one address however it is written', () => {
   assert.equal(addressKey('2001:DB8::1'), addressKey('2001:db8:0:0:0:0:0:1'));
+  assert.equal(addressKey('::ffff:10.0.0.1'), addressKey('10.0.0.1'));
+  assert.equal(addressKey('::FFFF:0a00:1'), addressKey('10.0.0.1'));
+  assert.equal(addressKey('fd00::1%eth0'), addressKey('fd00::1'));
   assert.notEqual(addressKey('2001:db8::1'), addressKey('2001:db8::2'));
   assert.notEqual(addressKey('10.0.0.1'), addressKey('10.0.0.2'));
 });

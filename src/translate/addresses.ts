@@ -26,9 +26,14 @@ export function isForbiddenName(name: string, allowLoopback: boolean): boolean {
   return !allowLoopback && (plain === 'localhost' || plain.endsWith('.localhost'));
 }
 
-/** Equal for addresses that are the same however they are written. */
+/** Equal for addresses that are the same however they are written, an IPv4-mapped one and its IPv4 address included; a zone is ignored. */
 export function addressKey(address: string): string {
-  return address.includes(':') ? (parseCidr(address)?.first.join('.') ?? address) : address;
+  if (!address.includes(':')) return address;
+  const cidr = parseCidr(address.replace(/%.*$/, ''));
+  if (cidr === undefined) return address;
+  if (cidr.family === 6) return cidr.first.join('.');
+  const [word = 0] = cidr.first;
+  return [word >>> 24, (word >>> 16) & 255, (word >>> 8) & 255, word & 255].join('.');
 }
 
 const apiServers = new WeakMap<readonly string[], ReadonlySet<string>>();
