@@ -5,3 +5,8 @@ export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
   return address.startsWith(MAPPED) && address.indexOf('.') > 0 ? address.slice(MAPPED.length) : address;
 }
+
+/** Why a connection is refused to a host that is a name: whoever resolves a name must also judge where it leads. */
+export function notNumeric(host: string): Error {
+  return Object.assign(new Error(`${JSON.stringify(host)} is no IP address`), { code: 'ERR_INVALID_IP_ADDRESS' });
+}

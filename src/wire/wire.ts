@@ -126,6 +126,7 @@ export interface WireListener {
 }
 
 export interface ConnectOptions {
+  /** IPv4 or IPv6, numeric. A name is never resolved: the connection fails with ERR_INVALID_IP_ADDRESS. */
   readonly host: string;
   readonly port: number;
   readonly handler: ConnectionHandler;

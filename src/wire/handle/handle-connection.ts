@@ -108,17 +108,6 @@ export class HandleConnection extends Outbound implements Connection {
     this.close();
   }
 
-  /** Another handle for an outgoing connection, whose last one did not come up; that one is closed. */
-  retry(tcp: TcpHandle): void {
-    this.tcp.owner = undefined;
-    this.tcp.close();
-    this.tcp = tcp;
-    this.stream = tcp;
-    tcp.owner = this;
-    tcp.onread = onRead;
-    tcp.useUserBuffer(this.target);
-  }
-
   /** An outgoing connection is up. */
   connected(): void {
     this.up = true;

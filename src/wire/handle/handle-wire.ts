@@ -1,6 +1,6 @@
-import { type LookupAddress, lookup } from 'node:dns';
 import { isIP } from 'node:net';
 import { Deadlines } from '../../exchange/deadlines.ts';
+import { notNumeric } from '../address.ts';
 import type { Connection, ConnectOptions, ListenOptions, Wire, WireListener } from '../wire.ts';
 import type { ConnectRequest, SocketName, TcpHandle } from './bindings.ts';
 import { HandleConnection } from './handle-connection.ts';
@@ -29,85 +29,53 @@ export class HandleWire implements Wire {
     const connection = new HandleConnection(this.native, tcp, undefined, false, handler, undefined);
     connection.remoteAddress = host;
     connection.remotePort = port;
-    new Connecting(this.native, connection, tcp, port).start(host);
+    new Connecting(connection, tcp).start(this.native, host, port);
     return connection;
   }
 }
 
-/** The way to an outgoing connection: the addresses of a name one after the other, until one answers. */
+/** The way to an outgoing connection. */
 class Connecting {
-  private readonly native: Native;
   private readonly connection: HandleConnection;
-  private readonly port: number;
-  private tcp: TcpHandle;
-  private addresses: readonly LookupAddress[] = [];
-  private next = 0;
+  private readonly tcp: TcpHandle;
 
-  constructor(native: Native, connection: HandleConnection, tcp: TcpHandle, port: number) {
-    this.native = native;
+  constructor(connection: HandleConnection, tcp: TcpHandle) {
     this.connection = connection;
     this.tcp = tcp;
-    this.port = port;
   }
 
-  start(host: string): void {
+  start({ bindings }: Native, host: string, port: number): void {
     const family = isIP(host);
-    if (family !== 0) {
-      this.addresses = [{ address: host, family }];
-      this.attempt();
+    if (family === 0) {
+      this.connection.fail(notNumeric(host));
       return;
     }
-    lookup(host, { all: true }, (error, addresses) => {
-      if (this.connection.gone) return;
-      if (error !== null) {
-        this.connection.fail(error);
-        return;
-      }
-      this.addresses = addresses;
-      this.attempt();
-    });
+    const request = new bindings.tcp.TCPConnectWrap();
+    request.owner = this;
+    request.oncomplete = onAnswered;
+    const status = family === 6 ? this.tcp.connect6(request, host, port) : this.tcp.connect(request, host, port);
+    if (status !== 0) this.refused(status);
   }
 
   /** Called when the kernel has answered. */
   answered(status: number): void {
+    const { connection, tcp } = this;
     // Destroyed meanwhile.
-    if (this.connection.gone) return;
+    if (connection.gone) return;
     if (status !== 0) {
       this.refused(status);
       return;
     }
-    this.tcp.setNoDelay(true);
+    tcp.setNoDelay(true);
     const name: SocketName = {};
-    this.tcp.getsockname(name);
-    this.connection.localPort = name.port ?? 0;
-    this.connection.connected();
-  }
-
-  private attempt(): void {
-    const { connection, tcp, port } = this;
-    const target = this.addresses[this.next++];
-    if (target === undefined) {
-      connection.fail(new Error('the name has no address'));
-      return;
-    }
-    connection.remoteAddress = target.address;
-    const request = new this.native.bindings.tcp.TCPConnectWrap();
-    request.owner = this;
-    request.oncomplete = onAnswered;
-    const status = target.family === 6 ? tcp.connect6(request, target.address, port) : tcp.connect(request, target.address, port);
-    if (status !== 0) this.refused(status);
+    tcp.getsockname(name);
+    connection.localPort = name.port ?? 0;
+    connection.connected();
   }
 
   private refused(status: number): void {
     const { connection } = this;
-    if (this.next >= this.addresses.length) {
-      connection.fail(systemError(status, 'connect', `${connection.remoteAddress}:${this.port}`));
-      return;
-    }
-    const { TCP, constants } = this.native.bindings.tcp;
-    this.tcp = new TCP(constants.SOCKET);
-    connection.retry(this.tcp);
-    this.attempt();
+    connection.fail(systemError(status, 'connect', `${connection.remoteAddress}:${connection.remotePort}`));
   }
 }
 

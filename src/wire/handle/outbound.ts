@@ -23,11 +23,11 @@ export abstract class Outbound {
   gone = false;
 
   protected readonly native: Native;
-  protected tcp: TcpHandle;
+  protected readonly tcp: TcpHandle;
   /** TLS on the TCP handle; undefined for plain connections. */
   protected readonly secure: TlsHandle | undefined;
   /** What is read from and written to: `secure`, or `tcp`. */
-  protected stream: StreamHandle;
+  protected readonly stream: StreamHandle;
 
   /** A write is under way, or the connection is not up yet. */
   protected busy: boolean;

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { Deadlines } from '../../exchange/deadlines.ts';
+import { notNumeric } from '../address.ts';
 import type { Connection, ConnectOptions, ListenOptions, Wire, WireListener } from '../wire.ts';
 import { StreamConnection } from './stream-connection.ts';
 import { StreamListener } from './stream-listener.ts';
@@ -31,6 +32,8 @@ export class StreamWire implements Wire {
       port,
       noDelay: true,
       allowHalfOpen: true,
+      // Asked for names alone.
+      lookup: (name, _, answer) => answer(notNumeric(name), ''),
       onread: {
         // Asked for after each read, and only then: so a buffer whose bytes are still being written elsewhere is left behind at once.
         buffer: () => {

@@ -92,21 +92,14 @@ export function connectingSuite(make: Make): void {
     assert.deepEqual(recorder.events, ['connect', 'end', 'close']);
   });
 
-  it('resolves a name', async () => {
-    const recorder = dialed('localhost', port);
-    recorder.connection.writeLatin1('x');
-    await until(() => recorder.length === 1, 'echo');
-    assert.equal(recorder.connection.remoteAddress, '127.0.0.1');
-    recorder.connection.destroy();
-    await until(() => recorder.closed, 'closed');
-  });
-
-  it('reports a name that does not resolve', async () => {
-    // A label of more than 63 characters never leaves the machine (RFC 1035 section 2.3.4).
-    const recorder = dialed(`${'a'.repeat(64)}.invalid`, port);
-    await until(() => recorder.closed, 'closed');
-    assert.deepEqual(recorder.events, ['close']);
-    assert.match(recorder.error?.code ?? '', /^(ENOTFOUND|EAI_)/);
+  it('resolves no name, even one that this machine knows', async () => {
+    for (const host of ['localhost', 'localhost.', '127.1', '']) {
+      const recorder = dialed(host, port);
+      recorder.connection.writeLatin1('x');
+      await until(() => recorder.closed, 'closed');
+      assert.deepEqual(recorder.events, ['close']);
+      assert.equal(recorder.error?.code, 'ERR_INVALID_IP_ADDRESS', host);
+    }
   });
 
   it('reports a refused connection', async () => {
@@ -114,13 +107,11 @@ export function connectingSuite(make: Make): void {
     await once(free.listen(0, '127.0.0.1'), 'listening');
     const refused = (free.address() as net.AddressInfo).port;
     await new Promise((resolve) => free.close(resolve));
-    for (const host of ['127.0.0.1', 'localhost']) {
-      const recorder = dialed(host, refused);
-      recorder.connection.writeLatin1('x');
-      await until(() => recorder.closed, 'closed');
-      assert.deepEqual(recorder.events, ['close']);
-      assert.equal(recorder.error?.code, 'ECONNREFUSED');
-    }
+    const recorder = dialed('127.0.0.1', refused);
+    recorder.connection.writeLatin1('x');
+    await until(() => recorder.closed, 'closed');
+    assert.deepEqual(recorder.events, ['close']);
+    assert.equal(recorder.error?.code, 'ECONNREFUSED');
   });
 
   it('reports an address that can not be reached', async () => {
@@ -145,14 +136,12 @@ export function connectingSuite(make: Make): void {
 
   for (const way of ['destroy', 'reset'] as const) {
     it(`closes without an error on ${way} before the connection is up`, async () => {
-      for (const host of ['127.0.0.1', 'localhost']) {
-        const recorder = dialed(host, port);
-        recorder.connection[way]();
-        assert.deepEqual(recorder.events, []);
-        await until(() => recorder.closed, 'closed');
-        assert.deepEqual(recorder.events, ['close']);
-        assert.equal(recorder.error, undefined);
-      }
+      const recorder = dialed('127.0.0.1', port);
+      recorder.connection[way]();
+      assert.deepEqual(recorder.events, []);
+      await until(() => recorder.closed, 'closed');
+      assert.deepEqual(recorder.events, ['close']);
+      assert.equal(recorder.error, undefined);
     });
   }
 
