@@ -4,11 +4,14 @@ import { createServer } from 'node:net';
 import type { Logger } from 'pino';
 import { AdminServer, BadQuery } from './admin/admin-server.ts';
 import { Controller } from './controller/controller.ts';
+import { systemLookup } from './controller/name-lookup.ts';
+import { ResolvingPublisher } from './controller/resolving-publisher.ts';
 import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
 import type { Entries } from './resources/resource-set.ts';
 import { LISTENER } from './snapshot/defaults.ts';
+import type { Snapshot } from './snapshot/snapshot.ts';
 import { FileSource } from './sources/file-source.ts';
 import { FolderError } from './sources/folder-scan.ts';
 import type { ApiClient } from './sources/kubernetes/api-client.ts';
@@ -68,6 +71,7 @@ export class Gateway {
   #client: ApiClient | undefined;
   #reporter: StatusReporter | undefined;
   #controller: Controller | undefined;
+  #publisher: ResolvingPublisher | undefined;
   #admin: AdminServer | undefined;
   #ticketKeys: TicketKeyRing | undefined;
   /** Every worker has served: from then on there may be something to drain. */
@@ -126,11 +130,17 @@ export class Gateway {
     const source = 'manifests' in options.source ? new FileSource({ folder: options.source.manifests, log }) : await this.#openCluster(options.source);
     this.#source = source;
     const reporter = this.#reporter;
-    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, pool, log, (set, result) => reporter?.update(set, result));
+    const publisher = new ResolvingPublisher(pool, { lookup: systemLookup, log, allowLoopbackEndpoints: fromFolder });
+    this.#publisher = publisher;
+    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, publisher, log, (set, result) => {
+      publisher.refuse(set.apiServer);
+      reporter?.update(set, result);
+    });
     const metrics = new Metrics(
       pool,
-      () => configState(controller),
+      () => configState(controller, publisher.published),
       () => this.#delay.take(),
+      () => publisher.counts,
       'states' in source && reporter !== undefined ? { sources: () => source.states, reporting: reporter } : undefined,
     );
     this.#controller = controller;
@@ -138,8 +148,8 @@ export class Gateway {
       {
         ready: () => this.#readiness(pool, source),
         metrics: async () => ({ status: 200, contentType: CONTENT_TYPE, body: await metrics.render() }),
-        snapshot: () => controller.current?.snapshot ?? null,
-        explain: (query) => explainQuery(controller, query),
+        snapshot: () => publisher.published ?? null,
+        explain: (query) => explainQuery(publisher.published, query),
       },
       (error) => this.#log.error({ error: String(error) }, 'admin request failed'),
     );
@@ -223,6 +233,7 @@ export class Gateway {
     this.#ticketKeys?.close();
     this.#delay.close();
     await this.#controller?.close();
+    this.#publisher?.close();
     await this.#reporter?.retire();
     await this.#source?.close();
     await this.#client?.close();
@@ -246,7 +257,7 @@ function prepareAccessLog(target: string): StandardOutput | undefined {
   return undefined;
 }
 
-function configState({ current, resources }: Controller): ConfigState {
+function configState({ resources }: Controller, published: Snapshot | undefined): ConfigState {
   const objects = new Map<string, { valid: number; invalid: number }>();
   const endpoints = new Map<string, { ready: number; terminating: number }>();
   for (const entries of Object.values(resources ?? {})) {
@@ -258,7 +269,7 @@ function configState({ current, resources }: Controller): ConfigState {
       else counts.valid++;
     }
   }
-  for (const [key, list] of current?.snapshot.endpoints ?? []) {
+  for (const [key, list] of published?.endpoints ?? []) {
     const ready = list.filter((endpoint) => endpoint.state === 'Ready').length;
     endpoints.set(key, { ready, terminating: list.length - ready });
   }
@@ -266,10 +277,9 @@ function configState({ current, resources }: Controller): ConfigState {
 }
 
 /** @throws BadQuery */
-function explainQuery(controller: Controller, query: URLSearchParams): { json: unknown; text: string } {
+function explainQuery(snapshot: Snapshot | undefined, query: URLSearchParams): { json: unknown; text: string } {
   const url = query.get('url');
   if (url === null) throw new BadQuery('explain needs ?method=GET&url=http://host/path; further: header=name:value (repeatable), clientIp=');
-  const snapshot = controller.current?.snapshot;
   if (snapshot === undefined) throw new BadQuery('there is no snapshot yet');
   const headers = query.getAll('header').map((header): readonly [string, string] => {
     const colon = header.indexOf(':');

@@ -199,6 +199,7 @@ export interface Upstream {
 
 /** One address of one Service port. */
 export interface Endpoint {
+  /** IPv4 or IPv6, numeric; from translation also the name of an ExternalName Service, which never reaches a worker. */
   readonly address: string;
   readonly port: number;
   /** Terminating endpoints still serve, and are picked only when no ready one is left. */

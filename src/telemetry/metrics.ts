@@ -1,5 +1,6 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { addNameMetrics, type NameState } from './name-metrics.ts';
 import { addSourceMetrics, type SourceState } from './source-metrics.ts';
 import { addStatusMetrics, type ReportingState } from './status-metrics.ts';
 import type { MetricFamily } from './worker-metrics.ts';
@@ -51,11 +52,13 @@ export class Metrics {
     pool: ScrapedWorkers,
     config: () => ConfigState,
     mainDelay: () => number,
+    names: () => NameState,
     cluster?: { readonly sources: () => readonly SourceState[]; readonly reporting: ReportingState },
   ) {
     const registers = [this.#registry];
     this.#pool = pool;
     this.#config = config;
+    addNameMetrics(this.#registry, names);
     if (cluster !== undefined) {
       addSourceMetrics(this.#registry, cluster.sources);
       addStatusMetrics(this.#registry, cluster.reporting);

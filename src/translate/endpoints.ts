@@ -31,6 +31,7 @@ export function endpointsOf(
   if (service.spec.type === 'ExternalName') {
     const address = service.spec.externalName;
     if (address === undefined || externalNameRefusal(service, options, apiServer) !== undefined) return [];
+    // A name still: the publisher resolves it, and judges where it leads.
     return [{ address: address.toLowerCase(), port: upstream.port, state: 'Ready' }];
   }
   const portName = portNameOf(upstream, service);
