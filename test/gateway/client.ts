@@ -1,10 +1,7 @@
 /** Clients for tests: a plain one on node:http, and a raw one that sends bytes as they are given. */
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { endWith, type Lifetime } from './lifetime.ts';
-
-/** Silence of so many milliseconds is a failure, not something to wait for. */
-const PATIENCE = 30_000;
+import { endWith, type Lifetime, PATIENCE } from './lifetime.ts';
 
 export interface Answer {
   readonly status: number;

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { get } from './client.ts';
-import { endWith, type Lifetime } from './lifetime.ts';
+import { endWith, type Lifetime, PATIENCE } from './lifetime.ts';
 import { spawnProgram } from './program.ts';
 
 export interface LogLine {
@@ -91,7 +91,7 @@ export class GatewayUnderTest {
 
   /** Asks until the answer is as wanted: how a test waits for an edit to be live. */
   async until(path: string, wanted: (status: number, body: string) => boolean, headers: Readonly<Record<string, string>> = {}): Promise<void> {
-    for (const deadline = Date.now() + 10_000; ; ) {
+    for (const deadline = Date.now() + PATIENCE; ; ) {
       const answer = await get(this.http, path, headers);
       if (wanted(answer.status, answer.body)) return;
       if (Date.now() > deadline) throw new Error(`${path} still answers ${answer.status} ${answer.body}`);
@@ -102,20 +102,23 @@ export class GatewayUnderTest {
   /** For tests that look at what is there after the end. @returns the exit code */
   async stop(): Promise<number | null> {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGTERM');
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), PATIENCE);
     const code = await this.exited;
     clearTimeout(timer);
     return code;
   }
 
   async #until<T>(find: () => T | undefined, what: string): Promise<T> {
-    const deadline = setTimeout(() => this.#wake(), 15_000);
-    const started = Date.now();
+    let isLate = false;
+    const deadline = setTimeout(() => {
+      isLate = true;
+      this.#wake();
+    }, PATIENCE);
     try {
       for (;;) {
         const found = find();
         if (found !== undefined) return found;
-        if (this.process.exitCode !== null || this.process.signalCode !== null || Date.now() - started > 15_000) {
+        if (this.process.exitCode !== null || this.process.signalCode !== null || isLate) {
           throw new Error(
             `no ${what}; exit code ${this.process.exitCode}; ${this.errors.join('\n')}\n${this.log.map((line) => JSON.stringify(line)).join('\n')}`,
           );

@@ -9,6 +9,12 @@ export interface Lifetime {
   after(stop: () => Promise<void>): void;
 }
 
+/**
+ * After so many milliseconds what a test waits for is not coming. Far longer than anything takes: on a machine that has much
+ * else to do the program needs a quarter of a minute to start.
+ */
+export const PATIENCE = 60_000;
+
 type Stop = () => unknown;
 
 const started = new WeakMap<Lifetime, Stop[]>();

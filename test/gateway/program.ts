@@ -2,11 +2,9 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { PATIENCE } from './lifetime.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/tidegate', import.meta.url));
-
-/** A command that has not ended by then hangs. Milliseconds. */
-const TIME_LIMIT = 30_000;
 
 const running = new Set<ChildProcess>();
 
@@ -42,7 +40,7 @@ export async function runProgram(args: readonly string[], options: SpawnOptions 
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
   });
-  const limit = setTimeout(() => child.kill('SIGKILL'), TIME_LIMIT);
+  const limit = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
   const [code] = await once(child, 'close');
   clearTimeout(limit);
   return { code: code as number | null, stderr, stdout };

@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { PATIENCE } from '../gateway/lifetime.ts';
 
 const harness = join(import.meta.dirname, '../gateway');
 
@@ -69,7 +70,7 @@ async function runFile(t: TestContext, text: string, whenStarted: (pid: number) 
 
 /** A process that was killed is there until the system has cleared it away, and then as a zombie if nobody asks for its exit code. */
 async function untilGone({ pid }: Started): Promise<void> {
-  for (const deadline = Date.now() + 10_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (const deadline = Date.now() + PATIENCE; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
     try {
       if (/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return;
     } catch {
