@@ -20,6 +20,10 @@ const everything = ['src/**/*.test.ts', 'cmd/**/*.test.ts', 'scripts/**/*.test.t
 /** A file that has not ended by then hangs. Milliseconds. */
 const fileTimeout = 10 * 60_000;
 
+/** Whoever ends this program ends the test files with it. */
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+
 interface Sum {
   passed: number;
   failed: number;
@@ -89,7 +93,7 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
     return stack.slice(0, nesting + 1).join(' > ');
   };
 
-  const stream = run({ files: [...files], cwd: root, concurrency: oneByOne ? 1 : availableParallelism(), timeout: fileTimeout });
+  const stream = run({ files: [...files], cwd: root, concurrency: oneByOne ? 1 : availableParallelism(), timeout: fileTimeout, signal: interrupted.signal });
   for await (const event of stream) {
     switch (event.type) {
       case 'test:start':

@@ -1,7 +1,8 @@
 /** scripts/test.ts: whatever goes wrong in a test file is counted, shown and turned into exit code 1. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -68,6 +69,31 @@ describe('scripts/test.ts', () => {
       assert.match(lines.at(-1) ?? '', /^\d+ passed, [1-9]\d* failed$/);
     });
   }
+
+  test('ends its test files when it is ended itself', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'tidegate-runner-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'pid');
+    writeFileSync(
+      join(folder, 'a.test.ts'),
+      `${head}import { renameSync, writeFileSync } from 'node:fs';
+writeFileSync('${file}.new', String(process.pid)); renameSync('${file}.new', '${file}');
+test('a', async () => { await new Promise((resolve) => setTimeout(resolve, 120_000)); });`,
+    );
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const runner = spawn(process.execPath, ['scripts/test.ts', `${folder}/*.test.ts`], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => runner.kill('SIGKILL'));
+    let output = '';
+    runner.stdout.on('data', (bytes) => {
+      output += bytes;
+    });
+    while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20));
+    runner.kill('SIGTERM');
+    const [code] = await once(runner, 'close');
+    assert.equal(code, 1, output);
+    assert.match(output, /\d+ passed, [1-9]\d* failed\n$/);
+    assert.throws(() => process.kill(Number(readFileSync(file, 'utf8')), 0), { code: 'ESRCH' });
+  });
 
   test('no test file at all is a failure', () => {
     const { status, stdout } = spawnSync(process.execPath, ['scripts/test.ts', 'nowhere/*.test.ts'], { cwd: root, encoding: 'utf8' });
