@@ -9,11 +9,11 @@ import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts
 import { InFlight } from '../upstream/shared-counters.ts';
 import { Upstreams } from '../upstream/upstreams.ts';
 import type { HandshakeOffer, Wire } from '../wire/wire.ts';
-import type { PublishedEndpoints, PublishedSnapshot, WorkerSettings } from '../workers/messages.ts';
+import type { ChangeEnd, ChangePart, PublishedEndpoints, WorkerSettings } from '../workers/messages.ts';
 import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { Proxy } from './proxy.ts';
-import { compileRuntime, type Runtime } from './runtime.ts';
+import { type Runtime, RuntimeBuilder } from './runtime.ts';
 import { CertificateStore } from './tls/certificate-store.ts';
 
 export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -40,7 +40,7 @@ export class DataPlane {
   readonly #proxy: Proxy;
   readonly #upstreams: Upstreams;
   readonly #certificates: CertificateStore;
-  readonly #policyContext: PolicyContext;
+  readonly #runtimes: RuntimeBuilder;
   readonly #http: Listener;
   readonly #https: Listener;
   #ticketKeys: Buffer;
@@ -65,10 +65,11 @@ export class DataPlane {
       metrics,
     });
     this.#certificates = new CertificateStore(settings.selfSigned, log);
-    this.#policyContext = {
+    const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
     };
+    this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);
     const counts = new ConnectionCounts(shared.connections, worker);
     const maxConnections = settings.maxConnections;
     this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections);
@@ -89,12 +90,17 @@ export class DataPlane {
     };
   }
 
-  /** New exchanges run by this snapshot; those under way end by the one they started with. */
-  applySnapshot(snapshot: PublishedSnapshot): void {
-    this.#upstreams.apply(snapshot);
-    this.#certificates.apply(snapshot);
-    this.#proxy.runtime = compileRuntime(snapshot, this.#upstreams, this.#policyContext, this.#metrics);
-    this.#metrics.retain(new Set(snapshot.routes.map((route) => route.id)), new Set(snapshot.upstreams.keys()));
+  /**
+   * What was in force becomes what the next snapshot says. When it is done, new exchanges run by all of the change, until then
+   * by none of its routes; those under way end by what they started with. Between the steps that it gives, traffic may go on;
+   * a change is to be ended before the next one begins.
+   */
+  *applyChange(parts: Iterable<ChangePart>, end: ChangeEnd): Generator<void, void> {
+    const runtime = yield* this.#runtimes.change(parts, end);
+    if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
+    this.#proxy.runtime = runtime;
+    this.#upstreams.remove(end.removedUpstreams);
+    this.#metrics.forget(end.removedRoutes, end.removedUpstreams);
   }
 
   applyEndpoints(endpoints: PublishedEndpoints): void {

@@ -1,9 +1,10 @@
 import type { PolicyContext } from '../policies/policy.ts';
-import { compileRouter } from '../router/compile.ts';
+import { RouterBuilder } from '../router/compile.ts';
 import type { Router } from '../router/router.ts';
+import type { Route } from '../snapshot/snapshot.ts';
 import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
-import type { PublishedSnapshot } from '../workers/messages.ts';
+import type { ChangeEnd, ChangePart } from '../workers/messages.ts';
 import { type CompiledRoute, compileRoute, FilterChains } from './compiled-route.ts';
 
 /**
@@ -15,10 +16,31 @@ export interface Runtime {
   readonly router: Router<CompiledRoute>;
 }
 
-export function compileRuntime(snapshot: PublishedSnapshot, upstreams: Upstreams, context: PolicyContext, metrics: WorkerMetrics): Runtime {
-  const chains = new FilterChains(context);
-  return {
-    version: snapshot.version,
-    router: compileRouter(snapshot.routes, (route) => compileRoute(route, upstreams, chains, context, metrics)),
-  };
+/** Makes runtimes one after the other: what a change leaves alone is not compiled again. */
+export class RuntimeBuilder {
+  readonly #router = new RouterBuilder<CompiledRoute>();
+  readonly #upstreams: Upstreams;
+  readonly #context: PolicyContext;
+  readonly #metrics: WorkerMetrics;
+
+  constructor(upstreams: Upstreams, context: PolicyContext, metrics: WorkerMetrics) {
+    this.#upstreams = upstreams;
+    this.#context = context;
+    this.#metrics = metrics;
+  }
+
+  /** The next runtime, in steps. Upstreams are brought up to date on the way. */
+  *change(parts: Iterable<ChangePart>, end: ChangeEnd): Generator<void, Runtime> {
+    const chains = new FilterChains(this.#context);
+    const compile = (route: Route): CompiledRoute => compileRoute(route, this.#upstreams, chains, this.#context, this.#metrics);
+    const routes: Route[] = [];
+    for (const part of parts) {
+      this.#upstreams.put(part);
+      this.#upstreams.applyEndpoints(part.endpoints);
+      routes.push(...part.routes);
+      yield;
+    }
+    const router = yield* this.#router.change(end.removedRoutes, routes, compile);
+    return { version: end.version, router };
+  }
 }

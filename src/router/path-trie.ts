@@ -18,27 +18,34 @@ interface ElementNode<T> {
 /** The routes of one host level. A look-up costs no more than the elements of its path, as far as routes share them. */
 export class PathTrie<T> {
   readonly #root: ElementNode<T> = elementNode();
-  readonly #patterns: PatternPaths<T> | undefined;
+  #patterns: PatternPaths<T> | undefined;
 
-  constructor(candidates: readonly Candidate<T>[]) {
+  private constructor() {}
+
+  /** @param each candidates that are put in between two steps of the work */
+  static *build<T>(candidates: readonly Candidate<T>[], each: number): Generator<void, PathTrie<T>> {
+    const trie = new PathTrie<T>();
     const patterns: Candidate<T>[] = [];
     const exact = new Map<ElementNode<T>, Candidate<T>[]>();
     const prefix = new Map<ElementNode<T>, Candidate<T>[]>();
-    for (const candidate of candidates) {
+    for (const [index, candidate] of candidates.entries()) {
       const { type, value } = candidate.match.path;
       if (type === 'RegularExpression') {
         patterns.push(candidate);
       } else if (type === 'Exact') {
-        add(exact, this.#insert(value.slice(1).split('/')), candidate);
+        add(exact, trie.#insert(value.slice(1).split('/')), candidate);
       } else {
         // The prefix `/` has no element: it holds for every path.
-        add(prefix, value === '/' ? this.#root : this.#insert(value.slice(1).split('/')), candidate);
+        add(prefix, value === '/' ? trie.#root : trie.#insert(value.slice(1).split('/')), candidate);
       }
+      if ((index + 1) % each === 0) yield;
     }
     for (const [node, list] of exact) node.exact = rankCandidates(list);
     for (const [node, list] of prefix) node.prefix = rankCandidates(list);
-    linkOuter(this.#root);
-    if (patterns.length > 0) this.#patterns = new PatternPaths(patterns);
+    if (candidates.length >= each) yield;
+    linkOuter(trie.#root);
+    if (patterns.length > 0) trie.#patterns = new PatternPaths(patterns);
+    return trie;
   }
 
   find(request: Routable): Candidate<T> | undefined {

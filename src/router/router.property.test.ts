@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Route } from '../snapshot/snapshot.ts';
-import { compileRouter } from './compile.ts';
+import { compileRouter, RouterBuilder } from './compile.ts';
 import { explain } from './explanation.ts';
 import { compileOracle } from './oracle.ts';
 import type { Found, Routable } from './router.ts';
@@ -97,4 +97,43 @@ test('router and oracle agree', () => {
   assert.ok(pairs >= 100_000, `${pairs} pairs`);
   // Were nearly all requests without a route, or the table's own words never met, the agreement would say little.
   assert.ok(matched > pairs / 10 && matched < (pairs * 9) / 10, `${matched} of ${pairs} found a route`);
+});
+
+/** To the end, in one go. */
+function finish<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** What to take away (by place), and what to put in its place or beside it. */
+const change = fc.record({
+  removed: fc.array(fc.integer({ min: 0, max: 13 }), { maxLength: 4 }),
+  set: fc.array(fc.tuple(fc.integer({ min: 0, max: 13 }), routeText), { maxLength: 4 }),
+});
+
+test('routers that are made one of the other agree with the oracle of what is left, and stay as they are', () => {
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 6 }), fc.array(requestText, { minLength: 20, maxLength: 20 }), (changes, texts) => {
+      const builder = new RouterBuilder<string>();
+      const current = new Map<string, Route>();
+      const requests = texts.map(request);
+      const made: { readonly find: (routable: Routable) => Found<string> | undefined; readonly expected: readonly (Found<string> | undefined)[] }[] = [];
+      for (const [round, { removed, set }] of changes.entries()) {
+        const ids = removed.map((place) => `r${place}`);
+        for (const id of ids) current.delete(id);
+        // Of several by one id the last counts, and its content is another one each time.
+        const routes = new Map(set.map(([place, text]) => [`r${place}`, route(`r${place}`, place * 10 + (round % 3), text, { id: `r${place}` })]));
+        for (const [id, one] of routes) current.set(id, one);
+        const router = finish(builder.change(ids, routes.values(), ({ id, rank }) => `${id} ${rank}`));
+        const oracle = compileOracle([...current.values()], ({ id, rank }) => `${id} ${rank}`);
+        made.push({ find: (routable) => router.find(routable), expected: requests.map((routable) => oracle.find(routable)) });
+      }
+      for (const { find, expected } of made) {
+        for (const [index, routable] of requests.entries()) assert.deepEqual(find(routable), expected[index], JSON.stringify(texts[index]));
+      }
+    }),
+    { numRuns: 500 },
+  );
 });

@@ -24,7 +24,7 @@ export function sameEndpoints(one: readonly Endpoint[], other: readonly Endpoint
 }
 
 /** Keys hide themselves from any comparison but their own. */
-function sameCertificates(one: ReadonlyMap<string, Certificate>, other: ReadonlyMap<string, Certificate>): boolean {
+export function sameCertificates(one: ReadonlyMap<string, Certificate>, other: ReadonlyMap<string, Certificate>): boolean {
   if (one.size !== other.size) return false;
   for (const [id, { chain, key }] of one) {
     const counterpart = other.get(id);

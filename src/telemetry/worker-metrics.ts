@@ -159,9 +159,9 @@ export class WorkerMetrics {
   }
 
   /** Forgets routes and upstreams that are gone, so that churn does not grow memory. */
-  retain(routes: ReadonlySet<string>, upstreams: ReadonlySet<string>): void {
-    for (const id of this.#routes.keys()) if (!routes.has(id) && id !== NO_ROUTE) this.#routes.delete(id);
-    for (const key of this.#upstreams.keys()) if (!upstreams.has(key)) this.#upstreams.delete(key);
+  forget(routes: Iterable<string>, upstreams: Iterable<string>): void {
+    for (const id of routes) this.#routes.delete(id);
+    for (const key of upstreams) this.#upstreams.delete(key);
   }
 
   /**

@@ -11,7 +11,7 @@ import { Upstreams } from './upstreams.ts';
 /** Upstreams by name; those in `empty` have no endpoint. */
 function upstreamsOf(names: readonly string[], empty: readonly string[] = []): Upstreams {
   const upstreams = new Upstreams(fakeContext());
-  upstreams.apply({
+  upstreams.put({
     upstreams: new Map(names.map((key) => [key, upstream({ key })])),
     endpoints: new Map(names.map((key, index) => [key, empty.includes(key) ? [] : [endpoint(index)]])),
   });

@@ -135,7 +135,7 @@ describe('upstreams over HTTP/1.1', () => {
     });
     const list = (ports: readonly { readonly port: number }[]) =>
       ports.map(({ port }, slot) => ({ address: '127.0.0.1', port, state: 'Ready' as const, slot }));
-    upstreams.apply({ upstreams: new Map([['orders', upstream({ key: 'orders', ...change })]]), endpoints: new Map([['orders', list(backends)]]) });
+    upstreams.put({ upstreams: new Map([['orders', upstream({ key: 'orders', ...change })]]), endpoints: new Map([['orders', list(backends)]]) });
     const set = (ports: readonly { readonly port: number }[]) => upstreams.applyEndpoints(new Map([['orders', list(ports)]]));
     const pick = (avoid?: EndpointState) => upstreams.get('orders')?.pick(request(), avoid) as EndpointState;
     return { pick, set };

@@ -18,16 +18,17 @@ function snapshot(lists: Lists) {
 const addressOf = (upstreams: Upstreams, key: string) => upstreams.get(key)?.pick(request(), undefined)?.address;
 
 describe('upstreams of a worker', () => {
-  it('keeps upstreams, endpoints and connections that a new snapshot still has', () => {
+  it('keeps upstreams, endpoints and connections that are put again as they were', () => {
     const context = fakeContext();
     const upstreams = new Upstreams(context);
-    upstreams.apply(snapshot({ a: [endpoint(0)], b: [endpoint(1)] }));
+    upstreams.put(snapshot({ a: [endpoint(0)], b: [endpoint(1)] }));
     const a = upstreams.get('a');
     const one = a?.pick(request(), undefined);
     one?.pool.request({ method: 'GET' } as UpstreamRequest, {} as UpstreamHandler, false);
     context.connector.opened[0]?.done();
     const version = upstreams.availability.version;
-    upstreams.apply(snapshot({ a: [endpoint(0)], c: [endpoint(2)] }));
+    upstreams.put(snapshot({ a: [endpoint(0)], c: [endpoint(2)] }));
+    upstreams.remove(['b', 'stranger']);
     assert.equal(upstreams.get('a'), a);
     assert.equal(a?.pick(request(), undefined), one);
     assert.equal(one?.pool.idle, 1);
@@ -36,23 +37,23 @@ describe('upstreams of a worker', () => {
     assert.ok(upstreams.availability.version > version);
   });
 
-  it('closes those that are gone', () => {
+  it('closes those that are removed', () => {
     const context = fakeContext();
     const upstreams = new Upstreams(context);
-    upstreams.apply(snapshot({ a: [endpoint(0)] }));
+    upstreams.put(snapshot({ a: [endpoint(0)] }));
     upstreams
       .get('a')
       ?.pick(request(), undefined)
       ?.pool.request({ method: 'GET' } as UpstreamRequest, {} as UpstreamHandler, false);
     context.connector.opened[0]?.done();
-    upstreams.apply(snapshot({}));
+    upstreams.remove(['a']);
     assert.equal(context.connector.opened[0]?.destroyed, true);
     assert.deepEqual([...upstreams], []);
   });
 
   it('takes endpoints as deltas that touch nothing else', () => {
     const upstreams = new Upstreams(fakeContext());
-    upstreams.apply(snapshot({ a: [endpoint(0)], b: [endpoint(1)] }));
+    upstreams.put(snapshot({ a: [endpoint(0)], b: [endpoint(1)] }));
     upstreams.applyEndpoints(
       new Map([
         ['a', [endpoint(5)]],
@@ -67,14 +68,14 @@ describe('upstreams of a worker', () => {
 
   it('takes an upstream without endpoints for one that has none', () => {
     const upstreams = new Upstreams(fakeContext());
-    upstreams.apply({ upstreams: new Map([['a', upstream({ key: 'a' })]]), endpoints: new Map() });
+    upstreams.put({ upstreams: new Map([['a', upstream({ key: 'a' })]]), endpoints: new Map() });
     assert.equal(upstreams.get('a')?.available, false);
   });
 
   it('closes idle connections when the worker ends', () => {
     const context = fakeContext();
     const upstreams = new Upstreams(context);
-    upstreams.apply(snapshot({ a: [endpoint(0)] }));
+    upstreams.put(snapshot({ a: [endpoint(0)] }));
     upstreams
       .get('a')
       ?.pick(request(), undefined)

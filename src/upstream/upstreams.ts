@@ -2,8 +2,8 @@ import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { SlottedEndpoint } from './endpoint-state.ts';
 import { type Availability, type UpstreamContext, UpstreamState } from './upstream-state.ts';
 
-/** The part of a snapshot that concerns upstreams. */
-export interface UpstreamsSnapshot {
+/** Upstreams that are new or changed, with all their endpoints. */
+export interface UpstreamsPart {
   readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
   readonly endpoints: ReadonlyMap<UpstreamKey, readonly SlottedEndpoint[]>;
 }
@@ -32,18 +32,21 @@ export class Upstreams {
     return this.#states.values();
   }
 
-  /** Takes over a whole snapshot. Call it before that snapshot's routes are compiled: they look their upstreams up. */
-  apply(snapshot: UpstreamsSnapshot): void {
-    for (const [key, upstream] of snapshot.upstreams) {
-      const endpoints = snapshot.endpoints.get(key) ?? NONE;
+  /** Makes or updates upstreams. Call it before the routes are compiled that lead to them: they look their upstreams up. */
+  put(part: UpstreamsPart): void {
+    for (const [key, upstream] of part.upstreams) {
+      const endpoints = part.endpoints.get(key) ?? NONE;
       const state = this.#states.get(key);
       if (state === undefined) this.#states.set(key, new UpstreamState(upstream, endpoints, this.#context));
       else state.update(upstream, endpoints);
     }
-    for (const [key, state] of this.#states) {
-      if (snapshot.upstreams.has(key)) continue;
+  }
+
+  /** Once no route leads to them any more. */
+  remove(keys: Iterable<UpstreamKey>): void {
+    for (const key of keys) {
+      this.#states.get(key)?.close();
       this.#states.delete(key);
-      state.close();
     }
   }
 

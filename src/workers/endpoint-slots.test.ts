@@ -9,7 +9,7 @@ function endpoint(address: string, state: Endpoint['state'] = 'Ready'): Endpoint
 
 test('an address keeps its slot as long as it is known, and no two share one', () => {
   const slots = new EndpointSlots();
-  const first = slots.assignAll(
+  const first = slots.assign(
     new Map([
       ['a', [endpoint('1'), endpoint('2')]],
       ['b', [endpoint('1')]],
@@ -27,7 +27,7 @@ test('slots of endpoints that are gone are used again once all were used', () =>
   const slots = new EndpointSlots();
   let last = 0;
   for (let round = 0; round < 70_000; round++) {
-    last = slots.assignAll(new Map([['a', [endpoint(`10.0.0.${round}`)]]])).get('a')?.[0]?.slot ?? 0;
+    last = slots.assign(new Map([['a', [endpoint(`10.0.0.${round}`)]]])).get('a')?.[0]?.slot ?? 0;
     assert.ok(last > 0);
   }
   assert.ok(last < 65_536);

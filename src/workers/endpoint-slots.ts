@@ -15,19 +15,13 @@ export class EndpointSlots {
   #next = 1;
   #freed = 0;
 
-  /** @param endpoints all that there are: those of upstreams not named are gone */
-  assignAll(endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): PublishedEndpoints {
-    for (const key of [...this.#byUpstream.keys()]) if (!endpoints.has(key)) this.#release(key, []);
-    return this.assign(endpoints);
-  }
-
-  /** @param endpoints those of some upstreams; the others keep theirs */
+  /** @param endpoints those of some upstreams; the others keep theirs. An empty list: they are gone */
   assign(endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): PublishedEndpoints {
     const published = new Map<UpstreamKey, readonly PublishedEndpoint[]>();
     for (const [key, list] of endpoints) {
       this.#release(key, list);
       const slots = this.#byUpstream.get(key) ?? new Map<string, number>();
-      this.#byUpstream.set(key, slots);
+      if (list.length > 0) this.#byUpstream.set(key, slots);
       published.set(
         key,
         list.map((endpoint) => {

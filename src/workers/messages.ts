@@ -16,12 +16,26 @@ export interface PublishedCertificate {
   readonly key: string;
 }
 
-/** A snapshot as it travels. */
-export interface PublishedSnapshot {
-  readonly version: number;
-  readonly routes: readonly Route[];
+/** A part of a change, small enough to be taken in within a few milliseconds. Upstreams come before the routes that lead to them. */
+export interface ChangePart {
+  /** New or changed, with all their endpoints. */
   readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
   readonly endpoints: PublishedEndpoints;
+  /** New, or in the place of those by the same id. */
+  readonly routes: readonly Route[];
+}
+
+/** What a change takes away, and what it has once only. */
+export interface ChangeEnd {
+  /** Of the snapshot that is in force then. */
+  readonly version: number;
+  readonly removedRoutes: readonly string[];
+  readonly removedUpstreams: readonly UpstreamKey[];
+  /** Absent: as before. */
+  readonly certificates?: PublishedCertificates;
+}
+
+export interface PublishedCertificates {
   readonly certificates: readonly PublishedCertificate[];
   readonly serverNames: readonly ServerName[];
   readonly defaultCertificate: string | undefined;
@@ -59,7 +73,8 @@ export interface SharedBuffers {
 }
 
 export type ToWorker =
-  | { readonly type: 'snapshot'; readonly snapshot: PublishedSnapshot }
+  /** From the snapshot before, or from nothing. Each part is a `ChangePart` as v8.serialize writes it. */
+  | { readonly type: 'change'; readonly parts: readonly Uint8Array[]; readonly end: ChangeEnd }
   | { readonly type: 'endpoints'; readonly version: number; readonly endpoints: PublishedEndpoints }
   | { readonly type: 'ticketKeys'; readonly keys: Uint8Array }
   | { readonly type: 'collectMetrics'; readonly id: number }

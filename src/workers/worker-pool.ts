@@ -10,8 +10,9 @@ import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
 import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { compactHeap } from './compact-heap.ts';
-import { ENDPOINT_SLOTS, EndpointSlots } from './endpoint-slots.ts';
-import type { Address, FromWorker, PublishedSnapshot, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
+import { ENDPOINT_SLOTS } from './endpoint-slots.ts';
+import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
+import { Publication } from './publication.ts';
 
 export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared'>;
 
@@ -35,8 +36,10 @@ const CRASH_LOOP_DELAY = 500;
  * die young, and each collection has a fixed price.
  */
 const WORKER_SEMI_SPACE = 4;
-/** After a snapshot, how long it must be quiet before the main thread's heap is compacted. */
+/** After a large change, how long it must be quiet before the main thread's heap is compacted. */
 const COMPACT_AFTER = 2000;
+/** Parts of a change from which on it is large: thousands of rules. */
+const LARGE_CHANGE = 10;
 
 interface Member {
   readonly index: number;
@@ -58,12 +61,10 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #log: PoolLog;
   readonly #events: PoolEvents;
   readonly #members: Member[] = [];
-  readonly #slots = new EndpointSlots();
+  readonly #publication = new Publication();
   readonly #waiting = new Set<() => void>();
   /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
   #buried: readonly MetricFamily[] = [];
-  #published: PublishedSnapshot | undefined;
-  #version = 0;
   #ticketKeys: Uint8Array;
   #compaction: NodeJS.Timeout | undefined;
   #hasServed = false;
@@ -94,7 +95,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   /** Every worker serves, and by the newest snapshot. */
   get serving(): boolean {
-    return this.#published !== undefined && this.#members.every((member) => member.serving);
+    return !this.#publication.isEmpty && this.#members.every((member) => member.serving);
   }
 
   /** The first snapshot serves. It goes on doing so while a worker that died is replaced, as long as there is another one. */
@@ -107,28 +108,17 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     return RateLimiter.overflows(this.#shared.rateLimits);
   }
 
+  /** What differs from the last one goes to the workers. */
   snapshot(snapshot: Snapshot): void {
-    this.#published = {
-      version: ++this.#version,
-      routes: snapshot.routes,
-      upstreams: snapshot.upstreams,
-      endpoints: this.#slots.assignAll(snapshot.endpoints),
-      certificates: [...snapshot.certificates.values()].map(({ id, chain, key }) => ({ id, chain, key: key.reveal() })),
-      serverNames: snapshot.serverNames,
-      defaultCertificate: snapshot.defaultCertificate,
-    };
-    this.#broadcast({ type: 'snapshot', snapshot: this.#published });
+    const change = this.#publication.next(snapshot);
+    this.#broadcast(change);
+    if (change.parts.length < LARGE_CHANGE) return;
     clearTimeout(this.#compaction);
     this.#compaction = setTimeout(compactHeap, COMPACT_AFTER).unref();
   }
 
   endpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): void {
-    if (this.#published === undefined) return;
-    const changed = this.#slots.assign(changes);
-    this.#version++;
-    // A worker that starts later gets the whole of it.
-    this.#published = { ...this.#published, version: this.#version, endpoints: new Map([...this.#published.endpoints, ...changed]) };
-    this.#broadcast({ type: 'endpoints', version: this.#version, endpoints: changed });
+    if (!this.#publication.isEmpty) this.#broadcast(this.#publication.nextEndpoints(changes));
   }
 
   setTicketKeys(keys: Uint8Array): void {
@@ -215,7 +205,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     });
     thread.on('message', (message: FromWorker) => this.#receive(member, message));
     thread.on('exit', (code) => this.#buryAndReplace(member, code, cause));
-    if (this.#published !== undefined) this.#post(member, { type: 'snapshot', snapshot: this.#published });
+    if (!this.#publication.isEmpty) this.#post(member, this.#publication.whole());
     if (this.#draining !== 'no') this.#post(member, { type: 'drain' });
     return member;
   }

@@ -1,9 +1,11 @@
 /** Entry of a worker thread: takes messages from the main thread and drives this worker's data plane by them. */
+import { deserialize } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { DataPlane, ListenError } from '../proxy/data-plane.ts';
 import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createWire } from '../wire/index.ts';
-import type { FromWorker, ToWorker, WorkerSettings } from './messages.ts';
+import type { ChangePart, FromWorker, PublishedEndpoints, ToWorker, WorkerSettings } from './messages.ts';
+import { oneStep, SlicedWork, type Steps } from './sliced-work.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('worker.ts runs only as a worker thread');
@@ -21,6 +23,7 @@ const eventLoopDelay = new EventLoopDelay();
 
 const wire = await createWire(settings.wire, (message) => log('warn', message, { wire: settings.wire }));
 const dataPlane = new DataPlane(settings, wire, log);
+const work = new SlicedWork();
 let listening = false;
 
 async function listen(): Promise<void> {
@@ -33,24 +36,34 @@ async function listen(): Promise<void> {
   }
 }
 
+function* applyChange({ parts, end }: ToWorker & { readonly type: 'change' }): Steps & Iterable<void> {
+  const startedAt = performance.now();
+  yield* dataPlane.applyChange(readParts(parts), end);
+  send({ type: 'applied', version: end.version, ms: performance.now() - startedAt });
+  if (listening) return;
+  listening = true;
+  void listen();
+}
+
+/** Each part is read when its turn comes. */
+function* readParts(parts: readonly Uint8Array[]): Generator<ChangePart> {
+  for (const part of parts) yield deserialize(part) as ChangePart;
+}
+
+function applyEndpoints(version: number, endpoints: PublishedEndpoints): void {
+  const startedAt = performance.now();
+  dataPlane.applyEndpoints(endpoints);
+  send({ type: 'applied', version, ms: performance.now() - startedAt });
+}
+
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
-    case 'snapshot': {
-      const startedAt = performance.now();
-      dataPlane.applySnapshot(message.snapshot);
-      send({ type: 'applied', version: message.snapshot.version, ms: performance.now() - startedAt });
-      if (!listening) {
-        listening = true;
-        void listen();
-      }
+    case 'change':
+      work.add(applyChange(message));
       break;
-    }
-    case 'endpoints': {
-      const startedAt = performance.now();
-      dataPlane.applyEndpoints(message.endpoints);
-      send({ type: 'applied', version: message.version, ms: performance.now() - startedAt });
+    case 'endpoints':
+      work.add(oneStep(() => applyEndpoints(message.version, message.endpoints)));
       break;
-    }
     case 'ticketKeys':
       dataPlane.setTicketKeys(Buffer.from(message.keys));
       break;

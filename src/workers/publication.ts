@@ -1,0 +1,105 @@
+/** What workers have, and what is to be sent to them so that they have the next snapshot. */
+import { isDeepStrictEqual } from 'node:util';
+import { serialize } from 'node:v8';
+import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
+import type { Endpoint, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import { EndpointSlots } from './endpoint-slots.ts';
+import type { ChangeEnd, ChangePart, PublishedCertificates, PublishedEndpoints, ToWorker } from './messages.ts';
+import { RouteOrder } from './route-order.ts';
+
+type Change = ToWorker & { readonly type: 'change' };
+type EndpointsChange = ToWorker & { readonly type: 'endpoints' };
+
+/** A worker reads a part in one go. Equal objects within a part are one object there. */
+const ROUTES_A_PART = 250;
+const UPSTREAMS_A_PART = 100;
+
+export class Publication {
+  readonly #slots = new EndpointSlots();
+  readonly #order = new RouteOrder();
+  #snapshot: Snapshot | undefined;
+  #version = 0;
+
+  /** Nothing was published yet. */
+  get isEmpty(): boolean {
+    return this.#snapshot === undefined;
+  }
+
+  /** From the last snapshot, or from nothing, to this one. */
+  next(snapshot: Snapshot): Change {
+    const before = this.#snapshot;
+    this.#snapshot = snapshot;
+    const upstreams = [...snapshot.upstreams.values()].filter((upstream) => !isDeepStrictEqual(before?.upstreams.get(upstream.key), upstream));
+    const changed = new Set(upstreams.map(({ key }) => key));
+    const removedUpstreams = [...(before?.upstreams.keys() ?? [])].filter((key) => !snapshot.upstreams.has(key));
+    const endpoints = before === undefined ? snapshot.endpoints : changedEndpoints(before, snapshot);
+    this.#slots.assign(new Map(removedUpstreams.map((key) => [key, []])));
+    const slotted = this.#slots.assign(new Map([...endpoints, ...upstreams.map(({ key }) => [key, snapshot.endpoints.get(key) ?? []] as const)]));
+    const routes = this.#order.change(snapshot.routes);
+    const end: ChangeEnd = {
+      version: ++this.#version,
+      removedRoutes: routes.removed,
+      removedUpstreams,
+      ...(before !== undefined && sameServerNames(before, snapshot) ? {} : { certificates: publishedCertificates(snapshot) }),
+    };
+    const others = new Map([...slotted].filter(([key]) => !changed.has(key)));
+    return { type: 'change', parts: [...upstreamParts(upstreams, slotted), ...endpointParts(others), ...routeParts(routes.set)], end };
+  }
+
+  /** @param changes of upstreams of the last snapshot */
+  nextEndpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): EndpointsChange {
+    const snapshot = this.#snapshot as Snapshot;
+    this.#snapshot = { ...snapshot, endpoints: new Map([...snapshot.endpoints, ...changes]) };
+    return { type: 'endpoints', version: ++this.#version, endpoints: this.#slots.assign(changes) };
+  }
+
+  /** All that is in force, for a worker that has nothing yet. */
+  whole(): Change {
+    const snapshot = this.#snapshot as Snapshot;
+    const upstreams = [...snapshot.upstreams.values()];
+    const end: ChangeEnd = { version: this.#version, removedRoutes: [], removedUpstreams: [], certificates: publishedCertificates(snapshot) };
+    const parts = [...upstreamParts(upstreams, this.#slots.assign(snapshot.endpoints)), ...routeParts([...this.#order.routes])];
+    return { type: 'change', parts, end };
+  }
+}
+
+function sameServerNames(one: Snapshot, other: Snapshot): boolean {
+  return (
+    one.defaultCertificate === other.defaultCertificate &&
+    sameCertificates(one.certificates, other.certificates) &&
+    isDeepStrictEqual(one.serverNames, other.serverNames)
+  );
+}
+
+function publishedCertificates({ certificates, serverNames, defaultCertificate }: Snapshot): PublishedCertificates {
+  return { certificates: [...certificates.values()].map(({ id, chain, key }) => ({ id, chain, key: key.reveal() })), serverNames, defaultCertificate };
+}
+
+const NONE = { upstreams: new Map<UpstreamKey, Upstream>(), endpoints: new Map(), routes: [] } satisfies ChangePart;
+
+function upstreamParts(upstreams: readonly Upstream[], endpoints: PublishedEndpoints): Buffer[] {
+  return chunks(upstreams, UPSTREAMS_A_PART).map((some) =>
+    write({
+      ...NONE,
+      upstreams: new Map(some.map((upstream) => [upstream.key, upstream])),
+      endpoints: new Map(some.map(({ key }) => [key, endpoints.get(key) ?? []])),
+    }),
+  );
+}
+
+function endpointParts(endpoints: PublishedEndpoints): Buffer[] {
+  return chunks([...endpoints], UPSTREAMS_A_PART).map((some) => write({ ...NONE, endpoints: new Map(some) }));
+}
+
+function routeParts(routes: readonly Route[]): Buffer[] {
+  return chunks(routes, ROUTES_A_PART).map((some) => write({ ...NONE, routes: some }));
+}
+
+/** Once for all workers. */
+function write(part: ChangePart): Buffer {
+  return serialize(part);
+}
+
+function chunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
+}
