@@ -62,8 +62,8 @@ export function tlsConnections(mode: 'tls-full' | 'tls-resumed', requests = 0): 
 }
 
 /** An open loop at a constant rate; latencies count from when each request was due. */
-export async function constantRate(to: Addresses, seconds: number, rate: number): Promise<LoadResult> {
-  const flags = ['-mode', 'rate', '-address', `127.0.0.1:${to.http}`, '-connections', String(CONNECTIONS), '-rate', String(rate)];
+export async function constantRate(to: Addresses, seconds: number, rate: number, host = 'localhost'): Promise<LoadResult> {
+  const flags = ['-mode', 'rate', '-address', `127.0.0.1:${to.http}`, '-host', host, '-connections', String(CONNECTIONS), '-rate', String(rate)];
   const output = await outputOf('taskset', ['-c', LOAD_CORE, loadgen, ...flags, '-seconds', String(seconds)]);
   return judged(JSON.parse(lastLine(output)) as LoadResult, output);
 }

@@ -12,6 +12,10 @@ const MAX_CLAIMS = 20_000;
 export class Claims<Owner> {
   readonly #owners = new Map<string, Owner>();
 
+  isFree(host: HostPattern, match: string): boolean {
+    return !this.#owners.has(`${hostKey(host)}\n${match}`);
+  }
+
   /** @returns who has claimed the very same host and match before, in which case nothing changes */
   claim(host: HostPattern, match: string, owner: Owner): Owner | undefined {
     const key = `${hostKey(host)}\n${match}`;

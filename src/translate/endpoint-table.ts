@@ -12,29 +12,59 @@ type Endpoints = ReadonlyMap<UpstreamKey, readonly Endpoint[]>;
 /** Only Services with something to tell. */
 type Findings = ReadonlyMap<ServiceKey, readonly Finding[]>;
 
+interface Basis extends Pick<ResourceSet, 'services' | 'apiServer'> {
+  readonly options: ServiceOptions;
+}
+
 export class EndpointTable {
   readonly endpoints: Endpoints;
   readonly #upstreams: UpstreamsByService;
   readonly #index: SliceIndex;
   readonly #findings: Findings;
+  /** What the table was made of besides. */
+  readonly #basis: Basis;
 
-  private constructor(endpoints: Endpoints, upstreams: UpstreamsByService, index: SliceIndex, findings: Findings) {
+  private constructor(endpoints: Endpoints, upstreams: UpstreamsByService, index: SliceIndex, findings: Findings, basis: Basis) {
+    this.#basis = basis;
     this.endpoints = endpoints;
     this.#upstreams = upstreams;
     this.#index = index;
     this.#findings = findings;
   }
 
-  /** @param previous of an older set, whose index of slices is built on */
+  /** @param previous of an older set: what it has of Services of which nothing changed is taken from there */
   static build(set: ResourceSet, upstreams: ReadonlyMap<UpstreamKey, Upstream>, options: ServiceOptions, previous: EndpointTable | undefined): EndpointTable {
-    const { index } = indexSlices(set.endpointSlices, previous === undefined ? undefined : previous.#index);
+    const { index, touched } = indexSlices(set.endpointSlices, previous === undefined ? undefined : previous.#index);
     const byService = groupByService(upstreams);
     // In the order of upstreams, whatever the order of Services.
     const endpoints = new Map<UpstreamKey, readonly Endpoint[]>([...upstreams.keys()].map((key) => [key, []]));
     const findings = new Map<ServiceKey, readonly Finding[]>();
     const strays = [...index.byService.keys()].filter(isStray);
-    for (const service of [...byService.keys(), ...strays]) judge(service, set, byService, index, options, endpoints, findings);
-    return new EndpointTable(endpoints, byService, index, findings);
+    const basis = { services: set.services, apiServer: set.apiServer, options };
+    for (const service of [...byService.keys(), ...strays]) {
+      const own = byService.get(service) ?? [];
+      if (previous === undefined || touched.has(service) || !previous.#holds(service, own, basis)) {
+        judge(service, set, byService, index, options, endpoints, findings);
+        continue;
+      }
+      for (const { key } of own) endpoints.set(key, previous.endpoints.get(key) as readonly Endpoint[]);
+      const found = previous.#findings.get(service);
+      if (found !== undefined) findings.set(service, found);
+    }
+    return new EndpointTable(endpoints, byService, index, findings, basis);
+  }
+
+  /** Whether a Service with these upstreams comes to the same as here, its slices being the same. */
+  #holds(service: ServiceKey, upstreams: readonly Upstream[], { services, apiServer, options }: Basis): boolean {
+    const basis = this.#basis;
+    const before = this.#upstreams.get(service) ?? [];
+    return (
+      basis.apiServer === apiServer &&
+      basis.options === options &&
+      basis.services.get(service) === services.get(service) &&
+      before.length === upstreams.length &&
+      upstreams.every(({ key }, index) => before[index]?.key === key)
+    );
   }
 
   /** @param set differs from the one that the table was made of in its EndpointSlices alone */
@@ -46,7 +76,7 @@ export class EndpointTable {
     const changes = new Map([...fresh].filter(([key, list]) => !sameEndpoints(list, this.endpoints.get(key))));
     let endpoints = this.endpoints;
     if (changes.size > 0) endpoints = new Map([...this.endpoints, ...changes]);
-    return { table: new EndpointTable(endpoints, this.#upstreams, index, findings), changes };
+    return { table: new EndpointTable(endpoints, this.#upstreams, index, findings, this.#basis), changes };
   }
 
   findings(): Finding[] {

@@ -18,11 +18,67 @@ function onPath(path: PathMatch): Match {
 /** Rules go by their index, so that nothing else bears this name. */
 const DEFAULT_SECTION = 'default';
 
+/** What the default backend claims of a host. */
+const DEFAULT_CLAIM = 'default';
+
 const EVERYTHING = onPath({ type: 'PathPrefix', value: '/' });
 
-export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): RouteDraft[] {
-  const settings = readAnnotations(entry, ingress, context.issues);
+export interface TranslatedIngress {
+  readonly drafts: readonly RouteDraft[];
+  /** Whether `repeatIngress` may give these again for the very same entry: nothing was wrong with it, and no limit applies. */
+  readonly isRepeatable: boolean;
+}
+
+export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): TranslatedIngress {
+  const drafts = translateRules(entry, ingress, context);
+  const isRepeatable = context.issues.of(entry).length === 0 && drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
+  return { drafts, isRepeatable };
+}
+
+/**
+ * What `translateIngress` would do, where it comes to the same as before: whatever the routes of an Ingress stand on beside the
+ * entry itself is asked for again (claims, Services, limits), and the certificates are claimed.
+ *
+ * @param before repeatable routes of this entry
+ * @returns whether the routes are the same; if not, nothing was done
+ */
+export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, before: readonly RouteDraft[], context: RouteContext): boolean {
+  const { claims, rateLimits } = context;
+  if (rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
+  if (!leadsTheSameWay(entry, ingress, before, context)) return false;
+  const owner = { entry, field: '' };
+  const keys = before.map((route) => (route.isDefaultBackend ? DEFAULT_CLAIM : matchKey(route.matches[0] as Match)));
+  if (!before.every(({ hosts }, index) => hosts.every((host) => claims.isFree(host, keys[index] as string)))) return false;
+  for (const [index, { hosts, rule }] of before.entries())
+    for (const host of hosts) claims.claim(host, keys[index] as string, { ...owner, field: fieldOf(rule) });
+  claimCertificates(entry, ingress, context);
+  return true;
+}
+
+/** Whether each backend is resolved to what it was. */
+function leadsTheSameWay({ namespace }: Entry<Ingress>, { spec }: Ingress, before: readonly RouteDraft[], { upstreams }: RouteContext): boolean {
+  let place = 0;
+  const leads = ({ service }: IngressBackend, route: RouteDraft | undefined): boolean => {
+    const { number, name } = service?.port ?? {};
+    const reference = { namespace, name: service?.name ?? '', port: number ?? name ?? 0 };
+    return route?.backends[0]?.upstream !== undefined && upstreams.find(reference) === route.backends[0].upstream;
+  };
+  for (const { paths } of spec.rules) for (const { backend } of paths) if (!leads(backend, before[place++])) return false;
+  if (spec.defaultBackend === undefined) return true;
+  for (; place < before.length; place++) if (!leads(spec.defaultBackend, before[place])) return false;
+  return true;
+}
+
+/** Where a route's rule is in the object. @param label as `translateRules` gives it */
+function fieldOf(label: string): string {
+  if (label.startsWith(DEFAULT_SECTION)) return 'spec.defaultBackend';
+  const [rule, path = '0'] = label.split('.');
+  return `spec.rules[${rule}].http.paths[${path}]`;
+}
+
+function translateRules(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): RouteDraft[] {
+  const settings = readAnnotations(entry, ingress, context.issues);
   const routes: RouteDraft[] = [];
   for (const [ruleIndex, rule] of ingress.spec.rules.entries()) {
     const host = hostPattern(rule.host, 'OneLabel');
@@ -75,7 +131,7 @@ function translateDefaultBackend(entry: Entry<Ingress>, ingress: Ingress, settin
   for (const host of rules.length === 0 ? [ANY_HOST] : rules.map((rule) => hostPattern(rule.host, 'OneLabel'))) hosts.set(hostKey(host), host);
   const served: HostPattern[] = [];
   for (const host of hosts.values()) {
-    const older = context.claims.claim(host, 'default', owner);
+    const older = context.claims.claim(host, DEFAULT_CLAIM, owner);
     if (older === undefined) served.push(host);
     else context.issues.add(entry, 'Accepted', conflict(owner, older, host, 'the default backend'));
   }

@@ -30,6 +30,11 @@ export class RateLimits {
     );
   }
 
+  /** Whether a policy is in force on the route, or on any rule of it. */
+  anyFor(kind: 'ApiRoute' | 'Ingress', namespace: string, name: string): boolean {
+    return this.#applied.size > 0 && this.#applied.has(`${kind}/${namespace}/${name}`);
+  }
+
   /**
    * @param rule its label: the name, else the index
    * @returns limits of the whole route and of the rule, the oldest policy's first; undefined when there are none

@@ -58,7 +58,7 @@ export class Upstreams {
    * @returns undefined when the reference leads nowhere
    */
   resolve(owner: Entry<unknown>, reference: ServiceReference, fields: ReferenceFields): UpstreamKey | undefined {
-    const { namespace, name, port } = reference;
+    const { namespace, name } = reference;
     if (namespace !== owner.namespace && !this.#grants.allow(owner, { group: '', kind: 'Service', namespace, name })) {
       this.#issues.add(owner, 'ResolvedRefs', {
         severity: 'error',
@@ -69,17 +69,28 @@ export class Upstreams {
       });
       return undefined;
     }
+    const resolution = this.#resolution(reference);
+    if ('upstream' in resolution) return resolution.upstream;
+    const { part, ...problem } = resolution.unresolved;
+    this.#issues.add(owner, 'ResolvedRefs', { ...problem, field: fields[part] });
+    return undefined;
+  }
+
+  /** As `resolve` for a Service of the owner's own namespace, and nobody is told when it leads nowhere. */
+  find(reference: ServiceReference): UpstreamKey | undefined {
+    const resolution = this.#resolution(reference);
+    return 'upstream' in resolution ? resolution.upstream : undefined;
+  }
+
+  #resolution(reference: ServiceReference): Resolution {
     // A port's number and its name can't be mixed up: names have a letter.
-    const key = `${namespace}/${name}/${port}`;
+    const key = `${reference.namespace}/${reference.name}/${reference.port}`;
     let resolution = this.#resolved.get(key);
     if (resolution === undefined) {
       resolution = this.#find(reference);
       this.#resolved.set(key, resolution);
     }
-    if ('upstream' in resolution) return resolution.upstream;
-    const { part, ...problem } = resolution.unresolved;
-    this.#issues.add(owner, 'ResolvedRefs', { ...problem, field: fields[part] });
-    return undefined;
+    return resolution;
   }
 
   #find({ namespace, name, port }: ServiceReference): Resolution {

@@ -4,6 +4,8 @@
  */
 
 import { ClassOwnership, ingressClassOf } from '../resources/classes.ts';
+import { objectKey } from '../resources/entry.ts';
+import type { Ingress } from '../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { Endpoint, Route, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
@@ -12,12 +14,12 @@ import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
-import { translateIngress } from './ingress.ts';
+import { repeatIngress, translateIngress } from './ingress.ts';
 import { type Finding, Issues } from './issues.ts';
-import { compareAge, sortedMap, sortFindings } from './order.ts';
+import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
 import type { Attachments } from './policy-targets.ts';
 import { RateLimits } from './rate-limits.ts';
-import type { RouteContext, RouteDraft } from './routes.ts';
+import type { RouteContext, RouteDraft, RuleOwner } from './routes.ts';
 import { type ServiceOptions, Upstreams } from './services.ts';
 import { SharedParts } from './shared-parts.ts';
 import { policyStatus, routeStatus } from './statuses.ts';
@@ -43,13 +45,18 @@ export interface TranslateResult {
   readonly tlsPairs: TlsPairs;
   /** For the next translation. */
   readonly endpointTable: EndpointTable;
+  /** For the next translation: Ingresses that it need not translate again. */
+  readonly repeatable: Repeatable;
   /** `problems` without those of EndpointSlices. For `translateEndpoints`. */
   readonly otherProblems: readonly Finding[];
 }
 
+/** Routes of Ingresses by their entries, and their statuses where nothing is wrong with them. */
+type Repeatable = ReadonlyMap<Entry<unknown>, { readonly routes: readonly Route[]; readonly status: ObjectStatus | undefined }>;
+
 /**
  * @param previous the last result. A Secret that has gone missing since keeps the certificate that it had there (api.md,
- *   "Redirects and TLS"), and the index of EndpointSlices is built on; all else is the same without it
+ *   "Redirects and TLS"). What is the same as there is taken from there; all but certificates is the same without it
  */
 export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult): TranslateResult {
   const issues = new Issues();
@@ -58,7 +65,8 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const rateLimits = new RateLimits(set, classes, issues);
   const upstreams = new Upstreams(set, options, backendPolicies, issues);
   const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
-  const { routes, statuses } = translateRoutes(set, classes, { issues, upstreams, rateLimits, certificates, claims: new Claims() });
+  const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>() };
+  const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
   const endpointTable = EndpointTable.build(set, used, options, previous?.endpointTable);
@@ -73,6 +81,7 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
     problems: sortFindings([...otherProblems, ...endpointTable.findings()]),
     tlsPairs: certificates.pairs,
     endpointTable,
+    repeatable,
     otherProblems,
   };
 }
@@ -98,32 +107,77 @@ export function translateEndpoints(
   return { result, changes };
 }
 
+interface TranslatedRoutes {
+  readonly routes: Route[];
+  readonly statuses: ObjectStatus[];
+  readonly repeatable: Repeatable;
+}
+
 /** Routes in order of rank: the oldest object, then `namespace/name`, then the order of rules. */
-function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: RouteContext): { readonly routes: Route[]; readonly statuses: ObjectStatus[] } {
-  const objects = [
-    ...[...set.ingresses.values()].map((entry) => ({ entry, translate: () => ownIngress(entry, classes, context) })),
-    ...[...set.apiRoutes.values()].map((entry) => ({ entry, translate: () => ownApiRoute(entry, classes, context) })),
-  ].sort((one, other) => compareAge(one.entry, other.entry));
+function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: RouteContext, previous: Repeatable): TranslatedRoutes {
   const routes: Route[] = [];
   const parts = new SharedParts();
   const statuses: ObjectStatus[] = [];
-  for (const { entry, translate } of objects) {
-    const drafts = translate();
-    if (drafts === undefined) continue;
-    for (const draft of drafts) routes.push(parts.route(draft, routes.length));
-    const serves = drafts.some(({ filters }) => filters.closed === undefined);
-    statuses.push(routeStatus(entry, context.issues.of(entry), serves));
+  const repeatable = new Map<Entry<unknown>, { readonly routes: readonly Route[]; readonly status: ObjectStatus | undefined }>();
+  const take = (drafts: readonly RouteDraft[]): Route[] => {
+    const taken = drafts.map((draft, index) => parts.route(draft, routes.length + index));
+    for (const route of taken) routes.push(route);
+    return taken;
+  };
+  const status = (entry: Entry<unknown>, own: readonly RouteDraft[]): ObjectStatus =>
+    routeStatus(
+      entry,
+      context.issues.of(entry),
+      own.some(({ filters }) => filters.closed === undefined),
+    );
+  for (const { entry, kind } of inOrderOfAge(set)) {
+    if (kind === 'ApiRoute') {
+      const drafts = ownApiRoute(entry, classes, context);
+      if (drafts === undefined) continue;
+      take(drafts);
+      statuses.push(status(entry, drafts));
+      continue;
+    }
+    const ingress = entry.object;
+    if (ingress === undefined) statuses.push(status(entry, []));
+    if (ingress === undefined || !isOwnIngress(entry, ingress, classes, context)) continue;
+    const before = previous.get(entry);
+    if (before !== undefined && repeatIngress(entry, ingress, before.routes, context)) {
+      const again = before.routes.map((route, index) => (route.rank === routes.length + index ? route : { ...route, rank: routes.length + index }));
+      for (const route of again) routes.push(route);
+      const fine = context.issues.of(entry).length === 0;
+      const kept = fine ? before.status : undefined;
+      const now = kept ?? status(entry, again);
+      statuses.push(now);
+      repeatable.set(entry, { routes: again, status: fine ? now : undefined });
+      continue;
+    }
+    const { drafts, isRepeatable } = translateIngress(entry, ingress, context);
+    const taken = take(drafts);
+    const now = status(entry, drafts);
+    statuses.push(now);
+    if (isRepeatable) repeatable.set(entry, { routes: taken, status: context.issues.of(entry).length === 0 ? now : undefined });
   }
-  return { routes, statuses };
+  return { routes, statuses, repeatable };
+}
+
+type Ordered =
+  | { readonly kind: 'Ingress'; readonly entry: OfMap<ResourceSet['ingresses']>; readonly key: string }
+  | { readonly kind: 'ApiRoute'; readonly entry: OfMap<ResourceSet['apiRoutes']>; readonly key: string };
+
+/** As `compareAge` has it; with the keys made once, for ten thousand objects may be of the same second. */
+function inOrderOfAge(set: ResourceSet): Ordered[] {
+  const objects: Ordered[] = [];
+  for (const entry of set.ingresses.values()) objects.push({ kind: 'Ingress', entry, key: objectKey(entry) });
+  for (const entry of set.apiRoutes.values()) objects.push({ kind: 'ApiRoute', entry, key: objectKey(entry) });
+  return objects.sort((one, other) => one.entry.age - other.entry.age || compareText(one.key, other.key) || compareText(one.entry.kind, other.entry.kind));
 }
 
 type OfMap<Map> = Map extends ReadonlyMap<string, infer Value> ? Value : never;
 
-/** Undefined for an Ingress that is none of ours. One that never was good is told of, since nothing says whose it is. */
-function ownIngress(entry: OfMap<ResourceSet['ingresses']>, classes: ClassOwnership, context: RouteContext): RouteDraft[] | undefined {
-  const ingress = entry.object;
-  if (ingress === undefined) return [];
-  if (classes.ownsIngress(ingress)) return translateIngress(entry, ingress, context);
+/** An Ingress that never was good counts as ours, since nothing says whose it is: that is the caller's. */
+function isOwnIngress(entry: OfMap<ResourceSet['ingresses']>, ingress: Ingress, classes: ClassOwnership, context: RouteContext): boolean {
+  if (classes.ownsIngress(ingress)) return true;
   // With a class of anybody's about, leaving it out may be meant.
   if (ingressClassOf(ingress) === undefined && !classes.anyClass) {
     context.issues.add(entry, 'told', {
@@ -134,7 +188,7 @@ function ownIngress(entry: OfMap<ResourceSet['ingresses']>, classes: ClassOwners
       hint: `write ingressClassName: ${classes.exampleName}`,
     });
   }
-  return undefined;
+  return false;
 }
 
 function ownApiRoute(entry: OfMap<ResourceSet['apiRoutes']>, classes: ClassOwnership, context: RouteContext): RouteDraft[] | undefined {

@@ -1,0 +1,113 @@
+/** A translation that builds on the one before comes to the same as one that does not, whatever changed in between. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { buildSet, type Manifest } from './testdata/build-set.ts';
+import { type TranslateOptions, type TranslateResult, translate } from './translate.ts';
+
+const options: TranslateOptions = { ingressClass: 'tidegate', allowExternalName: false, allowLoopbackEndpoints: true };
+
+const backend = (name: string, port: number | string) => ({ service: { name, port: typeof port === 'number' ? { number: port } : { name: port } } });
+
+/** Few of everything, so that objects meet: the same hosts and paths, Services that come and go. The same text is the same object. */
+const pool = new Map<string, Manifest>();
+function kept(manifest: Manifest): Manifest {
+  const text = JSON.stringify(manifest);
+  const known = pool.get(text);
+  if (known !== undefined) return known;
+  pool.set(text, manifest);
+  return manifest;
+}
+
+const path = fc.record({
+  path: fc.constantFrom('/', '/a', '/a/b', '/%2f'),
+  pathType: fc.constantFrom('Prefix', 'ImplementationSpecific'),
+  backend: fc.oneof(
+    { weight: 8, arbitrary: fc.tuple(fc.constantFrom('one', 'two'), fc.constantFrom(80, 'http', 81)).map(([name, port]) => backend(name, port)) },
+    { weight: 1, arbitrary: fc.constant({ resource: { kind: 'Bucket', name: 'b' } }) },
+  ),
+});
+const rule = fc.record(
+  { host: fc.constantFrom('x.test', 'y.test', '*.test'), http: fc.record({ paths: fc.array(path, { minLength: 1, maxLength: 2 }) }) },
+  { requiredKeys: [] },
+);
+const ingress = fc
+  .record({
+    name: fc.constantFrom('a', 'b', 'c', 'd'),
+    second: fc.constantFrom('00', '01'),
+    annotations: fc.constantFrom({}, {}, { 'nginx.ingress.kubernetes.io/auth-url': 'x' }, { 'nginx.ingress.kubernetes.io/ssl-redirect': 'maybe' }),
+    ingressClassName: fc.constantFrom('tidegate', 'tidegate', 'tidegate', 'other', undefined),
+    rules: fc.array(rule, { maxLength: 2 }),
+    defaultBackend: fc.constantFrom(undefined, undefined, backend('one', 80), backend('two', 80)),
+    tls: fc.constantFrom(undefined, undefined, [{ secretName: 'missing' }]),
+  })
+  .map(({ name, second, annotations, ...spec }) =>
+    kept({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'Ingress',
+      metadata: { name, annotations, creationTimestamp: `2026-01-01T00:00:${second}Z` },
+      spec: JSON.parse(JSON.stringify(spec)),
+    }),
+  );
+const service = fc
+  .tuple(
+    fc.constantFrom('one', 'two'),
+    fc.constantFrom([{ name: 'http', port: 80 }], [{ port: 80 }], [{ name: 'http', port: 81 }], [{ name: 'http', port: 80, appProtocol: 'grpc' }]),
+  )
+  .map(([name, ports]) => kept({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { ports } }));
+const slice = fc.tuple(fc.constantFrom('one', 'two'), fc.constantFrom('10.0.0.1', '10.0.0.2'), fc.constantFrom('http', '')).map(([name, address, port]) =>
+  kept({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name, labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    ports: [{ name: port, port: 8080 }],
+    endpoints: [{ addresses: [address] }],
+  }),
+);
+const policy = fc.constantFrom('a', 'b').map((name) =>
+  kept({
+    apiVersion: 'tidegate.dev/v1alpha1',
+    kind: 'RateLimitPolicy',
+    metadata: { name: 'limit' },
+    spec: { targetRefs: [{ group: 'networking.k8s.io', kind: 'Ingress', name }], limits: [{ requests: 5, period: '1s' }] },
+  }),
+);
+/** Everything has its place, and stays the very same entry as long as nobody changes what is there. */
+const PLACES = [ingress, ingress, ingress, ingress, service, service, slice, slice, policy];
+const change = fc
+  .integer({ min: 0, max: PLACES.length - 1 })
+  .chain((place) =>
+    fc.option((PLACES[place] as fc.Arbitrary<Manifest>).map((manifest) => ({ place, manifest }))).map((filled) => filled ?? { place, manifest: undefined }),
+  );
+const start = fc.tuple(...PLACES);
+
+/** Stands where nothing is. */
+function nothing(place: number): Manifest {
+  return kept({ apiVersion: 'v1', kind: 'Service', metadata: { name: `nothing-${place}` }, spec: { ports: [{ port: 80 }] } });
+}
+
+test('with the result before, and without', () => {
+  let repeated = 0;
+  fc.assert(
+    fc.property(start, fc.array(change, { minLength: 1, maxLength: 6 }), (first, changes) => {
+      const objects = [...first];
+      let previous: TranslateResult | undefined;
+      for (const { place, manifest } of [{ place: 0, manifest: first[0] }, ...changes]) {
+        objects[place] = manifest ?? nothing(place);
+        const set = buildSet(objects);
+        const next = translate(set, options, previous);
+        const { snapshot, statuses, problems, otherProblems } = translate(set, options);
+        assert.deepEqual(next.snapshot, snapshot);
+        assert.deepEqual(next.statuses, statuses);
+        assert.deepEqual(next.problems, problems);
+        assert.deepEqual(next.otherProblems, otherProblems);
+        const before = new Set(previous?.snapshot.routes.map(({ matches }) => matches));
+        repeated += next.snapshot.routes.filter(({ matches }) => before.has(matches)).length;
+        previous = next;
+      }
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(repeated > 30, `${repeated} routes were taken from the result before`);
+});
