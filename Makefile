@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench profile profiles faults fuzz golden crds install-manifest clean
+.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench bench-control profile profiles faults fuzz golden crds install-manifest clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -75,6 +75,10 @@ types: $(INSTALLED) ## type check of everything, tests and scripts too
 bench: $(BUILT) ## nginx, HAProxy and Tidegate in one run; writes docs/performance.md (CASES=, ROUNDS=, SECONDS=)
 	@sh bench/prerequisites.sh
 	@exec node bench/bench.ts $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SUBJECTS),--subjects $(SUBJECTS))
+
+bench-control: $(BUILT) ## Tidegate before an API server with 10,000 Ingresses; writes its part of docs/performance.md (SECONDS=30)
+	@sh bench/prerequisites.sh
+	@exec node bench/bench-control.ts $(if $(SECONDS),--seconds $(SECONDS))
 
 profile: $(BUILT) ## where Tidegate's CPU time goes in a case of the bench (CASE=plain WIRE=handle SECONDS=5)
 	@sh bench/prerequisites.sh

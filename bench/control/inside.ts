@@ -1,7 +1,7 @@
 /** What bench-control.ts starts inside the namespaces: the cluster, the gateway before it, and the measurements. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -28,13 +28,12 @@ const GOALS = { ready: 15, resident: 600, endpoints: 100, ingresses: 1000, delay
 interface Options {
   readonly size: Size;
   readonly seconds: number;
-  readonly keep: boolean;
 }
 
 function options(): Options {
-  const { values } = parseArgs({ options: { ingresses: { type: 'string' }, seconds: { type: 'string' }, keep: { type: 'boolean' } } });
+  const { values } = parseArgs({ options: { ingresses: { type: 'string' }, seconds: { type: 'string' } } });
   const ingresses = Number(values.ingresses ?? 10_000);
-  return { size: { ingresses, services: ingresses / 5 }, seconds: Number(values.seconds ?? 30), keep: values.keep === true };
+  return { size: { ingresses, services: ingresses / 5 }, seconds: Number(values.seconds ?? 30) };
 }
 
 function say(message: string): void {
@@ -68,23 +67,18 @@ interface Phase {
   readonly cpuSeconds: number;
 }
 
-const { size, seconds, keep } = options();
-const existing = process.env.EXISTING_KUBECONFIG;
-const plane =
-  existing !== undefined
-    ? { kubeconfig: existing, stop: async () => {} }
-    : await ControlPlane.start({ apiServerFlags: ['--max-requests-inflight=2000', '--max-mutating-requests-inflight=1000'] });
+const { size, seconds } = options();
+const plane = await ControlPlane.start({ apiServerFlags: ['--max-requests-inflight=2000', '--max-mutating-requests-inflight=1000'] });
 const server = new ApiServer(plane.kubeconfig);
-if (plane instanceof ControlPlane) {
-  await plane.installCrds();
-  // Nothing here is theirs to do, and they would take the cores.
-  await plane.stopControllerManager();
-  say(`creating ${size.ingresses} Ingresses, ${size.services} Services with ${ENDPOINTS_PER_SERVICE} endpoints each`);
-  const loadingAt = performance.now();
-  await server.createAll(foundations());
-  const objects = await server.createAll(everything(size));
-  say(`${objects} objects created in ${((performance.now() - loadingAt) / 1000).toFixed(0)} s`);
-}
+await plane.installCrds();
+// Nothing here is theirs to do, and they would take the cores.
+await plane.stopControllerManager();
+say(`creating ${size.ingresses} Ingresses, ${size.services} Services with ${ENDPOINTS_PER_SERVICE} endpoints each`);
+const loadingAt = performance.now();
+await server.createAll(foundations());
+const objects = await server.createAll(everything(size));
+say(`${objects} objects created in ${((performance.now() - loadingAt) / 1000).toFixed(0)} s`);
+
 const backend = new Process('the backend', process.execPath, [join(import.meta.dirname, 'backend.ts')], { cores: CORES });
 await backend.untilListening(9000);
 
@@ -99,19 +93,7 @@ async function measure(): Promise<Row[]> {
   const gateway = new Process(
     'Tidegate',
     join(root, 'bin/tidegate'),
-    [
-      'serve',
-      '--kubeconfig',
-      plane.kubeconfig,
-      ...addresses,
-      '--workers',
-      String(WORKERS),
-      '--access-log',
-      'off',
-      '--ingress-class',
-      'tidegate',
-      ...(process.env.BENCH_ARGS?.split(' ') ?? []),
-    ],
+    ['serve', '--kubeconfig', plane.kubeconfig, ...addresses, '--workers', String(WORKERS), '--access-log', 'off'],
     { cores: CORES },
   );
   try {
@@ -210,11 +192,6 @@ function versions(): string {
 }
 
 try {
-  if (keep) {
-    writeFileSync(join(tmpdir(), 'kubeconfig-path'), plane.kubeconfig);
-    say(`kept: pid ${process.pid}, ${plane.kubeconfig}`);
-    await new Promise(() => {});
-  }
   const busy = loadavg()[1]?.toFixed(1) ?? '';
   const rows = await measure();
   const report = {
