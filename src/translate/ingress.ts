@@ -46,10 +46,11 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
 export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, before: readonly RouteDraft[], context: RouteContext): boolean {
   const { claims, rateLimits } = context;
   if (rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
-  if (!leadsTheSameWay(entry, ingress, before, context)) return false;
   const owner = { entry, field: '' };
   const keys = before.map((route) => (route.isDefaultBackend ? DEFAULT_CLAIM : matchKey(route.matches[0] as Match)));
   if (!before.every(({ hosts }, index) => hosts.every((host) => claims.isFree(host, keys[index] as string)))) return false;
+  // Not before the claims: what loses to an older rule uses no Service.
+  if (!leadsTheSameWay(entry, ingress, before, context)) return false;
   for (const [index, { hosts, rule }] of before.entries())
     for (const host of hosts) claims.claim(host, keys[index] as string, { ...owner, field: fieldOf(rule) });
   claimCertificates(entry, ingress, context);
