@@ -63,6 +63,17 @@ test('a leader that dies without a word is followed within 15 s, whenever it die
   }
 });
 
+test('a term that ended without anybody looking is told, for what was not written meanwhile must be written', async () => {
+  const world = new World();
+  const one = new Replica(world, 'one');
+  await ledBy(world, one);
+  await world.pass(5000);
+  one.pause(12_000);
+  await world.pass(20_000);
+  assert.ok(one.elector.leading);
+  assert.deepEqual(world.log, ['one: info this replica leads', 'one: info this replica leads no more', 'one: info this replica leads']);
+});
+
 test('a leader that can not renew stops before the Lease can be taken, and what it writes has ended by then', async () => {
   const world = new World();
   const [one, two] = [new Replica(world, 'one'), new Replica(world, 'two')];

@@ -149,6 +149,8 @@ export class LeaderElector {
       const started = clock.now();
       const spec = this.#held(lease?.spec);
       this.#lease = await (lease === undefined ? store.create(spec, this.#callTimeout()) : store.replace(lease, spec, this.#callTimeout()));
+      // A term that has ended meanwhile ends before the next begins: what was left unwritten in between is looked for again.
+      this.#tell();
       this.#renewed = started;
       this.#toldFailure = '';
       return true;
