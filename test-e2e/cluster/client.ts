@@ -68,7 +68,7 @@ export async function ask(gateway: GatewayAddress, question: Question): Promise<
 /** Asks until every replica's answer must be as wanted: so many good ones in a row. @throws with the last answer */
 export async function askUntil(gateway: GatewayAddress, question: Question, wanted: (answer: Answer) => boolean, inRow = 6): Promise<Answer> {
   let row = 0;
-  for (const deadline = Date.now() + 60_000; ; ) {
+  for (const deadline = Date.now() + 180_000; ; ) {
     const answer = await ask(gateway, question);
     row = wanted(answer) ? row + 1 : 0;
     if (row >= inRow) return answer;

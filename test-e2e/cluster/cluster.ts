@@ -13,7 +13,7 @@ export interface CommandResult {
 }
 
 /** Milliseconds until a state must be reached. */
-const PATIENCE = 60_000;
+const PATIENCE = 180_000;
 
 export class Cluster {
   readonly kubeconfig: string;

@@ -33,7 +33,7 @@ export interface GatewayOptions {
   readonly host?: string;
 }
 
-const PATIENCE = 60_000;
+const PATIENCE = 180_000;
 
 export class Gateway implements GatewayAddress {
   readonly host: string;
@@ -79,14 +79,15 @@ export class Gateway implements GatewayAddress {
   /** Status and body of a path of the admin port; status 0 when nobody answers. */
   async adminGet(path: string): Promise<{ readonly status: number; readonly body: string }> {
     return new Promise((resolve) => {
-      request({ host: this.host, port: this.admin, path, agent: false, timeout: 5000 }, (response) => {
+      const outgoing = request({ host: this.host, port: this.admin, path, agent: false, timeout: 5000 }, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', () => resolve({ status: 0, body: '' }));
         response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
-      })
-        .on('timeout', () => resolve({ status: 0, body: '' }))
-        .on('error', () => resolve({ status: 0, body: '' }))
-        .end();
+      });
+      outgoing.on('timeout', () => outgoing.destroy());
+      outgoing.on('error', () => resolve({ status: 0, body: '' }));
+      outgoing.end();
     });
   }
 
@@ -108,7 +109,7 @@ export class Gateway implements GatewayAddress {
     return line === undefined ? 0 : Number(line.slice(series.length + 1));
   }
 
-  /** @throws with its log when it ends before, or a minute has passed */
+  /** @throws with its log when it ends before, or three minutes have passed */
   async until(reached: () => Promise<boolean>, what: string): Promise<void> {
     for (const deadline = Date.now() + PATIENCE; !(await reached()); await sleep(20)) {
       if (this.running && Date.now() < deadline) continue;

@@ -28,7 +28,16 @@ export async function openGateway(lifetime: Lifetime, cluster: Cluster, options:
 export async function startReplica(lifetime: Lifetime, cluster: Cluster, options: GatewaysOptions): Promise<Gateway> {
   const { namespaces, args = [] } = options;
   return Gateway.start(lifetime, {
-    args: ['--kubeconfig', cluster.kubeconfig, ...namespaces.flatMap((namespace) => ['--watch-namespace', namespace]), '--workers', '2', ...args],
+    args: [
+      '--kubeconfig',
+      cluster.kubeconfig,
+      ...namespaces.flatMap((namespace) => ['--watch-namespace', namespace]),
+      '--workers',
+      '2',
+      '--drain-delay',
+      '200ms',
+      ...args,
+    ],
     environment: { POD_NAMESPACE: namespaces[0] },
   });
 }

@@ -50,15 +50,15 @@ export class Load {
   /** Waits for so many more answers, good or bad. */
   async more(count: number): Promise<void> {
     const goal = this.answered + this.failed + count;
-    for (const deadline = Date.now() + 60_000; this.answered + this.failed < goal; await sleep(10)) {
-      if (Date.now() > deadline) throw new Error(`${this.answered} answers and ${this.failed} failures in a minute: ${this.failures.join('; ')}`);
+    for (const deadline = Date.now() + 180_000; this.answered + this.failed < goal; await sleep(10)) {
+      if (Date.now() > deadline) throw new Error(`${this.answered} answers and ${this.failed} failures in three minutes: ${this.failures.join('; ')}`);
     }
   }
 
   /** Waits until that pod has answered a request that is still to come. */
   async untilAnsweredBy(pod: string): Promise<void> {
     const before = this.pods.get(pod) ?? 0;
-    for (const deadline = Date.now() + 60_000; (this.pods.get(pod) ?? 0) === before; await sleep(10)) {
+    for (const deadline = Date.now() + 180_000; (this.pods.get(pod) ?? 0) === before; await sleep(10)) {
       if (Date.now() > deadline) throw new Error(`${pod} answers nothing; ${JSON.stringify([...this.pods])}`);
     }
   }

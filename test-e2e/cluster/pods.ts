@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { ServerOptions } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesObject } from './api-client.ts';
 import type { Cluster } from './cluster.ts';
 import { sampleServer } from './sample-server.ts';
@@ -18,6 +19,9 @@ const GATE = 'tidegate.dev/case-says-ready';
 
 /** A Node has to exist for its Pods to be taken into slices. */
 const NODE = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'sample-node', labels: { 'topology.kubernetes.io/zone': 'zone-a' } } };
+
+/** Milliseconds without a request after which a pod on its way out takes no more. */
+const UNASKED = 500;
 
 export interface SamplePod {
   readonly name: string;
@@ -89,6 +93,7 @@ class LocalPods implements PodRunner {
     await this.#cluster.api.delete(reference(this.#namespace, pod.name), 30);
     await left();
     const server = this.#servers.get(pod.name);
+    await untilUnasked(server);
     await new Promise<void>((resolve) => {
       server?.close(() => resolve());
       server?.closeIdleConnections();
@@ -130,6 +135,20 @@ class LocalPods implements PodRunner {
       return address;
     }
   }
+}
+
+/**
+ * Until nothing was asked for a while, as pods wait that are to be replaced without a failed request: whoever sends them
+ * requests hears a little later than the slices that they go.
+ */
+async function untilUnasked(server: Server | undefined): Promise<void> {
+  let last = Date.now();
+  const asked = (): void => {
+    last = Date.now();
+  };
+  server?.on('request', asked);
+  for (const deadline = Date.now() + 20_000; Date.now() - last < UNASKED && Date.now() < deadline; ) await sleep(50);
+  server?.off('request', asked);
 }
 
 /** Pods with the image of the gateway, for it has a Node.js, and the program of a sample server. */

@@ -24,7 +24,7 @@ export class TcpProxy {
       this.connections++;
       const target = this.#refusing ? undefined : pick();
       if (target === undefined) {
-        client.resetAndDestroy();
+        reset(client);
         return;
       }
       const upstream = connect({ ...target, allowHalfOpen: true, noDelay: true });
@@ -35,7 +35,7 @@ export class TcpProxy {
         [upstream, client],
       ] as const) {
         from.pipe(to);
-        from.on('error', () => to.resetAndDestroy());
+        from.on('error', () => reset(to));
         from.on('close', () => {
           to.destroy();
           this.#pairs.delete(pair);
@@ -90,13 +90,13 @@ export class TcpProxy {
   /** Cuts all connections that there are. */
   cut(): void {
     for (const [client, upstream] of this.#pairs) {
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
+      reset(client);
+      reset(upstream);
     }
   }
 
   async stop(): Promise<void> {
-    this.cut();
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
     if (!this.#server.listening) return;
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
@@ -105,6 +105,15 @@ export class TcpProxy {
     client.unpipe(upstream).pause();
     upstream.unpipe(client).pause();
   }
+}
+
+/**
+ * Closes with RST. A socket that is sending its end can't be reset: Node.js (26.10) loses it, and the process spins for
+ * ever when it should exit.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Milliseconds between two looks at each replica. */
@@ -153,7 +162,7 @@ export class Balancer {
 
   /** Waits until exactly so many replicas are ready. */
   async untilReady(count: number): Promise<void> {
-    for (const deadline = Date.now() + 60_000; this.ready !== count; await sleep(INTERVAL)) {
+    for (const deadline = Date.now() + 180_000; this.ready !== count; await sleep(INTERVAL)) {
       if (Date.now() > deadline) throw new Error(`${this.ready} replicas are ready, not ${count}`);
     }
   }

@@ -5,7 +5,7 @@ import { endWith, type Lifetime } from '../../test/gateway/lifetime.ts';
 import type { Cluster } from './cluster.ts';
 import { type PodRunner, podRunner, type SamplePod } from './pods.ts';
 
-const PATIENCE = 60_000;
+const PATIENCE = 180_000;
 
 export interface WorkloadOptions {
   readonly namespace: string;

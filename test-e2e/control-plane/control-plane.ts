@@ -225,12 +225,12 @@ export class ControlPlane {
       // The controller manager's certificate is its own; what it answers decides nothing.
       const verified = port === 6443 ? { ca } : { rejectUnauthorized: false };
       const headers = { authorization: `Bearer ${this.token}` };
-      request({ host: this.host, port, path, headers, agent: false, timeout: 5000, ...verified }, (response) => {
+      const outgoing = request({ host: this.host, port, path, headers, agent: false, timeout: 5000, ...verified }, (response) => {
         response.resume().on('end', () => resolve(response.statusCode ?? 0));
-      })
-        .on('timeout', () => reject(new Error('no answer')))
-        .on('error', reject)
-        .end();
+      });
+      outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')));
+      outgoing.on('error', reject);
+      outgoing.end();
     });
   }
 
