@@ -60,7 +60,7 @@ test-gateway: $(BUILT) ## the built program against real sockets
 test-cluster: $(BUILT) ## the built program against an API server of the run's own (FILES='test-e2e/cases/*.test.ts')
 	@exec node test-e2e/run.ts $(FILES)
 
-test-e2e: $(BUILT) ## the same cases on kind, where Docker is at hand
+test-e2e: $(BUILT) ## cases of it on kind, where Docker is at hand
 	@exec sh test-e2e/kind/run.sh
 
 lint: $(INSTALLED) ## formatting, lint rules and import directions
