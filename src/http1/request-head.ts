@@ -2,6 +2,7 @@ import { parseAuthority } from '../exchange/authority.ts';
 import type { RequestHead } from '../exchange/exchange.ts';
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
+import { latin1Copy } from '../exchange/latin1-copy.ts';
 import { normalizePath } from '../exchange/path.ts';
 import { type BodyLength, NO_BODY } from '../exchange/streams.ts';
 import { latin1 } from '../wire/latin1.ts';
@@ -199,8 +200,8 @@ export class RequestHeadParser {
     if (this.#knownAuthority === undefined || !head.fields.singleIs(FieldKind.Host, this.#knownAuthority)) {
       const host = head.fields.single(FieldKind.Host);
       if (host === undefined) return head.isHttp10 && !head.fields.mayHave(HOST) ? undefined : faults.BAD_HOST;
-      // A copy: a slice would keep the whole head alive as long as the connection.
-      const known = Buffer.from(host, 'latin1').toString('latin1');
+      // It outlives the head.
+      const known = latin1Copy(host);
       const parsed = parseAuthority(known);
       if (parsed === undefined) return faults.BAD_HOST;
       this.#knownAuthority = known;

@@ -1,4 +1,5 @@
 /** The lines of the access log: one JSON object each. */
+import { latin1Copy } from '../exchange/latin1-copy.ts';
 import { redactUrl } from './redact-url.ts';
 
 /** What the log says of one exchange. Empty texts and zero `upstreamStatus` are left out of the line. */
@@ -116,15 +117,10 @@ class Pieces {
     const piece = this.#before + quote(value);
     if (value.length > MAX_LENGTH) return piece;
     if (this.#pieces.size >= MAX_PIECES) this.#pieces.clear();
-    // Copies: slices would keep the heads alive that they were cut from, and what was joined is not in one piece.
-    this.#pieces.set(copyOf(value), copyOf(piece));
+    // They outlive the heads; and what was joined is in one piece then.
+    this.#pieces.set(latin1Copy(value), latin1Copy(piece));
     return piece;
   }
-}
-
-/** @param text whose characters are bytes */
-function copyOf(text: string): string {
-  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 const UNSAFE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
