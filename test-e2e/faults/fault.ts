@@ -82,6 +82,12 @@ export class Findings {
     if (!gateway.running) this.failures.push(`the gateway ended: exit code ${gateway.process.exitCode}`);
     this.failures.push(...faults);
   }
+
+  /** Back at its baseline. @param before MiB, after a warm-up */
+  async checkMemory(gateway: Gateway, before: number): Promise<void> {
+    const after = await residentMemory(gateway);
+    this.check(after <= Math.max(before + 30, before * 1.25), `memory ${before.toFixed(0)} MiB before, ${after.toFixed(0)} MiB after`);
+  }
 }
 
 /** Resident memory in MiB. */
