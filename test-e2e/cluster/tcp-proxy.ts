@@ -17,6 +17,8 @@ export class TcpProxy {
   #refusing = false;
   /** Connections so far. */
   connections = 0;
+  /** Why connections were reset that nobody had asked to reset, and when. */
+  readonly resets: string[] = [];
 
   private constructor(pick: () => Target | undefined) {
     // A side that ends for writing still reads: each half is closed by itself.
@@ -24,6 +26,7 @@ export class TcpProxy {
       this.connections++;
       const target = this.#refusing ? undefined : pick();
       if (target === undefined) {
+        if (!this.#refusing) this.#note('no target');
         reset(client);
         return;
       }
@@ -35,7 +38,10 @@ export class TcpProxy {
         [upstream, client],
       ] as const) {
         from.pipe(to);
-        from.on('error', () => reset(to));
+        from.on('error', (error) => {
+          this.#note(`${from === client ? 'client' : `${target.host}:${target.port}`}: ${error.message}`);
+          reset(to);
+        });
         from.on('close', () => {
           to.destroy();
           this.#pairs.delete(pair);
@@ -101,6 +107,10 @@ export class TcpProxy {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
+  #note(what: string): void {
+    if (this.resets.length < 20) this.resets.push(`${new Date().toISOString()} ${what}`);
+  }
+
   #hold([client, upstream]: readonly [Socket, Socket]): void {
     client.unpipe(upstream).pause();
     upstream.unpipe(client).pause();
@@ -122,7 +132,9 @@ const INTERVAL = 50;
 /** Gives connections to ready replicas in turn, as a load balancer in front of a Service does. */
 export class Balancer {
   readonly #replicas = new Set<Gateway>();
-  readonly #ready = { http: [] as Target[], https: [] as Target[] };
+  readonly #ready = new Set<Gateway>();
+  readonly #watches: Promise<void>[] = [];
+  readonly #proxies: TcpProxy[] = [];
   #next = 0;
   #stopped = false;
   readonly host = '127.0.0.1';
@@ -131,17 +143,18 @@ export class Balancer {
 
   static async start(lifetime: Lifetime, replicas: readonly Gateway[]): Promise<Balancer> {
     const balancer = new Balancer();
-    for (const replica of replicas) balancer.#replicas.add(replica);
-    const watching = balancer.#watch();
+    for (const replica of replicas) balancer.add(replica);
     endWith(lifetime, async () => {
       balancer.#stopped = true;
-      await watching;
+      await Promise.all(balancer.#watches);
     });
     for (const side of ['http', 'https'] as const) {
       const proxy = await TcpProxy.start(lifetime, () => {
-        const ready = balancer.#ready[side];
-        return ready[balancer.#next++ % Math.max(1, ready.length)];
+        const ready = [...balancer.#ready];
+        const replica = ready[balancer.#next++ % Math.max(1, ready.length)];
+        return replica && { host: replica.host, port: replica[side] };
       });
+      balancer.#proxies.push(proxy);
       balancer[side] = proxy.port;
     }
     await balancer.untilReady(replicas.length);
@@ -150,14 +163,21 @@ export class Balancer {
 
   add(replica: Gateway): void {
     this.#replicas.add(replica);
+    this.#watches.push(this.#watch(replica));
   }
 
   remove(replica: Gateway): void {
     this.#replicas.delete(replica);
+    this.#ready.delete(replica);
   }
 
   get ready(): number {
-    return this.#ready.http.length;
+    return this.#ready.size;
+  }
+
+  /** Why connections through it were reset, and when. */
+  get resets(): readonly string[] {
+    return this.#proxies.flatMap(({ resets }) => resets);
   }
 
   /** Waits until exactly so many replicas are ready. */
@@ -167,13 +187,12 @@ export class Balancer {
     }
   }
 
-  async #watch(): Promise<void> {
-    while (!this.#stopped) {
-      const replicas = [...this.#replicas];
-      const statuses = await Promise.all(replicas.map((replica) => replica.adminGet('/readyz')));
-      const ready = replicas.filter((_, index) => statuses[index]?.status === 200);
-      this.#ready.http = ready.map((replica) => ({ host: replica.host, port: replica.http }));
-      this.#ready.https = ready.map((replica) => ({ host: replica.host, port: replica.https }));
+  /** Each is looked at for itself: one that is slow to say how it is doesn't keep another from being taken out. */
+  async #watch(replica: Gateway): Promise<void> {
+    while (!this.#stopped && this.#replicas.has(replica)) {
+      const { status } = await replica.adminGet('/readyz');
+      if (status !== 200) this.#ready.delete(replica);
+      else if (this.#replicas.has(replica)) this.#ready.add(replica);
       await sleep(INTERVAL);
     }
   }

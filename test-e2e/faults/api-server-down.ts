@@ -71,7 +71,7 @@ export const startedWithoutApiServer: Fault = {
     const findings = new Findings(`one of two replicas restarted while the API server was down for ${seconds(outage)}`);
     await serve(stage, 'steady');
     const first = await startServing(stage, 'steady');
-    const leaving = await startServing(stage, 'steady', { args: ['--drain-delay', '1s'] });
+    const leaving = await startServing(stage, 'steady', { args: ['--drain-delay', '3s'] });
     const balancer = await Balancer.start(stage.lifetime, [first, leaving]);
     const load = loadOn(stage, balancer, 'steady');
     await load.more(100);
@@ -103,7 +103,7 @@ export const startedWithoutApiServer: Fault = {
     findings.check(status === 200, `its first answer was ${status}`);
     await load.more(100);
     await load.stop();
-    findings.checkLoad(load);
+    findings.checkLoad(load, balancer);
     for (const gateway of [first, second]) findings.checkAlive(gateway);
     return findings;
   },

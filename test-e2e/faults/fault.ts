@@ -4,6 +4,7 @@ import { endWith, type Lifetime } from '../../test/gateway/lifetime.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { Gateway } from '../cluster/gateway.ts';
 import type { Load } from '../cluster/load.ts';
+import type { Balancer } from '../cluster/tcp-proxy.ts';
 import { ControlPlane } from '../control-plane/control-plane.ts';
 
 /** How much of it: seconds in `make test`, the full size in `make faults`. */
@@ -68,9 +69,10 @@ export class Findings {
     this.check(passes || !measure.full, what);
   }
 
-  /** Every request was answered as it should be. */
-  checkLoad(load: Load): void {
-    this.check(load.failed === 0 && load.answered > 0, `${load.failed} of ${load.answered + load.failed} requests failed`, load.failures.join('; '));
+  /** Every request was answered as it should be. @param balancer what stood in between, if anything did */
+  checkLoad(load: Load, balancer?: Balancer): void {
+    const what = `${load.failed} of ${load.answered + load.failed} requests failed`;
+    this.check(load.failed === 0 && load.answered > 0, what, [...load.failures, ...(balancer?.resets ?? [])].join('; '));
   }
 
   /** What holds in every fault: the process lives, and nothing happened that nobody had thought of. */

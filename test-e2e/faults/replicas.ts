@@ -45,7 +45,7 @@ export const sigterm: Fault = {
     }
     for (const load of loads) {
       await load.stop();
-      findings.checkLoad(load);
+      findings.checkLoad(load, balancer);
     }
     findings.check(codes.size === 1 && codes.has(0) && slowest < GRACE, `ended within ${seconds(slowest)} with exit code ${[...codes].join(', ')}`);
     for (const replica of replicas) findings.checkAlive(replica);
