@@ -43,7 +43,21 @@ export function wrk(options: WrkOptions = {}): Load {
     const headers = (options.headers ?? []).flatMap((header) => ['-H', header]);
     const script = join(folder, 'wrk', `${options.script ?? 'report'}.lua`);
     const duration = `${Math.max(1, Math.round(seconds))}s`;
-    const args = ['-c', LOAD_CORE, 'wrk', '-t1', `-c${CONNECTIONS}`, `-d${duration}`, '-s', script, ...headers, `${origin}${options.path ?? '/'}`];
+    // The slowest of 64 uploads of 1 MiB may take longer than the 2 s that wrk grants by itself.
+    const args = [
+      '-c',
+      LOAD_CORE,
+      'wrk',
+      '-t1',
+      `-c${CONNECTIONS}`,
+      `-d${duration}`,
+      '--timeout',
+      '10s',
+      '-s',
+      script,
+      ...headers,
+      `${origin}${options.path ?? '/'}`,
+    ];
     const output = await outputOf('taskset', args);
     return judged(JSON.parse(lastLine(output)) as LoadResult, output);
   };

@@ -202,9 +202,7 @@ export class HandleConnection extends Outbound implements Connection {
     const { buffers } = this.native;
     if (this.gone) return this.secure === undefined ? undefined : this.retarget(buffers.shared);
     if (this.bulk && (this.reading || this.secure === undefined)) {
-      if (this.own === undefined) this.own = buffers.take();
-      // TLS brings no more than a record at a time.
-      else if (this.secure === undefined) this.own = buffers.fitting(this.own);
+      this.own ??= buffers.take();
       return this.retarget(this.own);
     }
     const next = this.retarget(buffers.shared);

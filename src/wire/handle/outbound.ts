@@ -8,10 +8,6 @@ import { WriteQueue } from './write-queue.ts';
 const TEXT_LIMIT = 16 * 1024;
 /** Up to here a busy TLS connection takes more without holding the caller back. */
 const TLS_QUEUE = 16 * 1024;
-/** A side that took so many bytes without a delay is fast: more than kernels hold back of what nobody reads. */
-const FAST_AFTER = 8 * 1024 * 1024;
-/** Milliseconds that count as a delay. */
-const SLOW_DRAIN = 50;
 
 /**
  * The writing half of a connection. One write is under way at a time, and what comes meanwhile waits in `queue`: TLS allows
@@ -39,10 +35,6 @@ export abstract class Outbound {
   private finishing = false;
   private shuttingDown = false;
   private awaitingDrain = false;
-  /** Since when, on the clock of performance.now(). */
-  private awaitingSince = 0;
-  /** Bytes written since the last delay. */
-  private flowed = 0;
   private queue: WriteQueue | undefined = undefined;
 
   constructor(native: Native, tcp: TcpHandle, secure: TlsHandle | undefined, up: boolean) {
@@ -69,7 +61,7 @@ export abstract class Outbound {
 
   write(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
     if (this.gone || this.ending || start >= end) return true;
-    if (stable) return this.writeStable('', bytes, start, end);
+    if (stable) return this.writePiece('', bytes, start, end);
     if (end - start <= TEXT_LIMIT) return this.writeLatin1(latin1(bytes, start, end));
     return this.writeCopy('', bytes, start, end);
   }
@@ -77,7 +69,7 @@ export abstract class Outbound {
   writeHeadAndBytes(head: string, bytes: Buffer, start: number, end: number, stable: boolean): boolean {
     if (end - start <= TEXT_LIMIT) return this.writeLatin1(head + latin1(bytes, start, end));
     if (this.gone || this.ending) return true;
-    return stable ? this.writeStable(head, bytes, start, end) : this.writeCopy(head, bytes, start, end);
+    return stable ? this.writePiece(head, bytes, start, end) : this.writeCopy(head, bytes, start, end);
   }
 
   end(): void {
@@ -129,7 +121,6 @@ export abstract class Outbound {
       if (!this.busy) this.complete();
     } else if (this.awaitingDrain && !this.holding()) {
       this.awaitingDrain = false;
-      if (performance.now() - this.awaitingSince > SLOW_DRAIN) this.flowed = 0;
       this.drained();
     }
   }
@@ -145,13 +136,6 @@ export abstract class Outbound {
     const done = this.writePiece(head, copy, 0, end - start);
     buffers.giveBack(copy);
     return done;
-  }
-
-  private writeStable(head: string, bytes: Buffer, start: number, end: number): boolean {
-    // Tells whoever reads into the buffer how fast its bytes go on.
-    this.flowed += end - start;
-    this.native.buffers.written(bytes, this.flowed > FAST_AFTER);
-    return this.writePiece(head, bytes, start, end);
   }
 
   private writePiece(head: string, bytes: Buffer, start: number, end: number): boolean {
@@ -189,7 +173,7 @@ export abstract class Outbound {
     }
     this.busy = true;
     if (!this.holding()) return true;
-    this.blocked();
+    this.awaitingDrain = true;
     return false;
   }
 
@@ -205,14 +189,8 @@ export abstract class Outbound {
     this.queue ??= new WriteQueue();
     this.queue.push(piece, base, this.native.buffers);
     if (this.secure !== undefined && base === undefined && this.queue.length <= TLS_QUEUE && !this.awaitingDrain && this.tcp.writeQueueSize === 0) return true;
-    this.blocked();
-    return false;
-  }
-
-  private blocked(): void {
-    if (this.awaitingDrain) return;
     this.awaitingDrain = true;
-    this.awaitingSince = performance.now();
+    return false;
   }
 
   /** Everything is out: half-closes, or closes. */

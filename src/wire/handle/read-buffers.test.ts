@@ -8,35 +8,8 @@ const SLOW_READER = 64 * 1024;
 describe('ReadBuffers', () => {
   it('lends a slow reader less than 64 KiB', () => {
     const buffers = new ReadBuffers();
-    const buffer = buffers.take();
-    assert.ok(buffer.length < SLOW_READER);
-    assert.equal(buffers.fitting(buffer), buffer);
-  });
-
-  it('lends more where the last write was to a fast side, and less again where it was not', () => {
-    const buffers = new ReadBuffers();
-    const small = buffers.take();
-    buffers.written(small, true);
-    const large = buffers.fitting(small);
-    assert.ok(large.length > SLOW_READER);
-    assert.equal(buffers.fitting(large), large);
-    buffers.written(large, false);
-    assert.ok(buffers.fitting(large).length < SLOW_READER);
-  });
-
-  it('lends a bounded number of large buffers', () => {
-    const buffers = new ReadBuffers();
-    const lent = Array.from({ length: 500 }, () => {
-      const small = buffers.take();
-      buffers.written(small, true);
-      return buffers.fitting(small);
-    });
-    const large = lent.filter((buffer) => buffer.length > SLOW_READER);
-    assert.equal(large.length * (large[0]?.length ?? 0), 8 * 1024 * 1024);
-    // One that comes back can go out again.
-    buffers.giveBack(large[0]!);
-    const small = lent.find((buffer) => buffer.length < SLOW_READER)!;
-    assert.ok(buffers.fitting(small).length > SLOW_READER);
+    assert.ok(buffers.take().length < SLOW_READER);
+    assert.ok(buffers.shared.length < SLOW_READER);
   });
 
   it('keeps a buffer back while a write refers to it', () => {
@@ -56,15 +29,13 @@ describe('ReadBuffers', () => {
     const buffers = new ReadBuffers();
     const foreign = Buffer.alloc(10);
     buffers.hold(foreign);
-    buffers.written(foreign, true);
-    assert.equal(buffers.fitting(foreign), foreign);
     buffers.giveBack(foreign);
     buffers.release(foreign);
     assert.notEqual(buffers.take(), foreign);
   });
 
   it('never lends a buffer that is lent, or that a write refers to', () => {
-    const action = fc.record({ what: fc.constantFrom('take', 'fit', 'hold', 'release', 'giveBack'), which: fc.nat(20), fast: fc.boolean() });
+    const action = fc.record({ what: fc.constantFrom('take', 'hold', 'release', 'giveBack'), which: fc.nat(20) });
     fc.assert(
       fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
         const buffers = new ReadBuffers();
@@ -74,7 +45,7 @@ describe('ReadBuffers', () => {
           assert.ok(!lent.includes(buffer) && !held.includes(buffer));
           lent.push(buffer);
         };
-        for (const { what, which, fast } of actions) {
+        for (const { what, which } of actions) {
           const at = which % Math.max(1, what === 'release' ? held.length : lent.length);
           const buffer = (what === 'release' ? held : lent)[at];
           if (what === 'take') taken(buffers.take());
@@ -85,15 +56,9 @@ describe('ReadBuffers', () => {
           } else if (what === 'release') {
             held.splice(at, 1);
             buffers.release(buffer);
-          } else if (what === 'giveBack') {
+          } else {
             lent.splice(at, 1);
             buffers.giveBack(buffer);
-          } else {
-            buffers.written(buffer, fast);
-            const next = buffers.fitting(buffer);
-            if (next === buffer) continue;
-            lent.splice(at, 1);
-            taken(next);
           }
         }
       }),
