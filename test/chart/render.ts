@@ -31,13 +31,15 @@ export const helm: { readonly path: string; readonly skip: false } | { readonly 
 
 export interface RenderOptions {
   readonly release?: string;
+  readonly namespace?: string;
   readonly kubeVersion?: string;
 }
 
 /** Runs `helm template`, whatever comes of it. @param values as a values file would hold them */
-export function template(values: object = {}, { release = 'tidegate', kubeVersion = KUBERNETES_VERSION }: RenderOptions = {}): HelmResult {
+export function template(values: object = {}, options: RenderOptions = {}): HelmResult {
+  const { release = 'tidegate', namespace = NAMESPACE, kubeVersion = KUBERNETES_VERSION } = options;
   const sets = Object.entries(values).flatMap(([name, value]) => ['--set-json', `${name}=${JSON.stringify(value)}`]);
-  return runHelm(helm.path ?? 'helm', ['template', release, CHART, '--namespace', NAMESPACE, '--kube-version', kubeVersion, ...sets]);
+  return runHelm(helm.path ?? 'helm', ['template', release, CHART, '--namespace', namespace, '--kube-version', kubeVersion, ...sets]);
 }
 
 /**

@@ -69,6 +69,18 @@ describe('values', { skip: helm.skip }, () => {
     ['bounds the wrong way round', { autoscaling: { enabled: true, minReplicas: 20 } }, /minReplicas is more than autoscaling\.maxReplicas/],
     ['both bounds of a budget', { 'podDisruptionBudget.minAvailable': 1 }, /one of minAvailable and maxUnavailable/],
     ['neither bound of a budget', { 'podDisruptionBudget.maxUnavailable': null }, /one of minAvailable and maxUnavailable/],
+    ['a rollout that could not begin', { 'rollingUpdate.maxSurge': 0 }, /rollingUpdate takes one of maxUnavailable and maxSurge above 0/],
+    [
+      'a rollout that could not begin, in percent',
+      { rollingUpdate: { maxSurge: '0%', maxUnavailable: 0 } },
+      /takes one of maxUnavailable and maxSurge above 0/,
+    ],
+    ['a share without its sign', { 'rollingUpdate.maxSurge': '2' }, /at '\/rollingUpdate\/maxSurge'/],
+    [
+      'ports of the node for pods that have them already',
+      { hostNetwork: true, 'hostPorts.http': 80 },
+      /hostPorts does not go with hostNetwork: the gateway listens on ports 8080 and 8443 of the node itself/,
+    ],
     ['a monitor that nobody lets in', { 'metrics.serviceMonitor.enabled': true }, /needs networkPolicy\.adminFrom/],
     ['no ServiceAccount at all', { 'serviceAccount.create': false }, /serviceAccount\.name is needed/],
     ['an address and a Service to publish', { publish: { addresses: ['192.0.2.1'], serviceOverride: 'a/b' } }, /one of addresses and serviceOverride/],

@@ -13,9 +13,15 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* In a namespace that is not the release's, where another release of this name may have an object, too. Takes: root, namespace. */ -}}
+{{- define "tidegate.nameIn" -}}
+{{- $root := index . 0 -}}
+{{- if ne (index . 1) $root.Release.Namespace }}{{ $root.Release.Namespace }}-{{ end }}{{ include "tidegate.fullname" $root -}}
+{{- end -}}
+
 {{- define "tidegate.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "tidegate.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "tidegate.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "tidegate.labels" -}}
@@ -80,6 +86,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- if and (gt (int .Values.preStopSleepSeconds) 0) (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "preStopSleepSeconds needs Kubernetes 1.30 or later, and this is %s: use drainDelay" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if and .Values.hostNetwork (or .Values.hostPorts.http .Values.hostPorts.https) -}}
+{{- fail "hostPorts does not go with hostNetwork: the gateway listens on ports 8080 and 8443 of the node itself" -}}
+{{- end -}}
+{{- $surge := .Values.rollingUpdate.maxSurge | toString | trimSuffix "%" -}}
+{{- $unavailable := .Values.rollingUpdate.maxUnavailable | toString | trimSuffix "%" -}}
+{{- if and (eq $surge "0") (eq $unavailable "0") -}}
+{{- fail "rollingUpdate takes one of maxUnavailable and maxSurge above 0: with neither no pod could ever be replaced" -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (eq .Values.kind "DaemonSet") -}}
 {{- fail "autoscaling.enabled goes with kind Deployment: a DaemonSet has a pod on each node" -}}
