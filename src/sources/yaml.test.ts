@@ -39,6 +39,7 @@ describe('plain scalars are what kubectl takes them for', () => {
     ['10.0.0.0/8', '10.0.0.0/8'],
     ['0x', '0x'],
     ['1e', '1e'],
+    ['12e4567', '12e4567'],
     ['=', '='],
     ['!!int "3"', 3],
     ['!!binary aGk=', 'hi'],
@@ -62,6 +63,43 @@ test('JSON is read as it is', () => {
   );
 });
 
+describe('within brackets and quotes indentation means nothing, as to kubectl', () => {
+  const cases: readonly (readonly [what: string, text: string, value: unknown])[] = [
+    ['a list closed below its key', 'a:\n  b: [\n    x,\n    z\n  ]\n  c: 1\n', { a: { b: ['x', 'z'], c: 1 } }],
+    ['a mapping closed below its key', 'a:\n  b: {\n    x: z\n  }\nc: 1\n', { a: { b: { x: 'z' } }, c: 1 }],
+    ['both at the margin', 'a: {\nb: [\nx\n],\nc: {d: 1\n}\n}\n', { a: { b: ['x'], c: { d: 1 } } }],
+    ['a dash in between', '- - a: [\nx\n]\n  - b\n', [[{ a: ['x'] }, 'b']]],
+    ['very deep', `${' '.repeat(200)}a: [\nx\n]\n`, { a: ['x'] }],
+    ['tabs for indentation', 'a:\n  b: [\n\t1,\n\t2 ]\n', { a: { b: [1, 2] } }],
+    ['JSON with tabs as a value', 'a: {\n\t"b": {\n\t\t"c": [\n\t\t\t1\n\t\t]\n\t}\n}\n', { a: { b: { c: [1] } } }],
+    ['a tab between tokens', 'a:\n  b: [1,\t2]\n  c:\t{d: "x\ty"}\n', { a: { b: [1, 2], c: { d: 'x\ty' } } }],
+    ['text in double quotes', 'a:\n  b: "x\n  y\\\n  z\n\n  q"\n', { a: { b: 'x yz\nq' } }],
+    ['text in single quotes', "a:\n  b: 'x\ny'\n", { a: { b: 'x y' } }],
+    ['comments', 'a: [ # one\n# two\n  x\n# three\n]\n', { a: ['x'] }],
+  ];
+  for (const [what, text, value] of cases) test(what, () => assert.deepEqual(one(text), value));
+
+  test('lines are those of the text as written', () => {
+    const index = new YamlIndex('a:\n  b: [\n  x,\n  {c: 1}\n  ]\nd: 2\n');
+    assert.deepEqual([index.lineOf(0, ['a', 'b', 0]), index.lineOf(0, ['a', 'b', 1, 'c']), index.lineOf(0, ['d'])], [2, 3, 5]);
+  });
+
+  test('what is left open is told where the first shallow line is', () => {
+    for (const text of ['a: [b\nc:\n  - d\n', 'a: "b\nc: d\n', 'a: [b\n...\n]\n']) {
+      assert.throws(
+        () => parseYaml(text),
+        (error) => error instanceof YamlError && error.line === 1 && /deficient indentation/.test(error.message),
+        text,
+      );
+    }
+  });
+
+  test('a text of many shallow lines is read, or refused in good time', () => {
+    assert.deepEqual(one(`a: [\n${'x,\n'.repeat(500)}]\n`), { a: Array.from({ length: 500 }, () => 'x') });
+    assert.throws(() => parseYaml(`a: [\n${'x,\n'.repeat(300_000)}]\n`), YamlError);
+  });
+});
+
 test('documents', () => {
   assert.deepEqual(parseYaml('').documents, []);
   assert.deepEqual(parseYaml('# nothing\n').documents, []);
@@ -75,6 +113,8 @@ describe('what is refused', () => {
     ['indentation', 'a: 1\n  b: 2\n', 1, /not YAML/],
     ['a quote that never ends', 'a: "b\n', 1, /not YAML/],
     ['an alias to nothing', 'a: 1\nb: *c\n', 1, /not YAML/],
+    ['a template that was not rendered', 'a: 1\nb:\n  - c: {d: 1}\n    e: {{ .Values.e }}\n', 3, /where a key belongs/],
+    ['a list for a key', 'a: 1\n---\na: [{b: c}]\n? [d]\n: 1\n', 3, /where a key belongs/],
     ['a tag of somebody', 'a: !!python/object x\n', 0, /not YAML/],
     ['100,000 open brackets', '['.repeat(100_000), 0, /nested more than 100 deep/],
     ['100,000 open braces', '{a: '.repeat(100_000), 0, /nested more than 100 deep/],

@@ -16,6 +16,7 @@ import {
   type ScalarTagDefinition,
   YAMLException,
 } from 'js-yaml';
+import { deepenFlowLine } from './yaml-flow-indent.ts';
 
 /** Deepest nesting of lists and mappings. No manifest comes near it, and the parser's own stack stays far from its end. */
 export const MAX_DEPTH = 100;
@@ -23,6 +24,9 @@ export const MAX_DEPTH = 100;
 /** Most aliases in a document, and how many times larger than its text they may make it. */
 const MAX_ALIASES = 1000;
 const MAX_EXPANSION = 10;
+
+/** How many characters are gone through, all tries together, for a text with shallow lines within brackets. */
+const MAX_PARSED = 16 * 1024 * 1024;
 
 /** The text is no YAML, or more than is read of it. */
 export class YamlError extends Error {
@@ -70,7 +74,10 @@ function float(source: string): number | typeof NOT_RESOLVED {
   const special = SPECIAL_FLOATS.get(source);
   if (special !== undefined) return special;
   const plain = source.replaceAll('_', '');
-  return /^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$/.test(plain) ? Number(plain) : NOT_RESOLVED;
+  if (!/^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$/.test(plain)) return NOT_RESOLVED;
+  // What is too large for a number is text to Go: a short commit id such as 12e4567.
+  const value = Number(plain);
+  return Number.isFinite(value) ? value : NOT_RESOLVED;
 }
 
 const DIGITS = [...'0123456789'];
@@ -97,40 +104,91 @@ export interface YamlText {
  * @throws YamlError
  */
 export function parseYaml(source: string): YamlText {
-  const events = parse(source);
+  const parsed = parse(source);
+  const { text, events } = parsed;
   let documents: unknown[];
   let hasDuplicateKeys = false;
   try {
-    documents = constructFromEvents(events, { source, schema: SCHEMA, maxAliases: MAX_ALIASES });
+    documents = constructFromEvents(events, { source: text, schema: SCHEMA, maxAliases: MAX_ALIASES });
   } catch (error) {
-    if (!(error instanceof YAMLException) || error.reason !== 'duplicated mapping key') throw yamlError(error);
+    if (!(error instanceof YAMLException) || error.reason !== 'duplicated mapping key') throw constructionError(error, parsed);
     hasDuplicateKeys = true;
-    documents = construct(events, source);
+    documents = construct(parsed);
   }
   if (events.some((event) => event.type === EVENT_ID.ALIAS)) for (const document of documents) checkExpansion(document, events.length);
   return { documents, hasDuplicateKeys };
 }
 
-function construct(events: Event[], source: string): unknown[] {
+interface ParsedText {
+  /** The source, or what it had to be read as: the same lines. Events point into it. */
+  readonly text: string;
+  readonly events: Event[];
+}
+
+function construct(parsed: ParsedText): unknown[] {
   try {
-    return constructFromEvents(events, { source, schema: SCHEMA, json: true, maxAliases: MAX_ALIASES });
+    return constructFromEvents(parsed.events, { source: parsed.text, schema: SCHEMA, json: true, maxAliases: MAX_ALIASES });
   } catch (error) {
-    throw yamlError(error);
+    throw constructionError(error, parsed);
   }
 }
 
-function parse(source: string): Event[] {
-  try {
-    return parseEvents(source, { maxDepth: MAX_DEPTH });
-  } catch (error) {
-    throw yamlError(error);
+function parse(source: string): ParsedText {
+  let text = source;
+  let first: unknown;
+  for (let parsed = 0; ; parsed += text.length) {
+    try {
+      return { text, events: parseEvents(text, { maxDepth: MAX_DEPTH }) };
+    } catch (error) {
+      first ??= error;
+      const mended = error instanceof YAMLException && parsed < MAX_PARSED ? deepenFlowLine(text, error) : undefined;
+      // The first line that was shallow tells better than what came of reading on where something was left open.
+      if (mended === undefined) throw yamlError(isTooDeep(error) ? error : first);
+      text = mended;
+    }
   }
+}
+
+function isTooDeep(error: unknown): boolean {
+  return error instanceof YAMLException && error.reason.includes('maxDepth');
+}
+
+/** The constructor does not say where a key is that is no text. */
+function constructionError(error: unknown, { text, events }: ParsedText): unknown {
+  if (!(error instanceof YAMLException) || !error.reason.includes('complex keys')) return yamlError(error);
+  const key = complexKey(events);
+  const line = key === undefined ? 0 : text.slice(0, startOf(key)).split('\n').length - 1;
+  return new YamlError(
+    'not YAML that Kubernetes takes: a list or mapping stands where a key belongs',
+    line,
+    'write keys as plain text, put values with {{ }} in quotes, or render the template first',
+  );
+}
+
+/** The first list or mapping that is the key of a mapping. */
+function complexKey(events: readonly Event[]): Event | undefined {
+  /** For each list, mapping and document that is open, whether a key comes next; never in other than a mapping. */
+  const open: { readonly isMapping: boolean; isKeyNext: boolean }[] = [];
+  for (const event of events) {
+    if (event.type === EVENT_ID.POP) {
+      open.pop();
+      continue;
+    }
+    const around = open.at(-1);
+    const isCollection = event.type === EVENT_ID.MAPPING || event.type === EVENT_ID.SEQUENCE;
+    if (around?.isMapping) {
+      if (around.isKeyNext && isCollection) return event;
+      around.isKeyNext = !around.isKeyNext;
+    }
+    if (isCollection || event.type === EVENT_ID.DOCUMENT) open.push({ isMapping: event.type === EVENT_ID.MAPPING, isKeyNext: true });
+  }
+  return undefined;
 }
 
 function yamlError(error: unknown): YamlError {
   if (!(error instanceof YAMLException)) throw error;
   const line = error.mark?.line ?? 0;
-  if (error.reason.includes('maxDepth')) return new YamlError(`lists and mappings are nested more than ${MAX_DEPTH} deep`, line, 'write the file flatter');
+  if (isTooDeep(error)) return new YamlError(`lists and mappings are nested more than ${MAX_DEPTH} deep`, line, 'write the file flatter');
   if (error.reason.includes('maxAliases')) return new YamlError(`the document has more than ${MAX_ALIASES} aliases`, line, 'write the values out');
   const column = (error.mark?.column ?? 0) + 1;
   return new YamlError(`not YAML: ${error.reason} (column ${column})`, line, 'check indentation, quotes and brackets up to this line');
@@ -197,8 +255,8 @@ export class YamlIndex {
 
   /** @param source text that `parseYaml` takes */
   constructor(source: string) {
-    for (let at = source.indexOf('\n'); at >= 0; at = source.indexOf('\n', at + 1)) this.#lineStarts.push(at + 1);
-    const events = parse(source);
+    const { text, events } = parse(source);
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.#lineStarts.push(at + 1);
     let position = 0;
 
     const read = (offset: number, path: readonly (string | number)[]): IndexNode => {
@@ -216,7 +274,7 @@ export class YamlIndex {
         while ((events[position] as Event).type !== EVENT_ID.POP) {
           const keyEvent = events[position] as Event;
           const keyStart = startOf(keyEvent);
-          const key = keyEvent.type === EVENT_ID.SCALAR ? getScalarValue(source, keyEvent) : '';
+          const key = keyEvent.type === EVENT_ID.SCALAR ? getScalarValue(text, keyEvent) : '';
           read(-1, path);
           const inner = [...path, key];
           // Merge keys may stand more than once.
