@@ -39,6 +39,42 @@ describe('documents and lists', () => {
     );
   });
 
+  test('a list of one kind, as the API server writes it: its items need not repeat the kind', () => {
+    const item = (name: string) => ({ metadata: { name }, spec: { ports: [{ port: 80 }] } });
+    const file = read(JSON.stringify({ kind: 'ServiceList', apiVersion: 'v1', metadata: { resourceVersion: '5' }, items: [item('a'), item('b')] }));
+    assert.deepEqual(names(file), ['Service default/a', 'Service default/b']);
+    assert.ok(file.objects.every(({ decoded }) => decoded.object !== undefined));
+    assert.match(read(JSON.stringify({ kind: 'List', apiVersion: 'v1', items: [item('a')] })).objects[0]?.problems()[0]?.message ?? '', /missing/);
+    const half = { ...item('a'), apiVersion: 'v1' };
+    assert.match(read(JSON.stringify({ kind: 'ServiceList', apiVersion: 'v1', items: [half] })).objects[0]?.problems()[0]?.message ?? '', /kind is missing/);
+  });
+
+  test('objects of JSON one after the other', () => {
+    const object = (name: string, port: number | string = 80) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, annotations: { 'a.b/c': '}{ \\"}' } },
+      spec: { ports: [{ port }] },
+    });
+    const file = read(
+      `${JSON.stringify(object('a'))}\n${JSON.stringify(object('b'), null, 2)}${JSON.stringify(object('c'))}\n\n${JSON.stringify(object('d', '80'), null, 2)}\n---\n${service('e')}`,
+    );
+    assert.deepEqual([file.flaw, names(file)], [undefined, ['a', 'b', 'c', 'd', 'e'].map((name) => `Service default/${name}`)]);
+    const height = JSON.stringify(object('b'), null, 2).split('\n').length;
+    assert.deepEqual(
+      file.objects.map((one) => one.line()),
+      [1, 2, 1 + height, 3 + height, 4 + 2 * height],
+    );
+    assert.equal(file.objects[3]?.problems()[0]?.field, 'spec.ports[0].port');
+  });
+
+  test('what only looks like objects of JSON one after the other is one document', () => {
+    const flow = "{apiVersion: v1, kind: Service, metadata: {name: a, annotations: {a.b/c: '}'}}, spec: {ports: [{port: 80}]}}\n";
+    assert.deepEqual(names(read(flow)), ['Service default/a']);
+    for (const text of [`${flow}{a: b}\n`, '{"a": 1} x\n', '{"a": 1}\n{"b": \n', '{"a": 1}}\n{"b": 1}\n'])
+      assert.match(read(text).flaw?.message ?? '', /not YAML/, text);
+  });
+
   test('block scalars end where a document begins', () => {
     const file = read(`apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata:\n  x: |\n    ----\n    --- not a mark\n---\n${service('a')}`);
     assert.deepEqual(names(file), ['Service default/a']);

@@ -7,6 +7,7 @@ import { type Decoded, decode, isMapping } from '../resources/decode.ts';
 import { fieldPath, parseFieldPath } from '../resources/field-path.ts';
 import { quote } from '../resources/fields.ts';
 import type { Problem } from '../resources/resource-set.ts';
+import { splitJsonStream } from './json-stream.ts';
 import { type DuplicateKey, parseYaml, YamlError, YamlIndex } from './yaml.ts';
 
 /** Larger files are refused: reading one would hold up the control plane for seconds. Kubernetes itself takes at most 1.5 MiB an object. */
@@ -112,8 +113,10 @@ function splitDocuments(bytes: Buffer): { readonly text: string; readonly line: 
       from = mark + 1;
       continue;
     }
-    parts.push({ text, line });
-    for (let at = bytes.indexOf(10, start); at >= 0 && at < end; at = bytes.indexOf(10, at + 1)) line++;
+    for (const part of splitJsonStream(text) ?? [text]) {
+      parts.push({ text: part, line });
+      for (let at = part.indexOf('\n'); at >= 0; at = part.indexOf('\n', at + 1)) line++;
+    }
     start = end;
     from = end;
   }
@@ -180,7 +183,7 @@ class DocumentText {
     const readOne = (one: unknown, path: readonly (string | number)[]): void => {
       const items = itemsOf(one);
       if (items !== undefined) {
-        for (const [index, item] of items.entries()) readOne(item, [...path, 'items', index]);
+        for (const [index, item] of items.entries()) readOne(withKindOf(one as ListObject, item), [...path, 'items', index]);
         return;
       }
       places.add(path.join('/'));
@@ -198,6 +201,17 @@ class DocumentText {
 /** kubectl takes apart any object whose kind ends in List and that has items. */
 function itemsOf(value: unknown): readonly unknown[] | undefined {
   return isMapping(value) && typeof value.kind === 'string' && value.kind.endsWith('List') && Array.isArray(value.items) ? value.items : undefined;
+}
+
+interface ListObject {
+  readonly apiVersion?: unknown;
+  readonly kind: string;
+}
+
+/** Items of a ServiceList that say neither kind nor apiVersion, as the API server writes them, are Services. kubectl does the same. */
+function withKindOf({ apiVersion, kind }: ListObject, item: unknown): unknown {
+  if (kind === 'List' || !isMapping(item) || item.kind || item.apiVersion) return item;
+  return { ...item, apiVersion, kind: kind.slice(0, -'List'.length) };
 }
 
 class DocumentObject implements ManifestObject {
