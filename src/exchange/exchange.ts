@@ -39,6 +39,25 @@ export interface RequestHead {
   readonly headBytes: number;
 }
 
+/** The client's end of a connection. One object for all exchanges of the connection, which keeps what they have in common. */
+export interface Peer {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  readonly tls: TlsInfo | undefined;
+  /** What the last request's backend was told of the client. */
+  forwarding?: ForwardingLines | undefined;
+}
+
+/** Field lines that hold for every request of a connection with the same authority and scheme. */
+export interface ForwardingLines {
+  readonly authority: string;
+  readonly scheme: 'http' | 'https';
+  lines: string;
+  /** `lines` is in one piece. */
+  isFlat: boolean;
+}
+
 export class Exchange {
   readonly method: string;
   readonly path: string;
@@ -51,6 +70,7 @@ export class Exchange {
   readonly requestFields: Fields;
   readonly headBytes: number;
   readonly stream: ClientStream;
+  readonly peer: Peer;
   readonly peerAddress: string;
   readonly peerPort: number;
   readonly localPort: number;
@@ -88,12 +108,7 @@ export class Exchange {
   #cookies: ReadonlyMap<string, string> | undefined = undefined;
   #queryParams: ReadonlyMap<string, string> | undefined = undefined;
 
-  constructor(
-    head: RequestHead,
-    stream: ClientStream,
-    peer: { readonly remoteAddress: string; readonly remotePort: number; readonly localPort: number; readonly tls: TlsInfo | undefined },
-    startedAt: number,
-  ) {
+  constructor(head: RequestHead, stream: ClientStream, peer: Peer, startedAt: number) {
     this.method = head.method;
     this.path = head.path;
     this.query = head.query;
@@ -104,6 +119,7 @@ export class Exchange {
     this.requestFields = head.fields;
     this.headBytes = head.headBytes;
     this.stream = stream;
+    this.peer = peer;
     this.peerAddress = peer.remoteAddress;
     this.peerPort = peer.remotePort;
     this.localPort = peer.localPort;

@@ -241,8 +241,11 @@ export class RequestHeadParser {
       if (parsed.host !== this.#knownHost || (parsed.port ?? port) !== (this.#knownPort ?? port)) return faults.HOST_MISMATCH;
     }
     // RFC 9112 section 3.2.2: what is passed on is the target's own host, to the letter.
-    if (authority !== head.authority) head.fields.set('Host', authority);
-    head.authority = authority;
+    if (authority !== head.authority) {
+      head.fields.set('Host', authority);
+      // It outlives the head.
+      head.authority = latin1Copy(authority);
+    }
     head.host = parsed.host;
     const queryStart = target.indexOf('?', authorityEnd);
     const rawPath = target.slice(authorityEnd, queryStart < 0 ? target.length : queryStart);

@@ -1,7 +1,7 @@
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
 import type { Timed } from '../exchange/deadlines.ts';
-import { Exchange } from '../exchange/exchange.ts';
+import { Exchange, type Peer } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import { type ExchangeSink, UNKNOWN_LENGTH } from '../exchange/streams.ts';
@@ -41,9 +41,11 @@ const DRAIN_TIMEOUT = 5_000;
 
 /** One client's connection: reads requests one after the other, hands each to the sink, and reads the next when it is answered. */
 export class ServerConnection implements ConnectionHandler, Timed {
-  deadline: number;
+  // Not left open: a field that was undefined first takes a new object for each number.
+  deadline = Number.POSITIVE_INFINITY;
   deadlineIndex = -1;
   readonly #connection: Connection;
+  readonly #peer: Peer;
   readonly #options: ServerOptions;
   readonly #sink: ExchangeSink;
   readonly #onClosed: (() => void) | undefined;
@@ -70,6 +72,8 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** Takes the connection over. @param onClosed called once when it is gone */
   constructor(connection: Connection, options: ServerOptions, sink: ExchangeSink, onClosed?: () => void) {
     this.#connection = connection;
+    const { remoteAddress, remotePort, localPort, tls } = connection;
+    this.#peer = { remoteAddress, remotePort, localPort, tls, forwarding: undefined };
     this.#options = options;
     this.#sink = sink;
     this.#onClosed = onClosed;
@@ -170,7 +174,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   #begin(head: ParsedRequest): void {
     this.#requests++;
     const stream = new ServerExchange(this, this.#connection, head);
-    const exchange = new Exchange(head, stream, this.#connection, this.#startedAt);
+    const exchange = new Exchange(head, stream, this.#peer, this.#startedAt);
     stream.exchange = exchange;
     this.#current = stream;
     this.deadline = Number.POSITIVE_INFINITY;

@@ -69,3 +69,18 @@ test('the port is the one that the client used', () => {
     assert.equal(made.requestFields.get('x-forwarded-port'), port);
   }
 });
+
+test('what the requests of a connection have in common is told anew when host or scheme changes', () => {
+  const peer = { remoteAddress: '203.0.113.7', remotePort: 1, localPort: 8080, tls: undefined };
+  const identity = new ClientIdentity([]);
+  const told = (authority: string, scheme: 'http' | 'https') => {
+    const head = { method: 'GET', path: '/', query: '', scheme, authority, host: 'a.test', protocol: 'HTTP/1.1', fields: new Fields(), headBytes: 100 };
+    const made = new Exchange(head, { requestBody: NO_BODY } as never, peer, 0);
+    identity.stamp(made);
+    return ['for', 'proto', 'host', 'port'].map((name) => made.requestFields.get(`x-forwarded-${name}`));
+  };
+  for (let time = 0; time < 3; time++) assert.deepEqual(told('a.test', 'http'), ['203.0.113.7', 'http', 'a.test', '80']);
+  assert.deepEqual(told('b.test:81', 'http'), ['203.0.113.7', 'http', 'b.test:81', '81']);
+  assert.deepEqual(told('', 'http'), ['203.0.113.7', 'http', undefined, '80']);
+  for (let time = 0; time < 3; time++) assert.deepEqual(told('a.test', 'https'), ['203.0.113.7', 'https', 'a.test', '443']);
+});

@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import { CidrSet } from '../exchange/cidr.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { CLIENT_CERTIFICATE, FieldKind, FORWARDING, maskOf } from '../exchange/field-names.ts';
+import { latin1Copy } from '../exchange/latin1-copy.ts';
 import { isSaneRequestId, isTraceparent, newRequestId, newTraceId, newTraceparent } from '../exchange/request-id.ts';
 
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
@@ -61,8 +62,7 @@ export class ClientIdentity {
       lines += `X-Real-IP: ${exchange.clientAddress}\r\n`;
     } else {
       fields.removeKinds(FORWARDING);
-      const host = exchange.authority === '' ? '' : `X-Forwarded-Host: ${exchange.authority}\r\n`;
-      lines += `X-Forwarded-For: ${peer}\r\nX-Real-IP: ${peer}\r\nX-Forwarded-Proto: ${exchange.scheme}\r\n${host}X-Forwarded-Port: ${portOf(exchange)}\r\n`;
+      lines += forwardingLines(exchange);
     }
     fields.appendLines(lines, REQUEST_ID | TRACEPARENT | FORWARDING);
   }
@@ -90,6 +90,25 @@ export class ClientIdentity {
     if (!fields.has('x-forwarded-host') && exchange.authority !== '') fields.set('X-Forwarded-Host', exchange.authority);
     if (!fields.has('x-forwarded-port')) fields.set('X-Forwarded-Port', portOf(exchange));
   }
+}
+
+/** What a backend is told of a peer that is the client. Most requests of a connection have the same. */
+function forwardingLines(exchange: Exchange): string {
+  const { peer, authority, scheme } = exchange;
+  const known = peer.forwarding;
+  if (known === undefined || known.authority !== authority || known.scheme !== scheme) {
+    const address = peer.remoteAddress;
+    const host = authority === '' ? '' : `X-Forwarded-Host: ${authority}\r\n`;
+    const lines = `X-Forwarded-For: ${address}\r\nX-Real-IP: ${address}\r\nX-Forwarded-Proto: ${scheme}\r\n${host}X-Forwarded-Port: ${portOf(exchange)}\r\n`;
+    peer.forwarding = { authority, scheme, lines, isFlat: false };
+    return lines;
+  }
+  if (!known.isFlat) {
+    // Pieces would be put together anew in each head; for a connection with one request that would cost more than it saves.
+    known.lines = latin1Copy(known.lines);
+    known.isFlat = true;
+  }
+  return known.lines;
 }
 
 /** The port that the client used: that of its Host, else the scheme's own; the listener's is behind a Service's mapping. */
