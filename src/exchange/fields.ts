@@ -119,7 +119,7 @@ export class Fields {
     return found < 0 ? undefined : this.#value(found);
   }
 
-  /** Whether there is exactly one field of that kind, with that very value. Makes no string. */
+  /** Whether there is exactly one field of that kind, with that very value. */
   singleIs(kind: FieldKind, value: string): boolean {
     if ((this.#addedMask & (1 << kind)) !== 0) return this.single(kind) === value;
     const lines = this.#lines;
@@ -135,9 +135,8 @@ export class Fields {
     let end = this.#valueEnd(found);
     while (start < end && isBlank(text.charCodeAt(start))) start++;
     while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
-    if (end - start !== value.length) return false;
-    for (let index = 0; index < value.length; index++) if (text.charCodeAt(start + index) !== value.charCodeAt(index)) return false;
-    return true;
+    // A slice and a comparison of the whole cost less than the characters one by one.
+    return end - start === value.length && text.slice(start, end) === value;
   }
 
   /** Every value of that kind, in order. */
