@@ -18,6 +18,8 @@ export interface IngressSettings {
   readonly maxRequestBodyBytes: number;
   /** An annotation says who may call, and this version can't tell them from others: nobody is served. */
   readonly closed: boolean;
+  /** It is there for a share of another Ingress's requests, and this version can't share them out: it gets none. */
+  readonly canary: boolean;
 }
 
 /** What to do about annotations that say who may call. To serve openly what they guard would be a hole. */
@@ -38,7 +40,7 @@ const RESTRICTIONS = /^(limit-|global-rate-limit|enable-modsecurity|modsecurity-
 
 /**
  * Tells of bad values, which are taken for the default, and of annotations that this version does not serve. Those that guard
- * access close the Ingress, whatever their value.
+ * access close the Ingress, whatever their value; a canary is not served.
  */
 export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues: Issues): IngressSettings {
   const { annotations } = ingress.metadata;
@@ -46,6 +48,7 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
   let sslRedirect = true;
   let forceSslRedirect = false;
   let closed = false;
+  let canary = false;
   let maxRequestBodyBytes = names.length > 0 ? NGINX_MAX_BODY_BYTES : MAX_BODY_BYTES;
   for (const name of names.sort(compareText)) {
     const value = annotations[name] as string;
@@ -62,12 +65,28 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
         maxRequestBodyBytes =
           parseSize(value) ?? refuse(entry, issues, field, value, 'not a size', 'write one as "8m", "512k" or "1g"; "0" for no bound') ?? maxRequestBodyBytes;
         break;
+      case 'canary':
+        canary = parseBoolean(value) ?? false;
+        if (canary) tellCanary(entry, issues, field);
+        else tellUnsupported(entry, issues, field, short);
+        break;
       default:
         if (GUARDS.has(short)) closed = true;
         tellUnsupported(entry, issues, field, short);
     }
   }
-  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, closed };
+  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, closed, canary };
+}
+
+/** Without the annotation the canary would claim the very paths of the other Ingress, and where it is older take all that comes. */
+function tellCanary(entry: Entry<Ingress>, issues: Issues, field: string): void {
+  issues.add(entry, 'Accepted', {
+    severity: 'error',
+    reason: 'UnsupportedValue',
+    field,
+    message: 'annotation canary is not supported in this version: the Ingress gets no requests, they all go where they would without it',
+    hint: 'write an ApiRoute with weights or header matches in place of both Ingresses',
+  });
 }
 
 function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, name: string): void {

@@ -30,7 +30,9 @@ export interface TranslatedIngress {
 }
 
 export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): TranslatedIngress {
-  const drafts = translateRules(entry, ingress, context);
+  const settings = readAnnotations(entry, ingress, context.issues);
+  if (settings.canary) return { drafts: [], isRepeatable: false };
+  const drafts = translateRules(entry, ingress, settings, context);
   const isRepeatable = context.issues.of(entry).length === 0 && drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
   return { drafts, isRepeatable };
@@ -78,8 +80,7 @@ function fieldOf(label: string): string {
   return `spec.rules[${rule}].http.paths[${path}]`;
 }
 
-function translateRules(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): RouteDraft[] {
-  const settings = readAnnotations(entry, ingress, context.issues);
+function translateRules(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext): RouteDraft[] {
   const routes: RouteDraft[] = [];
   for (const [ruleIndex, rule] of ingress.spec.rules.entries()) {
     const host = hostPattern(rule.host, 'OneLabel');
