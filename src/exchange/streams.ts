@@ -14,6 +14,11 @@ export const UNKNOWN_LENGTH = -1;
 /** There is no body and no framing for one: HEAD answers, 204, 304, requests without content. */
 export const NO_BODY = -2;
 
+/** Whether the message is complete with its head: there is no body, or one of no bytes, as with `Content-Length: 0`. */
+export function isEmptyBody(length: BodyLength): boolean {
+  return length === NO_BODY || length === 0;
+}
+
 /** What the proxy hears from the client's side. One per exchange. */
 export interface ClientHandler {
   /** Request body bytes; valid only during the call unless `stable`. */

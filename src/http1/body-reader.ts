@@ -1,5 +1,5 @@
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, UNKNOWN_LENGTH } from '../exchange/streams.ts';
+import { type BodyLength, isEmptyBody } from '../exchange/streams.ts';
 import { Chunked, ChunkedDecoder } from './chunked-decoder.ts';
 import { BAD_CHUNK, type Fault } from './fault.ts';
 
@@ -27,7 +27,7 @@ export class BodyReader {
   /** @param chunked else an unknown length means: until the connection ends */
   begin(length: BodyLength, chunked: boolean): void {
     this.chunked = chunked;
-    this.complete = length !== UNKNOWN_LENGTH && length <= 0;
+    this.complete = isEmptyBody(length);
     this.left = Math.max(length, 0);
     this.length = 0;
     this.trailers = undefined;

@@ -4,7 +4,7 @@ import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { latin1Copy } from '../exchange/latin1-copy.ts';
 import { normalizePath } from '../exchange/path.ts';
-import { type BodyLength, NO_BODY } from '../exchange/streams.ts';
+import { type BodyLength, isEmptyBody, NO_BODY } from '../exchange/streams.ts';
 import { latin1 } from '../wire/latin1.ts';
 import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions, UPGRADE } from './connection-options.ts';
 import type { Fault } from './fault.ts';
@@ -181,7 +181,7 @@ export class RequestHeadParser {
     // An expectation of a 1.0 client is not to be met, nor an upgrade (RFC 9110 sections 10.1.1 and 7.8).
     if (fields.mayHave(EXPECT) && !isHttp10) {
       if (fields.single(FieldKind.Expect)?.toLowerCase() !== '100-continue') return faults.UNKNOWN_EXPECTATION;
-      head.expectsContinue = body !== NO_BODY && body !== 0;
+      head.expectsContinue = !isEmptyBody(body);
     }
     const options = takeConnectionOptions(fields);
     if ((options & MALFORMED) !== 0) return faults.BAD_CONNECTION;
@@ -270,5 +270,5 @@ export class RequestHeadParser {
  */
 function mayIgnoreUpgrade(head: ParsedRequest): boolean {
   const offersOnlyH2c = head.fields.valuesOf(FieldKind.Upgrade).every((value) => value.toLowerCase() === 'h2c');
-  return offersOnlyH2c && (head.body === NO_BODY || head.body === 0);
+  return offersOnlyH2c && isEmptyBody(head.body);
 }

@@ -1,6 +1,6 @@
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, NO_BODY, UNKNOWN_LENGTH, type UpstreamRequest } from '../exchange/streams.ts';
+import { type BodyLength, isEmptyBody, NO_BODY, UNKNOWN_LENGTH, type UpstreamRequest } from '../exchange/streams.ts';
 import type { Connection } from '../wire/wire.ts';
 import { CONTENT_LENGTH } from './framing.ts';
 import { writeChunk } from './message-writer.ts';
@@ -33,7 +33,7 @@ export class RequestWriter {
   begin({ method, target, fields, body }: UpstreamRequest): void {
     fields.removeKinds(NOT_SENT);
     this.sent = false;
-    this.ended = body === NO_BODY || body === 0;
+    this.ended = isEmptyBody(body);
     this.#chunked = body === UNKNOWN_LENGTH;
     this.#left = Math.max(body, 0);
     this.#head = `${method} ${target} HTTP/1.1\r\n${fields.serialize()}${framing(body)}`;

@@ -1,7 +1,7 @@
 import type { Exchange } from '../exchange/exchange.ts';
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, type ClientHandler, type ClientStream, UNKNOWN_LENGTH } from '../exchange/streams.ts';
+import { type BodyLength, type ClientHandler, type ClientStream, isEmptyBody, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import type { Connection } from '../wire/wire.ts';
 import { CONTENT_LENGTH } from './framing.ts';
 import { dateLine, statusLine, writeChunk } from './message-writer.ts';
@@ -43,7 +43,7 @@ export class ServerExchange implements ClientStream {
     this.#server = server;
     this.#connection = connection;
     this.requestBody = head.body;
-    this.requestEnded = head.body !== UNKNOWN_LENGTH && head.body <= 0;
+    this.requestEnded = isEmptyBody(head.body);
     this.isHead = head.method === 'HEAD';
     this.isHttp10 = head.isHttp10;
     this.keepAlive = head.keepAlive;

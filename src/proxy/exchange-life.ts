@@ -11,7 +11,7 @@ import type { Fields } from '../exchange/fields.ts';
 import {
   type BodyLength,
   type ClientHandler,
-  NO_BODY,
+  isEmptyBody,
   type UpstreamFailure,
   type UpstreamHandler,
   type UpstreamRequest,
@@ -74,7 +74,7 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   constructor(proxy: Proxy, exchange: Exchange) {
     this.#proxy = proxy;
     this.exchange = exchange;
-    this.#requestEnded = exchange.stream.requestBody === NO_BODY;
+    this.#requestEnded = isEmptyBody(exchange.stream.requestBody);
   }
 
   start(): void {

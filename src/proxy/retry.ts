@@ -1,5 +1,5 @@
 import type { Exchange } from '../exchange/exchange.ts';
-import { NO_BODY, type UpstreamFailure } from '../exchange/streams.ts';
+import { isEmptyBody, type UpstreamFailure } from '../exchange/streams.ts';
 
 /** Where a failed try may be repeated. */
 export const Retry = {
@@ -22,6 +22,6 @@ export function defaultRetry(failure: UpstreamFailure, requestBytesSent: boolean
   if (failure === 'connect-failure') return Retry.OtherEndpoint;
   if (failure !== 'reset') return Retry.Nowhere;
   if (!requestBytesSent) return reusedConnection ? Retry.AnyEndpoint : Retry.OtherEndpoint;
-  const isSafe = reusedConnection && exchange.stream.requestBody === NO_BODY && IDEMPOTENT.has(exchange.method);
+  const isSafe = reusedConnection && isEmptyBody(exchange.stream.requestBody) && IDEMPOTENT.has(exchange.method);
   return isSafe ? Retry.AnyEndpoint : Retry.Nowhere;
 }

@@ -85,6 +85,26 @@ test('time-outs: backendRequest and request give 504 before the head, and the lo
   flaky.respond = respond;
 });
 
+// Many clients send it with every POST.
+test('a request with Content-Length: 0 is complete with its head: the same time-outs, and the same second try', async () => {
+  const respond = flaky.respond;
+  const headers = { 'content-length': '0' };
+  flaky.respond = () => undefined;
+  assert.equal((await send(gateway.http, '/flaky/nothing', { method: 'POST', headers })).status, 504);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/flaky/nothing')).reason, 'backend_request_timeout');
+  flaky.respond = respond;
+  assert.equal((await get(gateway.http, '/flaky/warm')).body, 'flaky');
+  let killed = 0;
+  flaky.respond = (request, socket) => {
+    if (killed++ > 0) return respond(request, socket);
+    socket.destroy();
+    return undefined;
+  };
+  const answer = await send(gateway.http, '/flaky/delete', { method: 'DELETE', headers });
+  flaky.respond = respond;
+  assert.deepEqual([answer.status, killed], [200, 2]);
+});
+
 test('a body that does not come in time is 408', async () => {
   const answer = await new Promise<number>((resolve, reject) => {
     import('node:http').then(({ request }) => {
