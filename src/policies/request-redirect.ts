@@ -15,8 +15,8 @@ export const requestRedirect: Policy<'requestRedirect'> = {
 };
 
 const FAILED: Reply = { status: 500, reason: 'rewrite_failed', detail: 'The route makes no valid path of this request.' };
-/** HTTP/1.0 has no Host, and a URL has to name one. */
-const NO_HOST: Reply = { status: 400, reason: 'host_missing', detail: 'The request names no host to redirect within.' };
+/** HTTP/1.0 may come without Host, and a URL has to name one. */
+export const NO_HOST: Reply = { status: 400, reason: 'host_missing', detail: 'The request names no host to redirect within.' };
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const;
 

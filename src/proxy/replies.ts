@@ -3,6 +3,7 @@ import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import { problemBody } from '../exchange/problem.ts';
 import type { UpstreamFailure } from '../exchange/streams.ts';
+import { NO_HOST } from '../policies/request-redirect.ts';
 
 /** Whoever gets a 503 may try again soon: endpoints come and go within seconds. */
 const RETRY_SOON = [['Retry-After', '1']] as const;
@@ -55,6 +56,7 @@ export function render(reply: Reply, requestId: string): { readonly fields: Fiel
 
 /** The same URL on HTTPS, on its default port: the port of the plain listener says nothing about the other one's. */
 export function httpsRedirect(exchange: Exchange): Reply {
+  if (exchange.authority === '') return NO_HOST;
   const name = exchange.authority.replace(/:\d*$/, '');
   return { status: 308, reason: 'https_redirect', fields: [['Location', `https://${name}${exchange.path}${exchange.query}`]] };
 }

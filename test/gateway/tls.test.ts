@@ -57,6 +57,10 @@ before(async () => {
         apiRoute('a', '  hostnames: [a.test]\n  tls: { secretName: a }\n  rules: [{ backendRefs: [{ name: web, port: 80 }] }]') +
         apiRoute('wild', '  hostnames: ["*.wild.test"]\n  tls: { secretName: wild, redirect: true }\n  rules: [{ backendRefs: [{ name: web, port: 80 }] }]') +
         apiRoute('plain', '  hostnames: [plain.test]\n  rules: [{ backendRefs: [{ name: web, port: 80 }] }]') +
+        apiRoute(
+          'any',
+          '  tls: { secretName: nowhere, redirect: true }\n  rules: [{ matches: [{ path: { value: /hostless } }], backendRefs: [{ name: web, port: 80 }] }]',
+        ) +
         apiRoute('missing', '  hostnames: [missing.test]\n  tls: { secretName: nowhere }\n  rules: [{ backendRefs: [{ name: web, port: 80 }] }]'),
       'ingress.yaml': `apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -133,6 +137,12 @@ test('redirects: tls.redirect and an Ingress with tls, 308; an ApiRoute with TLS
   assert.equal(wild.headers.location, 'https://x.wild.test/p?q=1');
   assert.equal((await get(gateway.http, '/', { host: 'ing.test' })).status, 308);
   assert.equal((await get(gateway.http, '/', { host: 'a.test' })).status, 200);
+});
+
+test('a redirect to HTTPS needs a host: HTTP/1.0 without one gets 400, not a Location without a host', async () => {
+  assert.match(await raw(gateway.http, 'GET /hostless HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 400 (?!.*^location:)/ims);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/hostless')).reason, 'host_missing');
+  assert.match(await raw(gateway.http, 'GET /hostless HTTP/1.0\r\nHost: any.test\r\n\r\n'), /^location: https:\/\/any\.test\/hostless\r$/im);
 });
 
 test('sessions resume on whichever worker takes the connection', async () => {
