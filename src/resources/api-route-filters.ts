@@ -1,7 +1,7 @@
 /** The filters of an ApiRoute's rule, and the header modifiers of its backendRefs: what users write, and its normal form. */
 import { RE2JS } from 're2js';
 import { z } from 'zod';
-import { cidr, headerName, headerValue, headerValueFlaw, oneOf, portNumber, preciseHostname, quote, regex, text, wholeNumber } from './fields.ts';
+import { cidr, headerName, headerValue, headerValueFlaw, oneOf, portNumber, preciseHostname, quote, replacedPattern, text, wholeNumber } from './fields.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 /** Fields that the connection owns, or by which a message is framed (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6). */
@@ -70,7 +70,7 @@ export const pathRewriteSchema = strictObject(
   {
     type: oneOf(PATH_TYPES).describe('ReplacePrefixMatch: the matched prefix; ReplaceFullPath: the whole path; ReplaceRegex: each match of a pattern.'),
     value: text(replacementFlaw, { maxLength: 1024 }).exactOptional().describe('What takes the place of the prefix or the path.'),
-    pattern: regex.exactOptional().describe('For ReplaceRegex: a regular expression (RE2).'),
+    pattern: replacedPattern.exactOptional().describe('For ReplaceRegex: a regular expression (RE2).'),
     substitution: text(replacementFlaw, { maxLength: 1024 })
       .exactOptional()
       .describe('For ReplaceRegex: what takes the place of each match; \\1 is the first group.'),

@@ -90,10 +90,13 @@ function fieldMatch(name: z.ZodType<string, string>, valueFlaw: (value: string) 
 /** Query values are percent-decoded before they are compared, and so may hold anything. */
 const anyText = (): undefined => undefined;
 
-const queryParamName = text((value) => (value.length <= 256 ? undefined : { message: 'the name is too long', hint: 'keep it within 256 characters' }), {
-  minLength: 1,
-  maxLength: 256,
-});
+const queryParamName = text(
+  (value) => {
+    if (value === '') return { message: 'the name is empty', hint: 'write the name of the query parameter' };
+    return value.length <= 256 ? undefined : { message: 'the name is too long', hint: 'keep it within 256 characters' };
+  },
+  { minLength: 1, maxLength: 256 },
+);
 
 function unique<T extends { readonly name: string }>(what: string) {
   return flaws((list: readonly T[]) => {

@@ -168,8 +168,11 @@ export function regexFlaw(value: string): Flaw | undefined {
   }
 }
 
-/** RE2 syntax; it covers the whole value that it is matched against. */
-export const regex = text(regexFlaw, { minLength: 1, maxLength: MAX_REGEX_LENGTH });
+/** RE2 syntax, for what is replaced; nothing at all would be found between any two characters. */
+export const replacedPattern = text((value) => (value === '' ? { message: 'the pattern is empty', hint: 'write what to replace' } : regexFlaw(value)), {
+  minLength: 1,
+  maxLength: MAX_REGEX_LENGTH,
+});
 
 export function headerNameFlaw(value: string): Flaw | undefined {
   if (value.length <= 256 && TOKEN.test(value)) return undefined;

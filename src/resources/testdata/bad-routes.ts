@@ -131,6 +131,13 @@ export const BAD_ROUTES: readonly BadObject[] = [
     /twice/,
     /keep one/,
   ],
+  [
+    'query parameter without a name',
+    match({ queryParams: [{ name: '', value: 'a' }] }),
+    'spec.rules[0].matches[0].queryParams[0].name',
+    /name is empty/,
+    /name/,
+  ],
   ['cookie name', match({ cookies: [{ name: 'a b', value: 'c' }] }), 'spec.rules[0].matches[0].cookies[0].name', /not a cookie name/, /letters/],
   ['CIDR too long', match({ clientCIDRs: ['10.0.0.0/33'] }), 'spec.rules[0].matches[0].clientCIDRs[0]', /not a CIDR/, /10.0.0.0\/8/],
   ['CIDR that is none', match({ clientCIDRs: ['ten'] }), 'spec.rules[0].matches[0].clientCIDRs[0]', /not a CIDR/, /10.0.0.0\/8/],
@@ -291,6 +298,13 @@ export const BAD_ROUTES: readonly BadObject[] = [
     'spec.rules[0].filters.urlRewrite.path.value',
     /control character/,
     /one line/,
+  ],
+  [
+    'rewrite of an empty pattern',
+    filters({ urlRewrite: { path: { type: 'ReplaceRegex', pattern: '', substitution: 'b' } } }),
+    'spec.rules[0].filters.urlRewrite.path.pattern',
+    /pattern is empty/,
+    /what to replace/,
   ],
   [
     'group that the pattern lacks',
