@@ -19,5 +19,5 @@ ENV MALLOC_ARENA_MAX=2
 USER 65532:65532
 WORKDIR /app
 EXPOSE 8080 8443 9901
-ENTRYPOINT ["/usr/local/bin/node", "--disable-warning=DEP0111", "--max-semi-space-size=2", "/app/dist/cmd/tidegate.js"]
+ENTRYPOINT ["/usr/local/bin/node", "--disable-warning=DEP0111", "--max-semi-space-size=2", "--no-parallel-scavenge", "--heap-growing-percent=60", "/app/dist/cmd/tidegate.js"]
 CMD ["serve"]

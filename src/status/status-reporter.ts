@@ -7,7 +7,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { type DesiredStatus, REPORTED_KINDS } from './desired-status.ts';
 import { LeaderElector } from './leader-elector.ts';
 import { ApiLeaseStore } from './lease.ts';
-import { ObservedObjects, type StatusKey, statusKey } from './observed-objects.ts';
+import { ObservedObjects, type StatusKey, StatusKeys } from './observed-objects.ts';
 import type { PublishedAddress } from './published-address.ts';
 import { PublishedService } from './published-service.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -49,6 +49,9 @@ export class StatusReporter {
   readonly #service: PublishedService | undefined;
   readonly #writes = new Map<string, { readonly kind: string; readonly result: string; count: number }>();
   #latest: { readonly set: ResourceSet; readonly statuses: readonly ObjectStatus[] } | undefined;
+  /** Of the newest set: the very same object for as long as it says the same. */
+  #desired: ReadonlyMap<StatusKey, DesiredStatus> = new Map();
+  readonly #keys = new StatusKeys();
   /** Objects that were ours at some time since the start. */
   readonly #ours = new Set<StatusKey>();
   #retired = 0;
@@ -123,25 +126,32 @@ export class StatusReporter {
   #report(): void {
     if (this.#latest === undefined) return;
     const { publish } = this.#options;
-    const addresses = this.#service === undefined ? (publish !== undefined && 'addresses' in publish ? publish.addresses : []) : this.#service.addresses;
-    this.#writer.update(this.#desired(this.#latest.set, this.#latest.statuses), addresses);
+    const addresses =
+      this.#service === undefined ? (publish !== undefined && 'addresses' in publish ? publish.addresses : NO_ADDRESSES) : this.#service.addresses;
+    this.#desired = this.#desire(this.#latest.set, this.#latest.statuses);
+    this.#writer.update(this.#desired, addresses);
   }
 
   /** Of every object of the kinds that we report on. */
-  #desired(set: ResourceSet, statuses: readonly ObjectStatus[]): Map<StatusKey, DesiredStatus> {
-    const byKey = new Map(statuses.map((status) => [statusKey(status.kind, status.namespace, status.name), status]));
+  #desire(set: ResourceSet, statuses: readonly ObjectStatus[]): Map<StatusKey, DesiredStatus> {
+    const byKey = new Map<StatusKey, ObjectStatus>();
+    for (const status of statuses) byKey.set(this.#keys.of(status), status);
     const classes = new ClassOwnership(set.ingressClasses, this.#options.ingressClass);
     const desired = new Map<StatusKey, DesiredStatus>();
     for (const kind of REPORTED_KINDS) {
-      for (const { namespace, name, generation, problems } of entriesOf(set, kind.kind)) {
-        const key = statusKey(kind.kind, namespace, name);
+      for (const entry of entriesOf(set, kind.kind)) {
+        const { namespace, name, generation, problems } = entry;
+        const key = this.#keys.of(entry);
         const isInvalid = problems.some(({ severity }) => severity === 'error');
         // Of an Ingress that is invalid, translation can't tell whose it is, or whose it has become.
         const isOthers =
           kind.kind === 'Ingress' && isInvalid && this.observed.get(key) !== undefined && !classes.ownsClass(this.observed.get(key)?.ingressClass);
         const status = isOthers ? undefined : byKey.get(key);
         if (status !== undefined) this.#ours.add(key);
-        desired.set(key, { kind, namespace, name, generation, status, lost: status === undefined && this.#ours.has(key) });
+        const lost = status === undefined && this.#ours.has(key);
+        const before = this.#desired.get(key);
+        const same = before !== undefined && before.generation === generation && before.status === status && before.lost === lost;
+        desired.set(key, same ? before : { kind, namespace, name, generation, status, lost });
       }
     }
     for (const key of this.#ours) if (!desired.has(key)) this.#ours.delete(key);
@@ -155,6 +165,8 @@ export class StatusReporter {
     else written.count++;
   }
 }
+
+const NO_ADDRESSES: readonly PublishedAddress[] = [];
 
 const FIELDS = ['ingresses', 'apiRoutes', 'rateLimitPolicies', 'backendPolicies'] as const;
 

@@ -79,7 +79,7 @@ export class StatusWriter {
   }
 
   /**
-   * @param desired of every object that may carry a status of ours
+   * @param desired of every object that may carry a status of ours; those that are the very same as before are not looked at again
    * @param addresses where the gateway is reached; undefined: not known at present
    */
   update(desired: ReadonlyMap<StatusKey, DesiredStatus>, addresses: readonly PublishedAddress[] | undefined): void {
@@ -87,12 +87,18 @@ export class StatusWriter {
       const [before, after] = [this.#desired.get(key), desired.get(key)];
       if (before === undefined || after === undefined || JSON.stringify(before.status) !== JSON.stringify(after.status)) this.#retries.forget(key);
     }
+    const before = this.#desired;
+    const sameAddress = this.#addresses === addresses;
     this.#desired = desired;
     this.#addresses = addresses;
     for (const key of this.#cleared) if (desired.get(key)?.lost !== true) this.#cleared.delete(key);
-    for (const [key, one] of desired) if (one.kind.status === 'loadBalancer') this.#turns.follow(key, one);
+    desired.forEach((one, key) => {
+      const isSame = before.get(key) === one;
+      if (!isSame && one.kind.status === 'loadBalancer') this.#turns.follow(key, one);
+      if (!isSame || (!sameAddress && one.kind.status === 'loadBalancer')) this.#check(key);
+    });
     this.#turns.retain(desired);
-    this.#checkAll();
+    this.#wake.abort();
   }
 
   /** To be called when the leadership changed. */

@@ -4,7 +4,7 @@ import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { describeMatch } from '../snapshot/words.ts';
-import { matchKey, mayClaim } from './conflicts.ts';
+import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
@@ -87,7 +87,7 @@ function claimMatches(entry: Entry<ApiRoute>, hosts: readonly HostPattern[], mat
     const key = matchKey(match);
     let told = false;
     for (const host of hosts) {
-      const older = claims.claim(host, key, owner);
+      const older = claims.claim(claimKey(host, key), owner);
       if (older === undefined || told) continue;
       issues.add(entry, 'told', conflict(owner, older, host, describeMatch(match)));
       told = true;

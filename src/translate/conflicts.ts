@@ -8,17 +8,24 @@ import { hostKey } from './hosts-and-paths.ts';
  */
 const MAX_CLAIMS = 20_000;
 
+/** What is claimed: a host and a match on it. Equal for equal claims. */
+export type ClaimKey = string;
+
+/** @param match as `matchKey` gives it */
+export function claimKey(host: HostPattern, match: string): ClaimKey {
+  return `${hostKey(host)}\n${match}`;
+}
+
 /** Objects must claim in order of age. */
 export class Claims<Owner> {
-  readonly #owners = new Map<string, Owner>();
+  readonly #owners = new Map<ClaimKey, Owner>();
 
-  isFree(host: HostPattern, match: string): boolean {
-    return !this.#owners.has(`${hostKey(host)}\n${match}`);
+  isFree(key: ClaimKey): boolean {
+    return !this.#owners.has(key);
   }
 
   /** @returns who has claimed the very same host and match before, in which case nothing changes */
-  claim(host: HostPattern, match: string, owner: Owner): Owner | undefined {
-    const key = `${hostKey(host)}\n${match}`;
+  claim(key: ClaimKey, owner: Owner): Owner | undefined {
     const older = this.#owners.get(key);
     if (older === undefined) this.#owners.set(key, owner);
     return older;

@@ -2,11 +2,12 @@
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
-import type { Backend, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
-import { matchKey } from './conflicts.ts';
+import type { Backend, HostPattern, Match, PathMatch, UpstreamKey } from '../snapshot/snapshot.ts';
+import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
-import { conflict, type RouteContext, type RouteDraft, unreachablePath } from './routes.ts';
+import { conflict, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
+import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
 
 const PATH_TYPES = { Exact: 'Exact', Prefix: 'PathPrefix', ImplementationSpecific: 'PathPrefix' } as const satisfies Record<string, PathMatch['type']>;
 
@@ -23,64 +24,70 @@ const DEFAULT_CLAIM = 'default';
 
 const EVERYTHING = onPath({ type: 'PathPrefix', value: '/' });
 
+/** What the routes of an Ingress stand on beside the entry itself. */
+export interface IngressBasis {
+  readonly claims: readonly { readonly key: ClaimKey; readonly owner: RuleOwner }[];
+  readonly backends: readonly { readonly reference: ServiceReference; readonly key: ReferenceKey; readonly upstream: UpstreamKey }[];
+}
+
 export interface TranslatedIngress {
   readonly drafts: readonly RouteDraft[];
-  /** Whether `repeatIngress` may give these again for the very same entry: nothing was wrong with it, and no limit applies. */
-  readonly isRepeatable: boolean;
+  /** For `repeatIngress`; undefined where something was wrong with the Ingress, or a rate limit applies. */
+  readonly basis: IngressBasis | undefined;
 }
 
 export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): TranslatedIngress {
   const settings = readAnnotations(entry, ingress, context.issues);
-  if (settings.canary) return { drafts: [], isRepeatable: false };
-  const drafts = translateRules(entry, ingress, settings, context);
+  if (settings.canary) return { drafts: [], basis: undefined };
+  const recorder = new Recorder(context);
+  const drafts = translateRules(entry, ingress, settings, context, recorder);
   const isRepeatable = context.issues.of(entry).length === 0 && drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
-  return { drafts, isRepeatable };
+  const { claims, backends } = recorder;
+  return { drafts, basis: isRepeatable ? { claims, backends } : undefined };
 }
 
 /**
  * What `translateIngress` would do, where it comes to the same as before: whatever the routes of an Ingress stand on beside the
  * entry itself is asked for again (claims, Services, limits), and the certificates are claimed.
  *
- * @param before repeatable routes of this entry
+ * @param basis as `translateIngress` gave it for this very entry
  * @returns whether the routes are the same; if not, nothing was done
  */
-export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, before: readonly RouteDraft[], context: RouteContext): boolean {
-  const { claims, rateLimits } = context;
-  if (rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
-  const owner = { entry, field: '' };
-  const keys = before.map((route) => (route.isDefaultBackend ? DEFAULT_CLAIM : matchKey(route.matches[0] as Match)));
-  if (!before.every(({ hosts }, index) => hosts.every((host) => claims.isFree(host, keys[index] as string)))) return false;
+export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims, backends }: IngressBasis, context: RouteContext): boolean {
+  if (context.rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
+  for (const { key } of claims) if (!context.claims.isFree(key)) return false;
   // Not before the claims: what loses to an older rule uses no Service.
-  if (!leadsTheSameWay(entry, ingress, before, context)) return false;
-  for (const [index, { hosts, rule }] of before.entries())
-    for (const host of hosts) claims.claim(host, keys[index] as string, { ...owner, field: fieldOf(rule) });
+  for (const { reference, key, upstream } of backends) if (context.upstreams.find(reference, key) !== upstream) return false;
+  for (const { key, owner } of claims) context.claims.claim(key, owner);
   claimCertificates(entry, ingress, context);
   return true;
 }
 
-/** Whether each backend is resolved to what it was. */
-function leadsTheSameWay({ namespace }: Entry<Ingress>, { spec }: Ingress, before: readonly RouteDraft[], { upstreams }: RouteContext): boolean {
-  let place = 0;
-  const leads = ({ service }: IngressBackend, route: RouteDraft | undefined): boolean => {
-    const { number, name } = service?.port ?? {};
-    const reference = { namespace, name: service?.name ?? '', port: number ?? name ?? 0 };
-    return route?.backends[0]?.upstream !== undefined && upstreams.find(reference) === route.backends[0].upstream;
-  };
-  for (const { paths } of spec.rules) for (const { backend } of paths) if (!leads(backend, before[place++])) return false;
-  if (spec.defaultBackend === undefined) return true;
-  for (; place < before.length; place++) if (!leads(spec.defaultBackend, before[place])) return false;
-  return true;
+/** Claims and resolves, and keeps what it was asked for. */
+class Recorder {
+  readonly claims: { readonly key: ClaimKey; readonly owner: RuleOwner }[] = [];
+  readonly backends: { readonly reference: ServiceReference; readonly key: ReferenceKey; readonly upstream: UpstreamKey }[] = [];
+  readonly #context: RouteContext;
+
+  constructor(context: RouteContext) {
+    this.#context = context;
+  }
+
+  claim(host: HostPattern, match: string, owner: RuleOwner): RuleOwner | undefined {
+    const key = claimKey(host, match);
+    this.claims.push({ key, owner });
+    return this.#context.claims.claim(key, owner);
+  }
+
+  resolve(owner: Entry<unknown>, reference: ServiceReference, fields: ReferenceFields): UpstreamKey | undefined {
+    const upstream = this.#context.upstreams.resolve(owner, reference, fields);
+    if (upstream !== undefined) this.backends.push({ reference, key: referenceKey(reference), upstream });
+    return upstream;
+  }
 }
 
-/** Where a route's rule is in the object. @param label as `translateRules` gives it */
-function fieldOf(label: string): string {
-  if (label.startsWith(DEFAULT_SECTION)) return 'spec.defaultBackend';
-  const [rule, path = '0'] = label.split('.');
-  return `spec.rules[${rule}].http.paths[${path}]`;
-}
-
-function translateRules(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext): RouteDraft[] {
+function translateRules(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext, recorder: Recorder): RouteDraft[] {
   const routes: RouteDraft[] = [];
   for (const [ruleIndex, rule] of ingress.spec.rules.entries()) {
     const host = hostPattern(rule.host, 'OneLabel');
@@ -94,18 +101,18 @@ function translateRules(entry: Entry<Ingress>, ingress: Ingress, settings: Ingre
       }
       const match = onPath(path);
       const owner = { entry, field };
-      const older = context.claims.claim(host, matchKey(match), owner);
+      const older = recorder.claim(host, matchKey(match), owner);
       if (older !== undefined) {
         context.issues.add(entry, 'Accepted', conflict(owner, older, host, `${one.pathType} ${one.path}`));
         continue;
       }
       // The first path goes by the index of its rule alone, so that a path that is added renames none.
       const label = pathIndex === 0 ? String(ruleIndex) : `${ruleIndex}.${pathIndex}`;
-      const backend = resolveBackend(entry, one.backend, `${field}.backend`, context);
+      const backend = resolveBackend(entry, one.backend, `${field}.backend`, context, recorder);
       routes.push(makeRoute(entry, settings, context, { label, section: String(ruleIndex), hosts: [host], match, httpsRedirect, backend }));
     }
   }
-  routes.push(...translateDefaultBackend(entry, ingress, settings, context));
+  routes.push(...translateDefaultBackend(entry, ingress, settings, context, recorder));
   return routes;
 }
 
@@ -113,7 +120,7 @@ function translateRules(entry: Entry<Ingress>, ingress: Ingress, settings: Ingre
  * `spec.defaultBackend` serves what no rule of the Ingress's hosts takes; of those without rules, the oldest serves
  * everything else (api.md, "Ingress").
  */
-function translateDefaultBackend(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext): RouteDraft[] {
+function translateDefaultBackend(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext, recorder: Recorder): RouteDraft[] {
   const { defaultBackend, rules } = ingress.spec;
   if (defaultBackend === undefined) {
     for (const [index, rule] of rules.entries()) {
@@ -133,12 +140,12 @@ function translateDefaultBackend(entry: Entry<Ingress>, ingress: Ingress, settin
   for (const host of rules.length === 0 ? [ANY_HOST] : rules.map((rule) => hostPattern(rule.host, 'OneLabel'))) hosts.set(hostKey(host), host);
   const served: HostPattern[] = [];
   for (const host of hosts.values()) {
-    const older = context.claims.claim(host, DEFAULT_CLAIM, owner);
+    const older = recorder.claim(host, DEFAULT_CLAIM, owner);
     if (older === undefined) served.push(host);
     else context.issues.add(entry, 'Accepted', conflict(owner, older, host, 'the default backend'));
   }
   if (served.length === 0) return [];
-  const backend = resolveBackend(entry, defaultBackend, 'spec.defaultBackend', context);
+  const backend = resolveBackend(entry, defaultBackend, 'spec.defaultBackend', context, recorder);
   const routes: RouteDraft[] = [];
   for (const httpsRedirect of [true, false]) {
     const group = served.filter((host) => redirects(ingress, settings, host) === httpsRedirect);
@@ -183,7 +190,7 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
 }
 
 /** A backend that can't be reached answers 503 (api.md, "Backends"). */
-function resolveBackend(entry: Entry<Ingress>, { service, resource }: IngressBackend, field: string, { upstreams, issues }: RouteContext): Backend {
+function resolveBackend(entry: Entry<Ingress>, { service, resource }: IngressBackend, field: string, { issues }: RouteContext, recorder: Recorder): Backend {
   const unresolved: Backend = { unresolvedStatus: 503, weight: 1, backup: false };
   if (service === undefined) {
     const what = resource === undefined ? 'nothing' : `a ${resource.kind}`;
@@ -200,7 +207,7 @@ function resolveBackend(entry: Entry<Ingress>, { service, resource }: IngressBac
   const portField = number === undefined ? 'name' : 'number';
   const reference = { namespace: entry.namespace, name: service.name, port: number ?? name ?? 0 };
   const fields = { namespace: `${field}.service`, name: `${field}.service.name`, port: `${field}.service.port.${portField}` };
-  const upstream = upstreams.resolve(entry, reference, fields);
+  const upstream = recorder.resolve(entry, reference, fields);
   return upstream === undefined ? unresolved : { upstream, weight: 1, backup: false };
 }
 

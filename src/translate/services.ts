@@ -1,4 +1,5 @@
 /** What a reference to a Service port comes to. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
 import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
@@ -13,6 +14,14 @@ export interface ServiceReference {
   readonly namespace: string;
   readonly name: string;
   readonly port: number | string;
+}
+
+/** Equal for equal references. */
+export type ReferenceKey = string;
+
+export function referenceKey({ namespace, name, port }: ServiceReference): ReferenceKey {
+  // A port's number and its name can't be mixed up: names have a letter.
+  return `${namespace}/${name}/${port}`;
 }
 
 /** Paths of the parts of a reference, for messages. */
@@ -43,14 +52,17 @@ export class Upstreams {
   readonly #policies: BackendPolicies;
   readonly #issues: Issues;
   readonly #grants: ReferenceGrants;
+  readonly #previous: ReadonlyMap<UpstreamKey, Upstream>;
   readonly #resolved = new Map<string, Resolution>();
 
-  constructor(set: ResourceSet, options: ServiceOptions, policies: BackendPolicies, issues: Issues) {
+  /** @param previous upstreams of the last translation: those that are still the same are taken from there */
+  constructor(set: ResourceSet, options: ServiceOptions, policies: BackendPolicies, issues: Issues, previous: ReadonlyMap<UpstreamKey, Upstream>) {
     this.#set = set;
     this.#options = options;
     this.#policies = policies;
     this.#issues = issues;
     this.#grants = new ReferenceGrants(set.referenceGrants);
+    this.#previous = previous;
   }
 
   /**
@@ -69,22 +81,20 @@ export class Upstreams {
       });
       return undefined;
     }
-    const resolution = this.#resolution(reference);
+    const resolution = this.#resolution(reference, referenceKey(reference));
     if ('upstream' in resolution) return resolution.upstream;
     const { part, ...problem } = resolution.unresolved;
     this.#issues.add(owner, 'ResolvedRefs', { ...problem, field: fields[part] });
     return undefined;
   }
 
-  /** As `resolve` for a Service of the owner's own namespace, and nobody is told when it leads nowhere. */
-  find(reference: ServiceReference): UpstreamKey | undefined {
-    const resolution = this.#resolution(reference);
+  /** As `resolve` for a Service of the owner's own namespace, and nobody is told when it leads nowhere. @param key of the reference */
+  find(reference: ServiceReference, key: ReferenceKey): UpstreamKey | undefined {
+    const resolution = this.#resolution(reference, key);
     return 'upstream' in resolution ? resolution.upstream : undefined;
   }
 
-  #resolution(reference: ServiceReference): Resolution {
-    // A port's number and its name can't be mixed up: names have a letter.
-    const key = `${reference.namespace}/${reference.name}/${reference.port}`;
+  #resolution(reference: ServiceReference, key: ReferenceKey): Resolution {
     let resolution = this.#resolved.get(key);
     if (resolution === undefined) {
       resolution = this.#find(reference);
@@ -127,7 +137,11 @@ export class Upstreams {
 
   #use(namespace: string, service: string, port: number, portName: string): Resolution {
     const key = `${namespace}/${service}/${port}`;
-    if (!this.used.has(key)) this.used.set(key, { key, namespace, service, port, ...this.#policies.settings(namespace, service, portName) });
+    if (!this.used.has(key)) {
+      const upstream = { key, namespace, service, port, ...this.#policies.settings(namespace, service, portName) };
+      const before = this.#previous.get(key);
+      this.used.set(key, before !== undefined && isDeepStrictEqual(before, upstream) ? before : upstream);
+    }
     return { upstream: key };
   }
 

@@ -4,7 +4,6 @@
  */
 
 import { ClassOwnership, ingressClassOf } from '../resources/classes.ts';
-import { objectKey } from '../resources/entry.ts';
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { Endpoint, Route, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
@@ -14,7 +13,7 @@ import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
-import { repeatIngress, translateIngress } from './ingress.ts';
+import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
 import { type Finding, Issues } from './issues.ts';
 import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
 import type { Attachments } from './policy-targets.ts';
@@ -51,8 +50,15 @@ export interface TranslateResult {
   readonly otherProblems: readonly Finding[];
 }
 
-/** Routes of Ingresses by their entries, and their statuses where nothing is wrong with them. */
-type Repeatable = ReadonlyMap<Entry<unknown>, { readonly routes: readonly Route[]; readonly status: ObjectStatus | undefined }>;
+interface Repeated {
+  readonly routes: readonly Route[];
+  readonly basis: IngressBasis;
+  /** Where nothing is wrong with it. */
+  readonly status: ObjectStatus | undefined;
+}
+
+/** Ingresses by their entries. */
+type Repeatable = ReadonlyMap<Entry<unknown>, Repeated>;
 
 /**
  * @param previous the last result. A Secret that has gone missing since keeps the certificate that it had there (api.md,
@@ -63,7 +69,7 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
   const backendPolicies = new BackendPolicies(set, issues);
   const rateLimits = new RateLimits(set, classes, issues);
-  const upstreams = new Upstreams(set, options, backendPolicies, issues);
+  const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map());
   const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
   const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>() };
   const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
@@ -118,7 +124,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
   const routes: Route[] = [];
   const parts = new SharedParts();
   const statuses: ObjectStatus[] = [];
-  const repeatable = new Map<Entry<unknown>, { readonly routes: readonly Route[]; readonly status: ObjectStatus | undefined }>();
+  const repeatable = new Map<Entry<unknown>, Repeated>();
   const take = (drafts: readonly RouteDraft[]): Route[] => {
     const taken = drafts.map((draft, index) => parts.route(draft, routes.length + index));
     for (const route of taken) routes.push(route);
@@ -142,21 +148,23 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     if (ingress === undefined) statuses.push(status(entry, []));
     if (ingress === undefined || !isOwnIngress(entry, ingress, classes, context)) continue;
     const before = previous.get(entry);
-    if (before !== undefined && repeatIngress(entry, ingress, before.routes, context)) {
-      const again = before.routes.map((route, index) => (route.rank === routes.length + index ? route : { ...route, rank: routes.length + index }));
+    if (before !== undefined && repeatIngress(entry, ingress, before.basis, context)) {
+      const stays = before.routes.every((route, index) => route.rank === routes.length + index);
+      const again = stays ? before.routes : before.routes.map((route, index) => ({ ...route, rank: routes.length + index }));
       for (const route of again) routes.push(route);
       const fine = context.issues.of(entry).length === 0;
       const kept = fine ? before.status : undefined;
       const now = kept ?? status(entry, again);
       statuses.push(now);
-      repeatable.set(entry, { routes: again, status: fine ? now : undefined });
+      const same = stays && before.status === (fine ? now : undefined);
+      repeatable.set(entry, same ? before : { routes: again, basis: before.basis, status: fine ? now : undefined });
       continue;
     }
-    const { drafts, isRepeatable } = translateIngress(entry, ingress, context);
+    const { drafts, basis } = translateIngress(entry, ingress, context);
     const taken = take(drafts);
     const now = status(entry, drafts);
     statuses.push(now);
-    if (isRepeatable) repeatable.set(entry, { routes: taken, status: context.issues.of(entry).length === 0 ? now : undefined });
+    if (basis !== undefined) repeatable.set(entry, { routes: taken, basis, status: context.issues.of(entry).length === 0 ? now : undefined });
   }
   return { routes, statuses, repeatable };
 }
@@ -165,11 +173,11 @@ type Ordered =
   | { readonly kind: 'Ingress'; readonly entry: OfMap<ResourceSet['ingresses']>; readonly key: string }
   | { readonly kind: 'ApiRoute'; readonly entry: OfMap<ResourceSet['apiRoutes']>; readonly key: string };
 
-/** As `compareAge` has it; with the keys made once, for ten thousand objects may be of the same second. */
+/** As `compareAge` has it, with the keys of the maps: ten thousand objects may be of the same second. */
 function inOrderOfAge(set: ResourceSet): Ordered[] {
   const objects: Ordered[] = [];
-  for (const entry of set.ingresses.values()) objects.push({ kind: 'Ingress', entry, key: objectKey(entry) });
-  for (const entry of set.apiRoutes.values()) objects.push({ kind: 'ApiRoute', entry, key: objectKey(entry) });
+  set.ingresses.forEach((entry, key) => void objects.push({ kind: 'Ingress', entry, key }));
+  set.apiRoutes.forEach((entry, key) => void objects.push({ kind: 'ApiRoute', entry, key }));
   return objects.sort((one, other) => one.entry.age - other.entry.age || compareText(one.key, other.key) || compareText(one.entry.kind, other.entry.kind));
 }
 

@@ -15,7 +15,7 @@ export interface RouteChange {
  */
 export class RouteOrder {
   /** As they were sent, with the ranks that they were sent with. */
-  #sent: ReadonlyMap<string, Route> = new Map();
+  readonly #sent = new Map<string, Route>();
 
   /** All that was sent and is in force. */
   get routes(): Iterable<Route> {
@@ -24,85 +24,93 @@ export class RouteOrder {
 
   /** @param routes in order of rank */
   change(routes: readonly Route[]): RouteChange {
-    const kept = this.#inOrder(routes);
-    const ranks = ranksBetween(routes, kept);
-    const next = new Map<string, Route>();
+    const ranks = new Float64Array(routes.length);
+    routes.forEach(({ id }, place) => {
+      ranks[place] = this.#sent.get(id)?.rank ?? UNRANKED;
+    });
+    keepRising(ranks);
+    fill(ranks);
     const set: Route[] = [];
-    for (const [index, route] of routes.entries()) {
+    routes.forEach((route, place) => {
       const before = this.#sent.get(route.id);
-      const rank = ranks[index] as number;
-      if (before !== undefined && before.rank === rank && sameButRank(before, route)) {
-        next.set(route.id, before);
-        continue;
-      }
+      const rank = ranks[place] as number;
+      if (before === route || (before !== undefined && before.rank === rank && sameButRank(before, route))) return;
       const sent = route.rank === rank ? route : { ...route, rank };
-      next.set(route.id, sent);
+      this.#sent.set(route.id, sent);
       set.push(sent);
-    }
-    const removed = [...this.#sent.keys()].filter((id) => !next.has(id));
-    this.#sent = next;
-    return { removed, set };
+    });
+    return { removed: this.#sent.size === routes.length ? [] : this.#removeAllBut(routes), set };
   }
 
-  /** By place in `routes`, the ranks of as many as possible that can keep theirs. */
-  #inOrder(routes: readonly Route[]): Map<number, number> {
-    const ranked: (readonly [place: number, rank: number])[] = [];
-    for (const [place, { id }] of routes.entries()) {
-      const rank = this.#sent.get(id)?.rank;
-      if (rank !== undefined) ranked.push([place, rank]);
-    }
-    if (ranked.every(([, rank], index) => index === 0 || rank > (ranked[index - 1]?.[1] as number))) return new Map(ranked);
-    return new Map(longestRising(ranked));
+  #removeAllBut(routes: readonly Route[]): string[] {
+    const present = new Set(routes.map(({ id }) => id));
+    const removed = [...this.#sent.keys()].filter((id) => !present.has(id));
+    for (const id of removed) this.#sent.delete(id);
+    return removed;
   }
 }
 
-/** Longest subsequence whose ranks rise, in n log n. */
-function longestRising(ranked: readonly (readonly [place: number, rank: number])[]): (readonly [place: number, rank: number])[] {
-  /** Index of the smallest rank that a rising subsequence of this length + 1 ends with. */
+/** In place of a rank that a route does not have, or can't keep. */
+const UNRANKED = Number.NaN;
+
+/** Leaves the ranks of as many routes as possible that rise with their places; the others become UNRANKED. */
+function keepRising(ranks: Float64Array): void {
+  let last = Number.NEGATIVE_INFINITY;
+  let rises = true;
+  for (const rank of ranks) {
+    if (Number.isNaN(rank)) continue;
+    rises &&= rank > last;
+    last = rank;
+  }
+  if (rises) return;
+  const kept = longestRising(ranks);
+  ranks.forEach((_, place) => {
+    if (!kept.has(place)) ranks[place] = UNRANKED;
+  });
+}
+
+/** @returns places of the longest subsequence whose ranks rise, in n log n */
+function longestRising(ranks: Float64Array): Set<number> {
+  /** Place of the smallest rank that a rising subsequence of this length + 1 ends with. */
   const ends: number[] = [];
   const before: (number | undefined)[] = [];
-  const rankAt = (index: number): number => ranked[index]?.[1] as number;
-  for (let index = 0; index < ranked.length; index++) {
+  const rankAt = (place: number): number => ranks[place] as number;
+  for (const [place, rank] of ranks.entries()) {
+    if (Number.isNaN(rank)) continue;
     let low = 0;
     let high = ends.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (rankAt(ends[middle] as number) < rankAt(index)) low = middle + 1;
+      if (rankAt(ends[middle] as number) < rank) low = middle + 1;
       else high = middle;
     }
-    before[index] = ends[low - 1];
-    ends[low] = index;
+    before[place] = ends[low - 1];
+    ends[low] = place;
   }
-  const rising: (readonly [number, number])[] = [];
-  for (let index = ends.at(-1); index !== undefined; index = before[index]) rising.push(ranked[index] as readonly [number, number]);
-  return rising.reverse();
+  const rising = new Set<number>();
+  for (let place = ends.at(-1); place !== undefined; place = before[place]) rising.add(place);
+  return rising;
 }
 
-/** Ranks of all routes: those that are kept, and others evenly in between; places where there is no room any more. */
-function ranksBetween(routes: readonly Route[], kept: ReadonlyMap<number, number>): readonly number[] {
-  const places = routes.map((_, place) => place);
-  if (kept.size === 0) return places;
-  const ranks: number[] = [];
-  for (let place = 0; place < routes.length; ) {
-    const own = kept.get(place);
-    if (own !== undefined) {
-      ranks.push(own);
-      place++;
-      continue;
-    }
+/** Gives each UNRANKED place a rank evenly between its neighbours'; where there is no room any more, all get new ones. */
+function fill(ranks: Float64Array): void {
+  for (let place = 0; place < ranks.length; place++) {
+    if (!Number.isNaN(ranks[place])) continue;
     let end = place;
-    while (end < routes.length && !kept.has(end)) end++;
-    const low = ranks.at(-1) ?? (kept.get(end) ?? 0) - (end - place + 1);
-    const high = kept.get(end) ?? low + (end - place + 1);
-    const step = (high - low) / (end - place + 1);
-    for (let index = 1; place < end; place++, index++) ranks.push(low + step * index);
+    while (end < ranks.length && Number.isNaN(ranks[end])) end++;
+    const count = end - place + 1;
+    const low = place > 0 ? (ranks[place - 1] as number) : end < ranks.length ? (ranks[end] as number) - count : -1;
+    const high = end < ranks.length ? (ranks[end] as number) : low + count;
+    const step = (high - low) / count;
+    for (let index = 1; place < end; place++, index++) ranks[place] = low + step * index;
   }
-  const rise = ranks.every((rank, index) => index === 0 || rank > (ranks[index - 1] as number));
-  return rise ? ranks : places;
+  const rises = ranks.every((rank, place) => place === 0 || rank > (ranks[place - 1] as number));
+  if (!rises) for (let place = 0; place < ranks.length; place++) ranks[place] = place;
 }
 
 function sameButRank(one: Route, other: Route): boolean {
   // Routes of objects that did not change are made of the very same parts.
-  if ((Object.keys(one) as (keyof Route)[]).every((part) => part === 'rank' || one[part] === other[part])) return true;
-  return isDeepStrictEqual(one.rank === other.rank ? one : { ...one, rank: other.rank }, other);
+  let same = true;
+  for (const part in one) same &&= part === 'rank' || one[part as keyof Route] === other[part as keyof Route];
+  return same || isDeepStrictEqual(one.rank === other.rank ? one : { ...one, rank: other.rank }, other);
 }

@@ -56,6 +56,13 @@ describe('container image', { skip: canUnshare ? false : 'neither root nor allow
     rmSync(image, { recursive: true });
   });
 
+  test('Node.js is started as bin/tidegate starts it', () => {
+    const [, flags = ''] = /^exec "\$node" (.*) "\$program" "\$@"$/m.exec(readFileSync(join(root, 'bin/tidegate'), 'utf8')) ?? [];
+    assert.deepEqual((JSON.parse(instruction('ENTRYPOINT')) as string[]).slice(1, -1), flags.split(' '));
+    const [, arenas = ''] = /MALLOC_ARENA_MAX:-(\d+)/.exec(readFileSync(join(root, 'bin/tidegate'), 'utf8')) ?? [];
+    assert.equal(instruction('ENV'), `MALLOC_ARENA_MAX=${arenas}`);
+  });
+
   test('everything that the Dockerfile copies is there', () => {
     for (const line of dockerfile.split('\n')) {
       const match = /^COPY (?!--from)(.*) \S+$/.exec(line);

@@ -63,7 +63,7 @@ export class ObjectStore {
     const set: Record<string, unknown> = { ...this.#set };
     for (const field of this.#dirty) {
       const map = new Map<string, Entry<unknown>>();
-      for (const [key, { entry }] of this.#shelves[field]) map.set(key, entry);
+      this.#shelves[field].forEach(({ entry }, key) => void map.set(key, entry));
       set[field] = map;
     }
     this.#dirty.clear();
