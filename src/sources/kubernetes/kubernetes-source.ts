@@ -11,7 +11,7 @@ import { SecretReaders } from './secret-readers.ts';
 import { SecretReferences } from './secret-references.ts';
 import { TroubleLog } from './trouble-log.ts';
 
-/** Events that come together make one set: this long after the first (ms). */
+/** Events that come together make one set; sets are at least this far apart (ms), and one that comes after a pause is made at once. */
 const GATHER = 10;
 /** A set waits for Secrets that are newly named no longer than this (ms). */
 const SECRET_HOLD = 500;
@@ -49,6 +49,7 @@ export class KubernetesSource implements Source {
   readonly #first: PromiseWithResolvers<ResourceSet> = Promise.withResolvers();
   #set: ResourceSet | undefined;
   #pass: NodeJS.Timeout | undefined;
+  #gatheredAt = Number.NEGATIVE_INFINITY;
   #heldSince: number | undefined;
   #closed = false;
 
@@ -156,11 +157,12 @@ export class KubernetesSource implements Source {
 
   #schedule(): void {
     if (this.#closed) return;
-    this.#pass ??= setTimeout(() => this.#gather(), GATHER);
+    this.#pass ??= setTimeout(() => this.#gather(), this.#gatheredAt + GATHER - performance.now());
   }
 
   #gather(): void {
     this.#pass = undefined;
+    this.#gatheredAt = performance.now();
     if (this.#set === undefined && !this.#reads.every(isSettled)) return;
     const set = this.#store.current;
     this.#secrets.want(this.#references.of(set));
