@@ -70,6 +70,8 @@ describe("the README's commands", () => {
       'kubectl get',
       'kubectl explain',
       'helm upgrade',
+      'kubectl scale',
+      'kubectl wait',
       'helm uninstall',
       'kubectl delete',
     ]);
@@ -154,6 +156,10 @@ describe("the README's commands", () => {
 
   test('helm uninstall: CRDs and what users wrote stay, all else goes', async () => {
     const uid = (await cluster.until(ROUTE, (found) => found !== undefined))?.metadata.uid;
+    await sh(readmeCommand('kubectl scale'));
+    await sh(readmeCommand('kubectl wait'));
+    const { body } = await cluster.api.call('GET', `/api/v1/namespaces/${NAMESPACE}/pods`);
+    assert.deepEqual(body.items, []);
     await sh(readmeCommand('helm uninstall'));
     assert.equal((await cluster.until(ROUTE, (found) => found !== undefined))?.metadata.uid, uid);
     for (const path of [

@@ -154,6 +154,9 @@ describe("the Deployment's pod", () => {
 
     assert.equal(await pod.stop(), 0, pod.log.join('\n'));
     await cluster.until(object('coordination.k8s.io/v1', 'Lease', 'tidegate-leader', NAMESPACE), (one) => !one?.spec?.holderIdentity);
+    // It was the last one, and what it may do was enough to say that nobody serves the Ingress any more.
+    const ingress = await cluster.until(object('networking.k8s.io/v1', 'Ingress', 'shop', 'example'), () => true);
+    assert.deepEqual(ingress?.status?.loadBalancer, {});
   });
 
   test('was refused nothing', () => {
