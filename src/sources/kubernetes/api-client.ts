@@ -35,6 +35,8 @@ export interface WatchRequest {
   readonly signal?: AbortSignal;
   /** Milliseconds without a byte after which the stream counts as stalled; until its first answer no longer than a request may take. */
   readonly idleTimeout?: number;
+  /** Called when the server has taken the request, before any event. */
+  readonly onOpen?: () => void;
 }
 
 /** An event of a watch; ERROR events are thrown as ApiError. */
@@ -109,6 +111,7 @@ export class ApiClient {
       const response = await this.#send({ ...request, method: 'GET', headers: {}, body: null, signal });
       clearTimeout(timer);
       timer = setTimeout(() => stalled.abort(), idleTimeout);
+      request.onOpen?.();
       for await (const line of jsonLines(touching(response.body, timer))) yield eventOf(line);
     } catch (error) {
       request.signal?.throwIfAborted();

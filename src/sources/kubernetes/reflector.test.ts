@@ -192,6 +192,18 @@ describe('watches', () => {
     });
   }
 
+  // kube-apiserver sends no bookmark of a resource of which it has seen no event since its own start.
+  test('that are open again are up to date, though nothing comes on them', { timeout: 30_000 }, async (t) => {
+    const { fake, shelf, reflector, failures } = await begin(t, (server) => server.put(SERVICES, service('a')), { timings: { shortWatch: 50 } });
+    await shelf.until(() => reflector.hasSynced);
+    fake.cut();
+    await shelf.until(() => reflector.failure !== undefined);
+    await shelf.until(() => reflector.failure === undefined);
+    assert.equal(failures.length, 1);
+    assert.deepEqual([reflector.counts.lists, reflector.counts.watches], [1, 1]);
+    assert.equal(fake.watchers.size, 1);
+  });
+
   for (const how of ['an event', 'an answer'] as const) {
     test(`410 as ${how}: a new list takes what changed, without a flap, deletions too`, async (t) => {
       const { fake, shelf, reflector } = await begin(t, (server) => {

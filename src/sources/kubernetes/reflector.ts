@@ -68,7 +68,7 @@ export interface Timings {
   readonly grace: number;
   /** How long (ms) a collection that was there must be gone until its objects are. */
   readonly vanish: number;
-  /** Ends of watches that come sooner (ms) than this wait before the next. */
+  /** Ends of watches that come sooner (ms) than this wait before the next; one that lasts as long works. */
   readonly shortWatch: number;
 }
 
@@ -195,18 +195,29 @@ export class Reflector {
     const listed = this.#resourceVersion === undefined ? new Set<string>() : undefined;
     const begin = listed === undefined ? { resourceVersion: this.#resourceVersion } : { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' };
     const timeoutSeconds = Math.ceil(this.#timings.watchSeconds * (1 + this.#random()));
+    let settled: NodeJS.Timeout | undefined;
+    // A server that has only just started sends nothing at all of a resource that nobody writes, not even bookmarks. One that
+    // does not know the version any more says so at once.
+    const onOpen = (): void => {
+      settled = setTimeout(() => this.#recovered(), this.#timings.shortWatch);
+    };
     const events = client.stream({
       path: this.#path,
       query: { ...query, ...begin, watch: true, allowWatchBookmarks: true, timeoutSeconds },
       signal: this.#stop.signal,
       idleTimeout: this.#timings.silence,
+      ...(listed === undefined ? { onOpen } : {}),
     });
     if (listed === undefined) this.#watches++;
     else this.#lists++;
     let list = listed;
-    for await (const event of events) {
-      if (this.#stop.signal.aborted) return;
-      list = this.#take(event, list);
+    try {
+      for await (const event of events) {
+        if (this.#stop.signal.aborted) return;
+        list = this.#take(event, list);
+      }
+    } finally {
+      clearTimeout(settled);
     }
     if (list !== undefined) throw new ConnectionError('Cut', `${this.#path}: the list ended before it was complete`);
   }
