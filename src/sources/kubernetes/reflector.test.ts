@@ -192,6 +192,12 @@ describe('watches', () => {
     });
   }
 
+  test('are ended by the server before a silence would end them, however long they last', async (t) => {
+    const { fake, shelf, reflector } = await begin(t, () => {}, { random: () => 0.999 });
+    await shelf.until(() => reflector.hasSynced);
+    assert.ok(Number(fake.requests[0]?.query.get('timeoutSeconds')) < 90);
+  });
+
   // kube-apiserver sends no bookmark of a resource of which it has seen no event since its own start.
   test('that are open again are up to date, though nothing comes on them', { timeout: 30_000 }, async (t) => {
     const { fake, shelf, reflector, failures } = await begin(t, (server) => server.put(SERVICES, service('a')), { timings: { shortWatch: 50 } });

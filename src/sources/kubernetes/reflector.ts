@@ -62,7 +62,10 @@ export function summedCounts(all: readonly ReflectorCounts[]): ReflectorCounts {
 export interface Timings {
   /** A watch without a byte for this long (ms) is begun anew. A server sends a bookmark each minute at the latest. */
   readonly silence: number;
-  /** A watch is ended by the server after this long (s), and up to twice of it. Only a new one finds out that a permission is gone. */
+  /**
+   * A watch is ended by the server after this long (s), and up to 1.4 times of it: before `silence`, which a resource that nobody
+   * writes may keep for a while. Only a new watch finds out that a permission is gone.
+   */
   readonly watchSeconds: number;
   /** How long (ms) a 403 or a 404 may be that of a server which has only just started. */
   readonly grace: number;
@@ -194,7 +197,7 @@ export class Reflector {
     const { client, query } = this.#options;
     const listed = this.#resourceVersion === undefined ? new Set<string>() : undefined;
     const begin = listed === undefined ? { resourceVersion: this.#resourceVersion } : { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' };
-    const timeoutSeconds = Math.ceil(this.#timings.watchSeconds * (1 + this.#random()));
+    const timeoutSeconds = Math.ceil(this.#timings.watchSeconds * (1 + 0.4 * this.#random()));
     let settled: NodeJS.Timeout | undefined;
     // A server that has only just started sends nothing at all of a resource that nobody writes, not even bookmarks. One that
     // does not know the version any more says so at once.
