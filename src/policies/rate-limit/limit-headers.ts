@@ -1,11 +1,11 @@
 import { FieldKind, maskOf } from '../../exchange/field-names.ts';
-import type { Fields } from '../../exchange/fields.ts';
+import { type Fields, otherNames } from '../../exchange/fields.ts';
 import { FixedWindow } from './fixed-window.ts';
 import type { LimitSet } from './limiter.ts';
 import type { Meter } from './meter.ts';
 
 /** What an answer says about its limits; a backend's own word on the same is replaced. */
-const NAMES = ['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'ratelimit-policy', 'ratelimit'];
+const NAMES = otherNames(['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'ratelimit-policy', 'ratelimit']);
 const MASK = maskOf(FieldKind.Other);
 
 /**
