@@ -1,10 +1,15 @@
+import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
 import type { ExchangeLife } from './exchange-life.ts';
+
+const USER_AGENT = maskOf(FieldKind.UserAgent);
+const REFERER = maskOf(FieldKind.Referer);
 
 /** Writes the access log's line of an exchange that is over. */
 export function logExchange(log: AccessLog, life: ExchangeLife, durationMs: number): void {
   const exchange = life.exchange;
   const endpoint = life.endpoint;
+  const fields = exchange.requestFields;
   log.write({
     requestId: exchange.requestId,
     clientIp: exchange.clientAddress,
@@ -24,8 +29,8 @@ export function logExchange(log: AccessLog, life: ExchangeLife, durationMs: numb
     upstreamStatus: life.upstreamStatus,
     upstreamMs: life.upstreamMs,
     attempts: life.attempts,
-    userAgent: exchange.requestFields.get('user-agent') ?? '',
-    referer: exchange.requestFields.get('referer') ?? '',
+    userAgent: fields.mayHave(USER_AGENT) ? (fields.get('user-agent') ?? '') : '',
+    referer: fields.mayHave(REFERER) ? (fields.get('referer') ?? '') : '',
     traceId: exchange.traceId,
     tlsVersion: exchange.tls?.version ?? '',
     sni: exchange.tls?.serverName ?? '',
