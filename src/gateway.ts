@@ -283,6 +283,7 @@ function explainQuery(snapshot: Snapshot | undefined, query: URLSearchParams): {
   if (snapshot === undefined) throw new BadQuery('there is no snapshot yet');
   const headers = query.getAll('header').map((header): readonly [string, string] => {
     const colon = header.indexOf(':');
+    if (colon < 1) throw new BadQuery(`"${header}" is no header; expected 'name: value'`);
     return [header.slice(0, colon).trim(), header.slice(colon + 1).trim()];
   });
   try {

@@ -166,6 +166,8 @@ test('metrics of all workers come in one scrape; snapshot and explain answer', a
   const explained = await get(gateway.admin, `/debug/explain?method=GET&url=${encodeURIComponent('http://any/')}`);
   assert.equal(explained.status, 200, explained.body);
   assert.match(explained.body, /ApiRoute/);
+  const nonsense = await get(gateway.admin, `/debug/explain?method=GET&url=${encodeURIComponent('http://any/')}&header=nonsense`);
+  assert.deepEqual([nonsense.status, nonsense.body], [400, '"nonsense" is no header; expected \'name: value\'\n']);
   assert.equal((await get(gateway.admin, '/healthz')).status, 200);
   assert.equal((await get(gateway.admin, '/readyz')).status, 200);
 });
