@@ -1,5 +1,4 @@
 /** The whole program without its command line: source, controller, workers and admin port, started and stopped in order. */
-import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
 import { AdminServer, BadQuery } from './admin/admin-server.ts';
@@ -20,7 +19,7 @@ import { CredentialsError } from './sources/kubernetes/errors.ts';
 import type { KubernetesSource } from './sources/kubernetes/kubernetes-source.ts';
 import type { ReporterOptions, StatusReporter } from './status/status-reporter.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
-import { type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
+import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
@@ -250,9 +249,11 @@ function prepareAccessLog(target: string): StandardOutput | undefined {
   if (target === 'off') return undefined;
   if (target === 'stdout') return unblockStandardOutput();
   try {
-    closeSync(openSync(target, 'a', 0o640));
+    closeSink(openSink(target));
   } catch (error) {
-    throw new StartError(`--access-log ${target}: ${(error as Error).message}`);
+    // Opened as a sink is, a named pipe waits for no reader.
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StartError(`--access-log ${target}: ${code === 'ENXIO' ? 'nobody reads this named pipe; start its reader first' : message}`);
   }
   return undefined;
 }

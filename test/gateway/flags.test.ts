@@ -111,6 +111,17 @@ for (const wire of ['stream', 'handle']) {
   });
 }
 
+test('--access-log: a named pipe that nobody reads is one line and exit 1, and not a wait for its reader', async () => {
+  const pipe = join(folder, 'unread');
+  execFileSync('mkfifo', [pipe]);
+  const { code, stderr } = await runProgram([
+    ...['serve', '--manifests', folder, '--access-log', pipe],
+    ...['--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0'],
+  ]);
+  const line = stderr.split('\n').filter((text) => text !== '' && !text.startsWith('{'));
+  assert.deepEqual([code, line], [1, [`tidegate: --access-log ${pipe}: nobody reads this named pipe; start its reader first`]]);
+});
+
 test('--access-log: a file, which SIGHUP opens anew; every line is there at the end; off', async (t) => {
   const [file, moved] = [join(folder, 'access.log'), join(folder, 'access.log.1')];
   const paths = (log: string): string[] =>
