@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressKey, forbiddenAddress, isForbiddenName } from './addresses.ts';
+import { addressKey, forbiddenAddress, isApiServer, isForbiddenName } from './addresses.ts';
 
 for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1']) {
   test(`${address} is loopback`, () => {
@@ -23,6 +23,33 @@ for (const address of [
 ]) {
   test(`${address} is refused everywhere`, () => {
     assert.notEqual(forbiddenAddress(address, true), undefined);
+  });
+}
+
+for (const [address, what] of [
+  ['64:ff9b::a9fe:a9fe', 'a link-local, multicast or unspecified address'],
+  ['64:ff9b::169.254.169.254', 'a link-local, multicast or unspecified address'],
+  ['64:ff9b:1::a9fe:a9fe', 'a link-local, multicast or unspecified address'],
+  ['2002:a9fe:a9fe::1', 'a link-local, multicast or unspecified address'],
+  ['::169.254.169.254', 'a link-local, multicast or unspecified address'],
+  ['64:ff9b::7f00:1', 'a loopback address'],
+  ['2002:7f00:1::1', 'a loopback address'],
+] as const) {
+  test(`${address} is judged by the IPv4 address in it`, () => {
+    assert.equal(forbiddenAddress(address, false), what);
+  });
+}
+
+for (const address of ['fd00:ec2::254', 'FD00:0EC2:0:0::254', 'fd20:ce::254', '192.0.0.192', '168.63.129.16']) {
+  test(`${address} is where a cloud keeps the machine's credentials`, () => {
+    assert.equal(forbiddenAddress(address, true), "a cloud's metadata address");
+    assert.equal(isForbiddenName(address, true), true);
+  });
+}
+
+for (const address of ['64:ff9b::a00:1', '2002:a00:1::1', 'fd00:ec2::1', '100.100.100.200']) {
+  test(`${address} may be used, too`, () => {
+    assert.equal(forbiddenAddress(address, false), undefined);
   });
 }
 
@@ -58,4 +85,11 @@ test('keys are equal for one address however it is written', () => {
   assert.equal(addressKey('fd00::1%eth0'), addressKey('fd00::1'));
   assert.notEqual(addressKey('2001:db8::1'), addressKey('2001:db8::2'));
   assert.notEqual(addressKey('10.0.0.1'), addressKey('10.0.0.2'));
+});
+
+test('the API server is known by its IPv4 address in an IPv6 one, too', () => {
+  const apiServer = ['10.0.0.1 443'];
+  for (const address of ['::ffff:10.0.0.1', '64:ff9b::a00:1', '2002:a00:1::1']) assert.equal(isApiServer(apiServer, address, 443), true, address);
+  for (const address of ['64:ff9b::a00:2', '2002:a00:2::1', '2001:db8::a00:1']) assert.equal(isApiServer(apiServer, address, 443), false, address);
+  assert.equal(isApiServer(apiServer, '64:ff9b::a00:1', 80), false);
 });
