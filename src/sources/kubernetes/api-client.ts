@@ -1,4 +1,6 @@
 /** Calls to an API server: JSON requests and watches, with errors that tell apart what the server refuses from trouble on the way. */
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent, Socks5ProxyAgent } from 'undici';
 import type { ClientTls, ClusterAccess } from './cluster-access.ts';
 import { ApiError, ConnectionError, CredentialsError, oneLine } from './errors.ts';
@@ -166,11 +168,12 @@ export class ApiClient {
     void this.#dispatcher?.agent.close();
     const { proxy } = this.#access;
     const common = { allowH2: false, keepAliveTimeout: 60_000, connectTimeout: CONNECT_TIMEOUT } as const;
+    const requestTls = verifying(tls);
     let agent: Dispatcher;
     if (proxy === undefined)
-      agent = new Agent({ ...common, connect: { ...tls, timeout: CONNECT_TIMEOUT, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE } });
-    else if (proxy.startsWith('socks5:')) agent = new Socks5ProxyAgent(proxy, { ...common, requestTls: tls });
-    else agent = new ProxyAgent({ ...common, uri: proxy, requestTls: tls });
+      agent = new Agent({ ...common, connect: { ...requestTls, timeout: CONNECT_TIMEOUT, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE } });
+    else if (proxy.startsWith('socks5:')) agent = new Socks5ProxyAgent(proxy, { ...common, requestTls });
+    else agent = new ProxyAgent({ ...common, uri: proxy, requestTls });
     this.#dispatcher = { tls, agent };
     return agent;
   }
@@ -263,6 +266,15 @@ function queryText(query: Query | undefined): string {
   const given = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) given.set(name, String(value));
   return given.size === 0 ? '' : `?${given}`;
+}
+
+/** The server name of a kubeconfig may be an address: TLS can't ask for one (RFC 6066 section 3), yet the certificate is to be for it. */
+function verifying({
+  servername,
+  ...tls
+}: ClientTls): ClientTls & { readonly checkServerIdentity?: (host: string, cert: PeerCertificate) => Error | undefined } {
+  if (servername === undefined || isIP(servername) === 0) return servername === undefined ? tls : { ...tls, servername };
+  return { ...tls, checkServerIdentity: (_host, cert) => checkServerIdentity(servername, cert) };
 }
 
 function sameTls(left: ClientTls, right: ClientTls): boolean {

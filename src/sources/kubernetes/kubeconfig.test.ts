@@ -164,7 +164,7 @@ printf '{"kind":"ExecCredential","status":{"token":"t%s"}}' $(wc -l < ${runs} | 
 
   test('client certificates, the CA and the TLS server name are used, and a new certificate makes new connections', async (t) => {
     const ca = certificate('ca', '/CN=ca');
-    const server = certificate('server', '/CN=server', ['-addext', 'subjectAltName=DNS:api.internal'], 'ca');
+    const server = certificate('server', '/CN=server', ['-addext', 'subjectAltName=DNS:api.internal,IP:192.0.2.7'], 'ca');
     certificate('one', '/CN=one', [], 'ca');
     certificate('two', '/CN=two', [], 'ca');
     const read = (name: string): string => readFileSync(join(root, name), 'utf8');
@@ -187,6 +187,11 @@ printf '{"kind":"ExecCredential","status":{"token":"t%s"}}' $(wc -l < ${runs} | 
     writeFileSync(join(root, 'me.crt'), read('two.crt'));
     writeFileSync(join(root, 'me.key'), read('two.key'));
     assert.equal(await client.request({ method: 'GET', path: '/' }), 'two');
+    // As kubectl takes it, it may be an address too, though TLS has no server name for it.
+    const byAddress = clientOf(t, await fromKubeconfig(kubeconfig({ cluster: { ...cluster, 'tls-server-name': '192.0.2.7' }, user })));
+    assert.equal(await byAddress.request({ method: 'GET', path: '/' }), 'two');
+    const wrongAddress = clientOf(t, await fromKubeconfig(kubeconfig({ cluster: { ...cluster, 'tls-server-name': '192.0.2.8' }, user })));
+    await assert.rejects(wrongAddress.request({ method: 'GET', path: '/' }), { name: 'ConnectionError', fault: 'Tls', message: /192\.0\.2\.8/ });
     // Without the name the certificate is for somebody else; without the CA it is from nobody.
     for (const bad of [
       { ...cluster, 'tls-server-name': undefined },
