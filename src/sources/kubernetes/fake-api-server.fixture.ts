@@ -234,7 +234,9 @@ function placeOf(path: string): [collection: string, namespace: string | undefin
 function fits(collection: string, { metadata, type }: FakeObject, path: string, query: URLSearchParams): boolean {
   const [asked, namespace] = placeOf(path);
   if (asked !== collection || (namespace !== undefined && metadata.namespace !== namespace)) return false;
-  const [field, value] = (query.get('fieldSelector') ?? '').split('=');
-  if (field === 'metadata.name') return metadata.name === value;
-  return field !== 'type' || type === value;
+  const fields: Readonly<Record<string, unknown>> = { 'metadata.name': metadata.name, type };
+  return (query.get('fieldSelector') ?? '').split(',').every((term) => {
+    const [, field = '', operator, value] = /^([^=!]*)(!?=)(.*)$/.exec(term) ?? [];
+    return field === '' || (operator === '=') === (fields[field] === value);
+  });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import type { Ingress } from '../../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../../resources/resource-set.ts';
@@ -285,14 +286,48 @@ test('Secrets of type TLS are watched together; one of another type that is name
   const set = await watched.until(({ secrets }) => secrets.size > 0);
   assert.deepEqual([...set.secrets.keys()], ['shop/opaque']);
   assert.equal(set.secrets.get('shop/opaque')?.object?.type, 'Opaque');
+  assert.equal(JSON.stringify(set.secrets.get('shop/opaque')).includes('c2VjcmV0'), false);
   const asked = fake.requests.filter(({ path }) => path.includes('secrets'));
   assert.deepEqual(
     asked.map(({ path, query }) => [path, query.get('fieldSelector')]),
     [
       [SECRETS, 'type=kubernetes.io/tls'],
-      ['/api/v1/namespaces/shop/secrets/opaque', null],
+      ['/api/v1/namespaces/shop/secrets', 'metadata.name=opaque,type!=kubernetes.io/tls'],
     ],
   );
+});
+
+test('a Secret of another type is known as soon as it is made, whatever was there before, and a good one takes its place', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const secret = (type: string) => fake.put(SECRETS, { metadata: { name: 'late', namespace: 'shop' }, type });
+  fake.put(INGRESSES, withTls('late'));
+  const watched = new Watched(t, fake);
+  assert.equal((await watched.start()).secrets.size, 0);
+  for (const type of ['Opaque', 'kubernetes.io/tls', 'Opaque', 'kubernetes.io/tls']) {
+    secret(type);
+    await watched.until(({ secrets }) => secrets.get('shop/late')?.problems.length === (type === 'Opaque' ? 0 : 1));
+    if (type === 'Opaque') assert.equal(watched.sets.at(-1)?.secrets.get('shop/late')?.object?.type, type);
+    fake.remove(SECRETS, 'shop', 'late');
+    await watched.until(({ secrets }) => secrets.size === 0);
+  }
+  // A route that names another one gives its watch up.
+  fake.put(INGRESSES, withTls('other'));
+  const named = (name: string) => [...fake.watchers].filter(({ request }) => request.query.get('fieldSelector')?.startsWith(`metadata.name=${name},`));
+  await fake.next(({ query }) => query.get('fieldSelector')?.startsWith('metadata.name=other,') === true);
+  for (const { response } of named('late')) if (!response.closed) await once(response, 'close');
+  assert.deepEqual(named('late'), []);
+});
+
+test('of many Secrets that are not there, some are watched, and the others looked up', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  for (let index = 0; index < 40; index++)
+    fake.put(INGRESSES, ingress(`web-${index}`, { ingressClassName: 'tidegate', tls: [{ secretName: `missing-${index}` }] }));
+  const lookups: Promise<unknown>[] = [];
+  for (let index = 16; index < 40; index++) lookups.push(fake.next(({ path }) => path === `/api/v1/namespaces/shop/secrets/missing-${index}`));
+  await new Watched(t, fake).start();
+  await Promise.all(lookups);
+  const byName = new Set(fake.requests.map(({ query }) => query.get('fieldSelector')).filter((selector) => selector?.startsWith('metadata.name=')));
+  assert.equal(byName.size, 16);
 });
 
 test('where Secrets may not be listed, only those that objects of ours name are watched, each by its name, before the first set', async (t) => {

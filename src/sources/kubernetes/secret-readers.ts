@@ -1,7 +1,7 @@
 /**
- * Secrets, as few as there can be. Where permissions allow, those of type kubernetes.io/tls are watched together, and one that
- * is named by a route and is not among them is looked up, so that its route can be told why. Elsewhere each Secret that a route
- * names is watched by its name, and no other is ever read.
+ * Secrets, as few as there can be. Where permissions allow, those of type kubernetes.io/tls are watched together, and for one
+ * that a route names and that is not among them, another type is watched for, so that the route can be told why. Elsewhere
+ * each Secret that a route names is watched by its name, and no other is ever read.
  */
 import type { ApiClient } from './api-client.ts';
 import { classOf } from './backoff.ts';
@@ -11,6 +11,8 @@ import { type RawObject, Reflector, type ReflectorCounts, summedCounts, type Tim
 import type { Reading } from './trouble-log.ts';
 
 const TLS = 'kubernetes.io/tls';
+/** Named Secrets that are not there, and are watched for: each takes a connection. The others are looked up now and then. */
+const MOST_AWAITED = 16;
 /** Between rounds of looking up (ms); up to half of it more. */
 const LOOKUP_INTERVAL = 30_000;
 
@@ -34,6 +36,8 @@ export class SecretReaders {
   readonly #together = new Map<string, Reader>();
   /** By `namespace/name`. */
   readonly #single = new Map<string, Reader>();
+  /** Of named Secrets that are not among those of `#together`, should they come with another type; by `namespace/name`. */
+  readonly #awaited = new Map<string, Reader>();
   readonly #lookups: KeptSink;
   readonly #stop = new AbortController();
   #wanted: ReadonlySet<string> = new Set();
@@ -56,7 +60,7 @@ export class SecretReaders {
   }
 
   get reflectors(): Reflector[] {
-    return [...this.#together.values(), ...this.#single.values()].map(({ reflector }) => reflector);
+    return [...this.#together.values(), ...this.#single.values(), ...this.#awaited.values()].map(({ reflector }) => reflector);
   }
 
   /** Those that are watched together are settled once it is known whether they may be; by name, once each is read. */
@@ -87,19 +91,44 @@ export class SecretReaders {
       const heir = this.#readerFor(key);
       if (wanted.has(key) && heir === undefined) continue;
       this.#single.delete(key);
-      void reader.reflector.stop();
-      this.#past = { ...summedCounts([this.#past, reader.reflector.counts]), lastSync: undefined, lastHeard: undefined };
-      reader.sink.release(heir?.sink);
-      this.#options.onChange(reader);
+      this.#end(reader, heir?.sink);
     }
     for (const key of wanted) {
       if (this.#single.has(key) || this.#readerFor(key) !== undefined) continue;
-      const [namespace = '', name = ''] = key.split('/');
-      const reader = this.#reader(namespace, name);
-      this.#single.set(key, reader);
-      reader.reflector.start();
+      this.#begin(this.#single, key, (name) => `metadata.name=${name}`);
     }
+    this.#await();
     if (this.#lookup === undefined && !this.#isLooking && this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
+  }
+
+  #await(): void {
+    const missing = new Set(this.#absent());
+    for (const [key, reader] of this.#awaited) {
+      // A look-up of before may have seen what is gone.
+      if (reader.reflector.hasSynced) this.#lookups.remove(placeholderOf(key));
+      if (missing.has(key)) continue;
+      this.#awaited.delete(key);
+      this.#end(reader, undefined);
+    }
+    for (const key of missing) {
+      if (this.#awaited.size >= MOST_AWAITED) break;
+      if (!this.#awaited.has(key)) this.#begin(this.#awaited, key, (name) => `metadata.name=${name},type!=${TLS}`);
+    }
+  }
+
+  #begin(readers: Map<string, Reader>, key: string, selector: (name: string) => string): void {
+    const [namespace = '', name = ''] = key.split('/');
+    const reader = this.#reader(namespace, name, selector(name));
+    readers.set(key, reader);
+    reader.reflector.start();
+  }
+
+  /** @param heir who reads its objects from now on */
+  #end(reader: Reader, heir: KeptSink | undefined): void {
+    void reader.reflector.stop();
+    this.#past = { ...summedCounts([this.#past, reader.reflector.counts]), lastSync: undefined, lastHeard: undefined };
+    reader.sink.release(heir);
+    this.#options.onChange(reader);
   }
 
   /** Who watches the Secret among others; undefined where nobody may. */
@@ -110,8 +139,13 @@ export class SecretReaders {
     return state === 'denied' || (failure !== undefined && classOf(failure) === 'denied') ? undefined : reader;
   }
 
-  /** Named, and not among those that are watched. */
+  /** Of `#absent`, those that are to be looked up. */
   #missing(): string[] {
+    return this.#absent().filter((key) => !this.#awaited.has(key));
+  }
+
+  /** Named, and not among those that are watched together. */
+  #absent(): string[] {
     return [...this.#wanted].filter((key) => {
       const reader = this.#readerFor(key);
       return reader?.reflector.hasSynced === true && !reader.sink.owns(key);
@@ -129,26 +163,26 @@ export class SecretReaders {
       const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch(() => undefined);
       if (this.#stop.signal.aborted) return;
       const { metadata, type } = found ?? {};
-      const placeholder: RawObject = { metadata: { namespace: namespace as string, name: name as string } };
       if (this.#readerFor(key)?.sink.owns(key) === true) continue;
-      // What it holds is no business of ours.
-      if (metadata !== undefined && type !== TLS) this.#lookups.put({ metadata, ...(type === undefined ? {} : { type }) });
-      else this.#lookups.remove(placeholder);
+      if (this.#awaited.has(key)) continue;
+      if (metadata !== undefined && type !== TLS) this.#lookups.put(emptied({ metadata, ...(type === undefined ? {} : { type }) }));
+      else this.#lookups.remove(placeholderOf(key));
     }
     this.#isLooking = false;
     this.#lookups.retain(this.#wanted);
     if (this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), LOOKUP_INTERVAL * (1 + this.#options.random() / 2));
   }
 
-  #reader(namespace: string, name: string | undefined): Reader {
+  /** @param name with `fieldSelector`, of one Secret */
+  #reader(namespace: string, name: string | undefined, fieldSelector = `type=${TLS}`): Reader {
     const { client, store, onChange, timings, random } = this.#options;
     const collection = collectionOf('Secret');
     const sink = store.sink(collection.kind);
     const reflector = new Reflector({
       client,
       paths: pathsOf(collection, namespace === '' ? undefined : namespace),
-      query: { fieldSelector: name === undefined ? `type=${TLS}` : `metadata.name=${name}` },
-      sink,
+      query: { fieldSelector },
+      sink: { ...sink, put: (object) => sink.put(emptied(object)) },
       onChange: (failure) => onChange(reader, failure),
       random,
       ...(timings === undefined ? {} : { timings }),
@@ -156,6 +190,18 @@ export class SecretReaders {
     const reader: Reader = { collection, namespace: namespace === '' ? undefined : namespace, name, reflector, sink };
     return reader;
   }
+}
+
+function placeholderOf(key: string): RawObject {
+  const [namespace = '', name = ''] = key.split('/');
+  return { metadata: { namespace, name } };
+}
+
+/** What a Secret of another type holds is no business of ours. */
+function emptied(secret: RawSecret): RawObject {
+  if (secret.type === TLS) return secret;
+  const { metadata, type } = secret;
+  return { ...(metadata === undefined ? {} : { metadata }), ...(type === undefined ? {} : { type }) } as RawObject;
 }
 
 interface RawSecret extends RawObject {
