@@ -129,9 +129,14 @@ export class Gateway {
     const source = 'manifests' in options.source ? new FileSource({ folder: options.source.manifests, log }) : await this.#openCluster(options.source);
     this.#source = source;
     const reporter = this.#reporter;
-    const publisher = new ResolvingPublisher(pool, { lookup: systemLookup, log, allowLoopbackEndpoints: fromFolder });
+    const publisher = new ResolvingPublisher(pool, {
+      lookup: systemLookup,
+      log,
+      allowLoopbackEndpoints: fromFolder,
+      onTroubles: (troubles) => controller.setNameTroubles(troubles),
+    });
     this.#publisher = publisher;
-    const controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, publisher, log, (set, result) => {
+    const controller: Controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, publisher, log, (set, result) => {
       publisher.refuse(set.apiServer);
       reporter?.update(set, result);
     });

@@ -176,6 +176,21 @@ describe('controller', () => {
     assert.deepEqual(publisher.take(), [], 'and once');
   });
 
+  test('troubles of names are translated by themselves, and stay through later changes', async () => {
+    const { source, publisher, controller } = await begin([service, routeA, slice('10.0.0.1')]);
+    publisher.take();
+    const resolved = () => controller.current?.statuses[0]?.conditions.find(({ type }) => type === 'ResolvedRefs')?.status;
+    controller.setNameTroubles(new Map([['default/web/80', { reason: 'BackendNotFound', message: 'is in trouble', hint: '' }]]));
+    settle();
+    assert.deepEqual([resolved(), publisher.take()], ['False', []]);
+    source.change([service, routeA, slice('10.0.0.2')]);
+    settle();
+    assert.deepEqual([resolved(), publisher.take()], ['False', ['endpoints default/web/80 10.0.0.2']]);
+    controller.setNameTroubles(new Map());
+    settle();
+    assert.deepEqual([resolved(), publisher.take()], ['True', []]);
+  });
+
   test('changes that never end are not held off for longer than the maximum', async () => {
     const { source, publisher } = await begin([service, routeA]);
     publisher.take();

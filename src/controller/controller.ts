@@ -2,6 +2,7 @@
 import type { ResourceSet } from '../resources/resource-set.ts';
 import { changedEndpoints, equalButEndpoints } from '../snapshot/equal.ts';
 import type { Source } from '../sources/source.ts';
+import type { NameTroubles } from '../translate/services.ts';
 import { type TranslateOptions, type TranslateResult, translate, translateEndpoints } from '../translate/translate.ts';
 import { type ControllerLog, ObjectLog } from './object-log.ts';
 import type { Publisher } from './publisher.ts';
@@ -22,6 +23,9 @@ export class Controller {
   readonly #report: Report;
   #resources: ResourceSet | undefined;
   #current: TranslateResult | undefined;
+  #nameTroubles: NameTroubles = new Map();
+  /** Those that `current` was made with. */
+  #toldTroubles = this.#nameTroubles;
   /** The newest set, until it is translated. */
   #pending: ResourceSet | undefined;
   #debounce: NodeJS.Timeout | undefined;
@@ -68,6 +72,13 @@ export class Controller {
     this.#pending = undefined;
   }
 
+  /** Where names of ExternalName Services lead: it is for the routes that use them to tell. */
+  setNameTroubles(troubles: NameTroubles): void {
+    this.#nameTroubles = troubles;
+    const set = this.#pending ?? this.#resources;
+    if (set !== undefined) this.#receive(set);
+  }
+
   #receive(set: ResourceSet): void {
     if (this.#closed) return;
     this.#pending = set;
@@ -94,13 +105,14 @@ export class Controller {
     const before = this.#resources;
     const startedAt = performance.now();
     let result: TranslateResult;
-    if (previous !== undefined && before !== undefined && onlyEndpointSlicesDiffer(before, set)) {
+    const nameTroubles = this.#nameTroubles;
+    if (previous !== undefined && before !== undefined && nameTroubles === this.#toldTroubles && onlyEndpointSlicesDiffer(before, set)) {
       const update = translateEndpoints(set, this.#options, previous);
       result = update.result;
       if (update.changes.size > 0) this.#publisher.endpoints(update.changes);
       this.#log('debug', 'endpoints translated', { upstreams: update.changes.size, ms: performance.now() - startedAt });
     } else {
-      result = translate(set, this.#options, previous);
+      result = translate(set, this.#options, previous, nameTroubles);
       const { snapshot, problems } = result;
       const ms = performance.now() - startedAt;
       this.#log('debug', 'objects translated', { routes: snapshot.routes.length, upstreams: snapshot.upstreams.size, problems: problems.length, ms });
@@ -108,6 +120,7 @@ export class Controller {
     }
     this.#current = result;
     this.#resources = set;
+    this.#toldTroubles = nameTroubles;
     this.#objectLog.report(set, result);
     this.#report(set, result);
   }

@@ -80,6 +80,12 @@ export class NameResolver {
     return this.#known.get(name)?.addresses ?? [];
   }
 
+  /** Whether its look-ups failed so far: not before the first has ended, nor ever after one that did not. */
+  isUnresolved(name: string): boolean {
+    const known = this.#known.get(name);
+    return known?.isSettled === true && known.addresses === undefined;
+  }
+
   /** Whether the first look-up of some name in use has not ended yet. */
   get isWaiting(): boolean {
     for (const { isSettled } of this.#known.values()) if (!isSettled) return true;

@@ -55,7 +55,9 @@ function begin(names: Readonly<Record<string, Answer>>, allowLoopbackEndpoints =
   const server = new NameServer(names);
   const workers = new FakeWorkers();
   const log: string[] = [];
+  const troubles: string[] = [];
   const publisher = new ResolvingPublisher(workers, {
+    onTroubles: (found) => troubles.push([...found].map(([key, { reason, message }]) => `${key} ${reason} ${message}`).join('; ')),
     lookup: server.lookup,
     log: (level, message, { upstream, upstreams, address, reason }) =>
       log.push(`${level} ${message}: ${upstream ?? upstreams} ${address ?? ''} ${reason ?? ''}`.trim()),
@@ -64,7 +66,7 @@ function begin(names: Readonly<Record<string, Answer>>, allowLoopbackEndpoints =
   });
   const options = { ingressClass: 'tidegate', allowExternalName: true, allowLoopbackEndpoints };
   const apply = (...manifests: readonly Manifest[]): void => publisher.snapshot(translate(buildSet(manifests), options).snapshot);
-  return { server, workers, publisher, apply, takeLog: () => log.splice(0) };
+  return { server, workers, publisher, apply, takeLog: () => log.splice(0), takeTroubles: () => troubles.splice(0) };
 }
 
 async function refreshed(): Promise<void> {
@@ -217,6 +219,49 @@ describe('resolving publisher', () => {
     assert.deepEqual(workers.take(), [`endpoints ${KEY}=10.0.0.2 80`]);
     publisher.refuse(['10.9.9.9 80']);
     assert.deepEqual(workers.take(), [`endpoints ${KEY}=10.0.0.1 80,10.0.0.2 80`]);
+  });
+
+  test('what routes are to tell of their names is told once, and when it is over', async () => {
+    const { server, apply, publisher, takeTroubles } = begin({
+      'web.test': new Error('down'),
+      'near.test': ['10.0.0.1', '169.254.169.254'],
+      'slow.test': 'hangs',
+    });
+    apply(...external('web.test'), ...external('near.test', 'near'), ...external('slow.test', 'slow'), ...plain('shop', '10.0.0.9'));
+    await answered();
+    mock.timers.tick(6000);
+    await answered();
+    assert.equal(
+      takeTroubles().at(-1),
+      [
+        'default/near/80 RefNotPermitted has the externalName near.test, which leads to a link-local, multicast or unspecified address',
+        'default/slow/80 BackendNotFound has the externalName slow.test, which can not be resolved',
+        'default/web/80 BackendNotFound has the externalName web.test, which can not be resolved',
+      ].join('; '),
+    );
+    server.answer('slow.test', ['10.0.0.5']);
+    server.names.set('web.test', ['10.0.0.2']).set('near.test', ['169.254.0.1', '10.0.0.1']);
+    await refreshed();
+    await refreshed();
+    // Another address of the same kind is no news.
+    assert.equal(
+      takeTroubles()
+        .at(-1)
+        ?.replace(/ has.*/, ''),
+      'default/near/80 RefNotPermitted',
+    );
+    // A name that was good keeps its addresses, so there is nothing to tell.
+    server.names.set('web.test', new Error('down')).set('near.test', ['10.0.0.1']);
+    await refreshed();
+    await refreshed();
+    assert.deepEqual(takeTroubles(), ['']);
+    publisher.refuse(['10.0.0.1 80']);
+    await answered();
+    assert.deepEqual(takeTroubles(), ['default/near/80 RefNotPermitted has the externalName near.test, which leads to the API server']);
+    apply(...plain('shop', '10.0.0.9'));
+    await answered();
+    assert.deepEqual(takeTroubles(), ['']);
+    publisher.close();
   });
 
   test('an address in place of a name is left to translation', () => {

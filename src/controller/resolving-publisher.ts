@@ -4,6 +4,7 @@ import { sameEndpoints } from '../snapshot/equal.ts';
 import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { forbiddenAddress, isApiServer } from '../translate/addresses.ts';
 import { compareText } from '../translate/order.ts';
+import type { NameTrouble, NameTroubles } from '../translate/services.ts';
 import type { NameLookup } from './name-lookup.ts';
 import { LOOKUP_TIMEOUT, type NameCounts, type NameLog, NameResolver } from './name-resolver.ts';
 import type { ControllerLog } from './object-log.ts';
@@ -21,6 +22,8 @@ export interface ResolvingOptions {
   readonly log: ControllerLog;
   /** In a folder's mode. */
   readonly allowLoopbackEndpoints: boolean;
+  /** What is to be told of routes that use names; called when it changes. */
+  readonly onTroubles?: (troubles: NameTroubles) => void;
   /** From 0 to 1, for jitter; chance where it is not given. */
   readonly random?: () => number;
 }
@@ -38,6 +41,9 @@ export class ResolvingPublisher implements Publisher {
   #named: Endpoints = new Map();
   /** Addresses that were dropped, by upstream; told of in the log. */
   readonly #refused = new Map<UpstreamKey, number>();
+  #troubles: NameTroubles = new Map();
+  #isJudging = false;
+  #isClosed = false;
   #published: Snapshot | undefined;
   /** Waits for addresses of new names. */
   #held: Snapshot | undefined;
@@ -70,6 +76,7 @@ export class ResolvingPublisher implements Publisher {
     if (apiServer === this.#apiServer) return;
     this.#apiServer = apiServer;
     this.#republish([...this.#named.keys()]);
+    this.#judge();
   }
 
   snapshot(snapshot: Snapshot): void {
@@ -94,6 +101,7 @@ export class ResolvingPublisher implements Publisher {
 
   /** Nothing is published after it. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#holdOff);
     this.#held = undefined;
     this.#names.close();
@@ -103,6 +111,7 @@ export class ResolvingPublisher implements Publisher {
     this.#named = named;
     for (const key of this.#refused.keys()) if (!named.has(key)) this.#refused.delete(key);
     this.#names.use(new Set([...named.values()].flatMap((list) => list.filter(isName).map(({ address }) => address))));
+    this.#judge();
   }
 
   #release(): void {
@@ -117,6 +126,7 @@ export class ResolvingPublisher implements Publisher {
   }
 
   #nameChanged(name: string): void {
+    this.#judge();
     if (this.#held !== undefined && !this.#names.isWaiting) {
       this.#release();
       return;
@@ -163,6 +173,40 @@ export class ResolvingPublisher implements Publisher {
     }
     this.#tell(key, refused);
     return allowed.sort((one, other) => compareText(one.address, other.address) || one.port - other.port);
+  }
+
+  /** Once for all that changes together. */
+  #judge(): void {
+    if (this.#isJudging || this.#options.onTroubles === undefined) return;
+    this.#isJudging = true;
+    queueMicrotask(() => {
+      this.#isJudging = false;
+      if (!this.#isClosed) this.#tellTroubles();
+    });
+  }
+
+  #tellTroubles(): void {
+    const troubles = new Map<UpstreamKey, NameTrouble>();
+    for (const [key, list] of this.#named) {
+      const trouble = list.map((endpoint) => (isName(endpoint) ? this.#troubleOf(endpoint) : undefined)).find((one) => one !== undefined);
+      if (trouble !== undefined) troubles.set(key, trouble);
+    }
+    const before = this.#troubles;
+    if (troubles.size === before.size && [...troubles].every(([key, { message }]) => before.get(key)?.message === message)) return;
+    this.#troubles = troubles;
+    this.#options.onTroubles?.(troubles);
+  }
+
+  #troubleOf({ address: name, port }: Endpoint): NameTrouble | undefined {
+    const has = `has the externalName ${name}, which`;
+    if (this.#names.isUnresolved(name))
+      return { reason: 'BackendNotFound', message: `${has} can not be resolved`, hint: "name a host that the gateway's own DNS knows" };
+    const refusal = this.#names
+      .addressesOf(name)
+      .map((address) => this.#refusal(address, port))
+      .find((one) => one !== undefined);
+    // Not the address: whoever owns the name may give another one each time.
+    return refusal === undefined ? undefined : { reason: 'RefNotPermitted', message: `${has} leads to ${refusal}`, hint: 'name a host elsewhere' };
   }
 
   #refusal(address: string, port: number): string | undefined {

@@ -34,7 +34,19 @@ export interface ReferenceFields {
 /** A problem whose field is still to be named. */
 type Unresolved = Omit<Problem, 'field'> & { readonly part: keyof ReferenceFields };
 
-type Resolution = { readonly upstream: UpstreamKey } | { readonly unresolved: Unresolved };
+/** @param flaw what is wrong with it, though requests go there */
+type Resolution = { readonly upstream: UpstreamKey; readonly flaw?: Unresolved } | { readonly unresolved: Unresolved };
+
+/** What became of the name of an ExternalName Service, as whoever resolves it knows. */
+export interface NameTrouble {
+  /** Of a name without an address, and of one that leads where no backend may be. */
+  readonly reason: 'BackendNotFound' | 'RefNotPermitted';
+  /** What the Service has. */
+  readonly message: string;
+  readonly hint: string;
+}
+
+export type NameTroubles = ReadonlyMap<UpstreamKey, NameTrouble>;
 
 export interface ServiceOptions {
   readonly allowExternalName: boolean;
@@ -53,14 +65,23 @@ export class Upstreams {
   readonly #issues: Issues;
   readonly #grants: ReferenceGrants;
   readonly #previous: ReadonlyMap<UpstreamKey, Upstream>;
+  readonly #nameTroubles: NameTroubles;
   readonly #resolved = new Map<string, Resolution>();
 
   /** @param previous upstreams of the last translation: those that are still the same are taken from there */
-  constructor(set: ResourceSet, options: ServiceOptions, policies: BackendPolicies, issues: Issues, previous: ReadonlyMap<UpstreamKey, Upstream>) {
+  constructor(
+    set: ResourceSet,
+    options: ServiceOptions,
+    policies: BackendPolicies,
+    issues: Issues,
+    previous: ReadonlyMap<UpstreamKey, Upstream>,
+    nameTroubles: NameTroubles,
+  ) {
     this.#set = set;
     this.#options = options;
     this.#policies = policies;
     this.#issues = issues;
+    this.#nameTroubles = nameTroubles;
     this.#grants = new ReferenceGrants(set.referenceGrants);
     this.#previous = previous;
   }
@@ -82,16 +103,18 @@ export class Upstreams {
       return undefined;
     }
     const resolution = this.#resolution(reference, referenceKey(reference));
-    if ('upstream' in resolution) return resolution.upstream;
-    const { part, ...problem } = resolution.unresolved;
-    this.#issues.add(owner, 'ResolvedRefs', { ...problem, field: fields[part] });
-    return undefined;
+    const wrong = 'unresolved' in resolution ? resolution.unresolved : resolution.flaw;
+    if (wrong !== undefined) {
+      const { part, ...problem } = wrong;
+      this.#issues.add(owner, 'ResolvedRefs', { ...problem, field: fields[part] });
+    }
+    return 'upstream' in resolution ? resolution.upstream : undefined;
   }
 
-  /** As `resolve` for a Service of the owner's own namespace, and nobody is told when it leads nowhere. @param key of the reference */
+  /** As `resolve` for a Service of the owner's own namespace; undefined, and nobody is told, where anything is wrong. @param key of the reference */
   find(reference: ServiceReference, key: ReferenceKey): UpstreamKey | undefined {
     const resolution = this.#resolution(reference, key);
-    return 'upstream' in resolution ? resolution.upstream : undefined;
+    return 'upstream' in resolution && resolution.flaw === undefined ? resolution.upstream : undefined;
   }
 
   #resolution(reference: ServiceReference, key: ReferenceKey): Resolution {
@@ -142,7 +165,10 @@ export class Upstreams {
       const before = this.#previous.get(key);
       this.used.set(key, before !== undefined && isDeepStrictEqual(before, upstream) ? before : upstream);
     }
-    return { upstream: key };
+    const trouble = this.#nameTroubles.get(key);
+    if (trouble === undefined) return { upstream: key };
+    const { reason, message, hint } = trouble;
+    return { upstream: key, flaw: { severity: 'warning', reason, part: 'name', message: `Service ${namespace}/${service} ${message}`, hint } };
   }
 
   #checkProtocol(entry: Entry<Service>, service: Service, port: ServicePort): void {

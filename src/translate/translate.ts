@@ -19,7 +19,7 @@ import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
 import type { Attachments } from './policy-targets.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouteContext, RouteDraft, RuleOwner } from './routes.ts';
-import { type ServiceOptions, Upstreams } from './services.ts';
+import { type NameTroubles, type ServiceOptions, Upstreams } from './services.ts';
 import { SharedParts } from './shared-parts.ts';
 import { policyStatus, routeStatus } from './statuses.ts';
 
@@ -63,13 +63,14 @@ type Repeatable = ReadonlyMap<Entry<unknown>, Repeated>;
 /**
  * @param previous the last result. A Secret that has gone missing since keeps the certificate that it had there (api.md,
  *   "Redirects and TLS"). What is the same as there is taken from there; all but certificates is the same without it
+ * @param nameTroubles of ExternalName Services; their routes are told, and lead there all the same
  */
-export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult): TranslateResult {
+export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult, nameTroubles: NameTroubles = new Map()): TranslateResult {
   const issues = new Issues();
   const classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
   const backendPolicies = new BackendPolicies(set, issues);
   const rateLimits = new RateLimits(set, classes, issues);
-  const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map());
+  const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
   const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
   const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>() };
   const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
