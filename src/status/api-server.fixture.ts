@@ -180,7 +180,11 @@ export class FakeApiServer {
     const owners = this.#applied.get(path) ?? new Map<string, Record<string, unknown>>();
     const before = owners.get(manager) ?? {};
     const now: Record<string, unknown> = { ...object.status };
-    for (const field of Object.keys(before)) if (!(field in next) && field !== 'conditions') delete now[field];
+    const others = [...owners].filter(([name]) => name !== manager).map(([, applied]) => applied);
+    for (const field of Object.keys(before)) if (!(field in next) && field !== 'conditions' && !others.some((other) => field in other)) delete now[field];
+    // By force: who applied another value owns it no more.
+    for (const other of others)
+      for (const field of Object.keys(other)) if (field in next && JSON.stringify(other[field]) !== JSON.stringify(next[field])) delete other[field];
     const dropped = new Set(typesOf(before.conditions));
     const applied = (next.conditions ?? []) as { type: string }[];
     const kept = ((object.status?.conditions ?? []) as { type: string }[]).filter(
@@ -190,9 +194,11 @@ export class FakeApiServer {
     else delete now.conditions;
     for (const [field, value] of Object.entries(next)) if (field !== 'conditions') now[field] = value;
     if (Object.keys(next).length === 0) owners.delete(manager);
-    else owners.set(manager, next);
+    else owners.set(manager, { ...next });
     this.#applied.set(path, owners);
-    const managedFields = [...owners.keys()].map((name) => ({ manager: name, operation: 'Apply', subresource: 'status' }));
+    const managedFields = [...owners]
+      .flatMap(([name, applied]) => (Object.keys(applied).length === 0 ? [] : [name]))
+      .map((name) => ({ manager: name, operation: 'Apply', subresource: 'status' }));
     const isSame = JSON.stringify([now, managedFields]) === JSON.stringify([object.status ?? {}, object.metadata.managedFields ?? []]);
     return isSame ? object : this.#store(path, { ...object, metadata: { ...object.metadata, managedFields }, status: now });
   }

@@ -20,6 +20,7 @@ export interface TestReplica {
   readonly name: string;
   readonly reporter: StatusReporter;
   readonly log: string[];
+  readonly ingressClass: string;
   previous?: TranslateResult;
 }
 
@@ -53,19 +54,20 @@ export class Cluster {
     return hasty.now();
   }
 
-  /** A replica joins. */
-  join(name: string, publish?: ReporterOptions['publish']): TestReplica {
+  /** A replica joins. @param installation where it is none of the one that all others are of */
+  join(name: string, publish?: ReporterOptions['publish'], installation: { readonly namespace?: string; readonly ingressClass?: string } = {}): TestReplica {
+    const { namespace = 'tidegate-system', ingressClass = 'tidegate' } = installation;
     const log: string[] = [];
     const reporter = new StatusReporter({
       api: this.server.client(),
-      namespace: 'tidegate-system',
+      namespace,
       identity: name,
-      ingressClass: 'tidegate',
+      ingressClass,
       publish,
       clock: hasty,
       log: (level, message, fields) => log.push(`${level} ${message} ${fields.object ?? ''} ${fields.reason ?? ''}`.trim()),
     });
-    const replica: TestReplica = { name, reporter, log };
+    const replica: TestReplica = { name, reporter, log, ingressClass };
     this.replicas.push(replica);
     for (const { kind } of REPORTED_KINDS) for (const object of this.server.list(kind)) reporter.observed.seen(kind, structuredClone(object));
     this.#translate(replica);
@@ -155,7 +157,7 @@ export class Cluster {
 
   #translate(replica: TestReplica): void {
     const set = buildSet([...this.#manifests.values()]);
-    const options = { ingressClass: 'tidegate', allowExternalName: false, allowLoopbackEndpoints: true };
+    const options = { ingressClass: replica.ingressClass, allowExternalName: false, allowLoopbackEndpoints: true };
     replica.previous = translate(set, options, replica.previous);
     replica.reporter.update(set, replica.previous);
   }

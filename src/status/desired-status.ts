@@ -56,9 +56,7 @@ export function statusPatch(
   const head = { apiVersion: kind.apiVersion, kind: kind.kind };
   if (kind.status === 'loadBalancer') {
     const wanted = publishes(desired) ? addresses : [];
-    // Another installation of Tidegate may have written what it publishes; our own we know again, also from before the start.
-    const isOurs = desired.status !== undefined || desired.lost || (addresses !== undefined && sameAddresses(addresses, observed.addresses));
-    if (wanted === undefined || !isOurs) return undefined;
+    if (wanted === undefined) return undefined;
     // What others wrote there is theirs to remove.
     if (wanted.length === 0) return observed.writtenByUs && observed.addresses.length > 0 ? { ...head, metadata } : undefined;
     return sameAddresses(wanted, observed.addresses) ? undefined : { ...head, metadata, status: { loadBalancer: { ingress: wanted } } };

@@ -3,8 +3,14 @@ import { LEGACY_CLASS } from '../resources/classes.ts';
 import type { StoredAncestor, StoredCondition } from './conditions.ts';
 import type { PublishedAddress } from './published-address.ts';
 
-/** `managedFields` of server-side apply has what we wrote under this name. */
-export const FIELD_MANAGER = 'tidegate';
+/**
+ * `managedFields` of server-side apply has what we wrote under this name. Another installation of Tidegate in the same cluster
+ * has one of its own, so that none takes away what is the other's.
+ * @param namespace the installation's, where its Lease is
+ */
+export function fieldManagerOf(namespace: string): string {
+  return `tidegate.${namespace}`;
+}
 
 export interface Observed {
   readonly uid: string;
@@ -61,12 +67,15 @@ export class StatusKeys {
 export class ObservedObjects {
   readonly #objects = new Map<StatusKey, Observed>();
   readonly #kinds: ReadonlySet<string>;
+  /** As `fieldManagerOf` gives it. */
+  readonly fieldManager: string;
   /** Called when the status of an object, or whose it is, is no longer what it was. */
   onChange: (key: StatusKey) => void = () => {};
 
   /** @param kinds those that have statuses of ours; others are passed over */
-  constructor(kinds: Iterable<string>) {
+  constructor(kinds: Iterable<string>, fieldManager: string) {
     this.#kinds = new Set(kinds);
+    this.fieldManager = fieldManager;
   }
 
   get(key: StatusKey): Observed | undefined {
@@ -82,7 +91,7 @@ export class ObservedObjects {
     if (!this.#kinds.has(kind)) return;
     const { name = '', namespace = '' } = raw.metadata ?? {};
     const key = statusKey(kind, namespace, name);
-    const next = observe(kind, raw);
+    const next = observe(kind, raw, this.fieldManager);
     const before = this.#objects.get(key);
     if (before !== undefined && before.uid === next.uid && isOlder(next.resourceVersion, before.resourceVersion)) return;
     this.#objects.set(key, next);
@@ -94,7 +103,7 @@ export class ObservedObjects {
   }
 }
 
-function observe(kind: string, { metadata = {}, spec, status }: RawStatusObject): Observed {
+function observe(kind: string, { metadata = {}, spec, status }: RawStatusObject, fieldManager: string): Observed {
   return {
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
@@ -104,7 +113,7 @@ function observe(kind: string, { metadata = {}, spec, status }: RawStatusObject)
       ...(ip === undefined || ip === '' ? [] : [{ ip }]),
       ...(hostname === undefined || hostname === '' ? [] : [{ hostname }]),
     ]),
-    writtenByUs: (metadata.managedFields ?? []).some(({ manager, subresource }) => manager === FIELD_MANAGER && subresource === 'status'),
+    writtenByUs: (metadata.managedFields ?? []).some(({ manager, subresource }) => manager === fieldManager && subresource === 'status'),
     ingressClass: kind === 'Ingress' ? (spec?.ingressClassName ?? metadata.annotations?.[LEGACY_CLASS]) : undefined,
   };
 }

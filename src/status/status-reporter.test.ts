@@ -12,7 +12,10 @@ test('conditions are written by server-side apply under our own name, once', asy
   await cluster.until(() => cluster.conditions('ApiRoute', 'a').length > 0, 'conditions');
   assert.deepEqual(cluster.conditions('ApiRoute', 'a'), ['Accepted=True Accepted', 'ResolvedRefs=True ResolvedRefs', 'Programmed=True Programmed']);
   const write = cluster.server.calls.find(({ method }) => method === 'PATCH');
-  assert.equal(`${write?.path}?${write?.query}`, '/apis/tidegate.dev/v1alpha1/namespaces/shop/apiroutes/a/status?fieldManager=tidegate&force=true');
+  assert.equal(
+    `${write?.path}?${write?.query}`,
+    '/apis/tidegate.dev/v1alpha1/namespaces/shop/apiroutes/a/status?fieldManager=tidegate.tidegate-system&force=true',
+  );
   assert.equal(write?.contentType, 'application/apply-patch+yaml');
   await cluster.quiet();
   // A translation that changes nothing.
@@ -115,6 +118,28 @@ test('addresses are on Ingresses that serve, and go from those that are no longe
   cluster.apply(service('other'));
   await cluster.quiet();
   assert.deepEqual(cluster.addresses('b'), [{ hostname: 'other.example.com' }]);
+});
+
+test('two installations, each with a class of its own, leave what the other writes, also where they publish the same address', async (t) => {
+  const cluster = await Cluster.start(t);
+  cluster.apply(service('web'), ingress('a'), ingress('b', 'edge'), ingress('moves'));
+  const one = cluster.join('one', ADDRESS);
+  const two = cluster.join('two', ADDRESS, { namespace: 'edge-system', ingressClass: 'edge' });
+  const all = (): unknown[] => ['a', 'b', 'moves'].map((name) => cluster.addresses(name));
+  await cluster.until(() => all().every((addresses) => addresses !== undefined), 'addresses');
+  await cluster.quiet();
+  assert.deepEqual(cluster.statusWrites().sort(), ['Ingress/a', 'Ingress/b', 'Ingress/moves']);
+  // One that goes from one to the other has the address all the while, or again.
+  cluster.apply(ingress('moves', 'edge'));
+  await cluster.quiet();
+  assert.deepEqual(all(), [OURS, OURS, OURS]);
+  // The first to end takes along what is its own alone.
+  await one.reporter.retire();
+  await one.reporter.finish(cluster.now() + 25_000);
+  assert.deepEqual(all(), [undefined, OURS, OURS]);
+  await two.reporter.retire();
+  await two.reporter.finish(cluster.now() + 25_000);
+  assert.deepEqual(all(), [undefined, undefined, undefined]);
 });
 
 test('what another program keeps writing over ours is met less and less often', async (t) => {

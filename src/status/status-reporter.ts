@@ -7,7 +7,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { type DesiredStatus, REPORTED_KINDS } from './desired-status.ts';
 import { LeaderElector } from './leader-elector.ts';
 import { ApiLeaseStore } from './lease.ts';
-import { ObservedObjects, type StatusKey, StatusKeys } from './observed-objects.ts';
+import { fieldManagerOf, ObservedObjects, type StatusKey, StatusKeys } from './observed-objects.ts';
 import type { PublishedAddress } from './published-address.ts';
 import { PublishedService } from './published-service.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -41,7 +41,7 @@ export interface Translated {
 
 export class StatusReporter {
   /** Wants to be told of every object that the watches show. */
-  readonly observed = new ObservedObjects(REPORTED_KINDS.map(({ kind }) => kind));
+  readonly observed: ObservedObjects;
   readonly #options: ReporterOptions;
   readonly #clock: Clock;
   readonly #elector: LeaderElector;
@@ -59,6 +59,10 @@ export class StatusReporter {
   constructor(options: ReporterOptions) {
     const { api, namespace, identity, publish, log, clock = systemClock, random = Math.random } = options;
     this.#options = options;
+    this.observed = new ObservedObjects(
+      REPORTED_KINDS.map(({ kind }) => kind),
+      fieldManagerOf(namespace),
+    );
     this.#clock = clock;
     this.#elector = new LeaderElector({
       store: new ApiLeaseStore(api, namespace),

@@ -7,7 +7,7 @@ import type { ApiCalls, StatusLog } from './api-calls.ts';
 import type { Clock } from './clock.ts';
 import { type DesiredStatus, type ObjectName, objectPath, statusPatch } from './desired-status.ts';
 import { EventTeller, type ObjectEvent, TurnMemory, turnOf } from './events.ts';
-import { FIELD_MANAGER, type Observed, type ObservedObjects, type RawStatusObject, type StatusKey } from './observed-objects.ts';
+import type { Observed, ObservedObjects, RawStatusObject, StatusKey } from './observed-objects.ts';
 import type { PublishedAddress } from './published-address.ts';
 import { Retries } from './retries.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -247,7 +247,7 @@ export class StatusWriter {
     const written = await api.request<RawStatusObject>({
       method: 'PATCH',
       path: `${objectPath(object)}/status`,
-      query: { fieldManager: FIELD_MANAGER, force: true },
+      query: { fieldManager: observed.fieldManager, force: true },
       body,
       contentType: 'application/apply-patch+yaml',
       timeout: Math.max(1, Math.min(WRITE_TIMEOUT, leadership.writeTime)),

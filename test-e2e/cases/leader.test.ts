@@ -110,7 +110,7 @@ test('replicas that come and go: there is one leader at a time, and nothing is w
     const managers = ((object?.metadata.managedFields ?? []) as { manager: string; subresource?: string }[]).filter((one) => one.subresource === 'status');
     assert.deepEqual(
       managers.map(({ manager }) => manager),
-      ['tidegate'],
+      [`tidegate.${namespace}`],
     );
   }
   const { body } = await cluster.api.call('GET', `/api/v1/namespaces/${namespace}/events`);

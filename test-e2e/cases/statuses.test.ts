@@ -61,7 +61,8 @@ test('conditions are there with the generation that they are about, and written 
   const good = await cluster.until(route('once', GOOD), (object) => conditionsOf(object).length === 3);
   assert.deepEqual(conditionsOf(good), ['Accepted=True Accepted@1', 'Programmed=True Programmed@1', 'ResolvedRefs=True ResolvedRefs@1']);
   assert.equal(
-    ((good?.metadata.managedFields ?? []) as { manager: string; subresource?: string }[]).find(({ manager }) => manager === 'tidegate')?.subresource,
+    ((good?.metadata.managedFields ?? []) as { manager: string; subresource?: string }[]).find(({ manager }) => manager === `tidegate.${namespace}`)
+      ?.subresource,
     'status',
   );
   const written = await gateway.metric('tidegate_status_writes_total{kind="ApiRoute",result="written"}');
