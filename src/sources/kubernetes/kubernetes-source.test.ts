@@ -385,6 +385,30 @@ test("the API server's own addresses are told, from its URL, its Service and its
   assert.equal(second.apiServer, set.apiServer);
 });
 
+test('where the Service of the API server is in no namespace that is watched, the server itself is asked where it is', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  let addresses = [
+    { clientCIDR: '0.0.0.0/0', serverAddress: '172.18.0.2:6443' },
+    { clientCIDR: '::/0', serverAddress: '[fd00::2]:6443' },
+    { serverAddress: 7 },
+  ];
+  let asked = 0;
+  fake.intercept = ({ path }, response) => {
+    if (path !== '/api') return false;
+    if (++asked === 1) status(response, 500, 'InternalError');
+    else response.end(JSON.stringify({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: addresses }));
+    return true;
+  };
+  const watched = new Watched(t, fake, { namespaces: ['shop'], serverAddressInterval: 20 });
+  await watched.start();
+  const own = `127.0.0.1 ${fake.port}`;
+  const has = (...wanted: readonly string[]) => watched.until(({ apiServer }) => apiServer.join() === [own, ...wanted].join());
+  await has('172.18.0.2 6443', 'fd00::2 6443');
+  // Of several servers behind one address another one may answer: all that were told stay.
+  addresses = [{ clientCIDR: '0.0.0.0/0', serverAddress: '172.18.0.3:6443' }];
+  await has('172.18.0.2 6443', '172.18.0.3 6443', 'fd00::2 6443');
+});
+
 test('20,000 endpoints: a change of one slice decodes that slice alone', async (t) => {
   const fake = await FakeApiServer.start(t);
   const many = (index: number, last = 100): FakeObject => ({

@@ -27,6 +27,8 @@ export interface KubernetesSourceOptions {
   readonly log: SourceLog;
   readonly observer?: ObjectObserver;
   readonly timings?: Partial<Timings>;
+  /** How often (ms) the server is asked where it is. */
+  readonly serverAddressInterval?: number;
   /** From 0 to 1. */
   readonly random?: () => number;
 }
@@ -58,7 +60,7 @@ export class KubernetesSource implements Source {
     const namespaces = options.namespaces.length === 0 ? undefined : [...new Set(options.namespaces)];
     this.#store = new ObjectStore(client.server, () => this.#schedule(), options.observer);
     this.#references = new SecretReferences(options.ingressClass, options.defaultCertificate);
-    this.#addresses = new ApiServerAddresses(client.server, () => this.#schedule());
+    this.#addresses = new ApiServerAddresses(client, () => this.#schedule(), options.serverAddressInterval);
     this.#trouble = new TroubleLog(client.server, log);
     const reads: Read[] = [];
     for (const collection of COLLECTIONS) {
