@@ -191,25 +191,4 @@ describe('objects that go while they are worked on', () => {
       [],
     );
   });
-
-  test('a namespace that is deleted with all that is in it', async (t) => {
-    const [own, doomed] = (await Promise.all(['own', 'doomed'].map((name) => cluster.namespace(t, name)))) as [string, string];
-    const other = await startReplica(t, cluster, { namespaces: [own, doomed] });
-    // Without pods, which nobody here would end.
-    const brief = (name: string, filters: object): KubernetesObject => {
-      const route = named(name);
-      return { ...route, metadata: { name, namespace: doomed }, spec: { hostnames: [hostOf(name)], rules: [{ filters }] } };
-    };
-    const answer = brief('doomed', { directResponse: { statusCode: 200, body: 'still here' } });
-    await cluster.apply([answer, brief('bad', { urlRewrite: { path: { type: 'ReplaceRegex', pattern: '(', substitution: '' } } })]);
-    await cluster.until(answer, (object) => object?.status?.conditions?.length === 3);
-    await askUntil(other, { host: hostOf('doomed') }, ({ body }) => body === 'still here');
-    await cluster.api.delete({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: doomed } });
-    await askUntil(other, { host: hostOf('doomed') }, ({ status }) => status === 404);
-    assert.equal(await other.metric('tidegate_config_objects{kind="ApiRoute",state="accepted"}'), 0);
-    assert.deepEqual(
-      other.log.filter(({ level }) => level === 'error'),
-      [],
-    );
-  });
 });
