@@ -159,7 +159,7 @@ export class KubernetesSource implements Source {
 
   #schedule(): void {
     if (this.#closed) return;
-    this.#pass ??= setTimeout(() => this.#gather(), this.#gatheredAt + GATHER - performance.now());
+    this.#pass ??= setTimeout(() => this.#gather(), Math.max(0, this.#gatheredAt + GATHER - performance.now()));
   }
 
   #gather(): void {
