@@ -167,6 +167,16 @@ export class Fields {
     return values;
   }
 
+  /** Whether a line of that kind, as it came, has a tab behind its value. */
+  hasTabBehind(kind: FieldKind): boolean {
+    return this.#lines.some((line, index) => {
+      if ((line & KIND_MASK) !== kind) return false;
+      let end = this.#valueEnd(index);
+      while (this.#text.charCodeAt(end - 1) === 0x20) end--;
+      return this.#text.charCodeAt(end - 1) === 0x09;
+    });
+  }
+
   /** Whether a field of one of these kinds may be there; false is certain. @param mask see maskOf */
   mayHave(mask: number): boolean {
     return (this.#mask & mask) !== 0;

@@ -32,6 +32,8 @@ export function readFraming(fields: Fields, isHttp10: boolean): BodyLength | Fau
   if (fields.mayHave(TRANSFER_ENCODING)) {
     if (fields.mayHave(CONTENT_LENGTH)) return AMBIGUOUS_LENGTH;
     if (isHttp10) return BAD_TRANSFER_ENCODING;
+    // A blank by RFC 9110 section 5.6.3, and to llhttp and nginx a part of the value, so that to them the body is no chunked one.
+    if (fields.hasTabBehind(FieldKind.TransferEncoding)) return BAD_TRANSFER_ENCODING;
     return codingFault(fields.valuesOf(FieldKind.TransferEncoding)) ?? UNKNOWN_LENGTH;
   }
   const text = fields.single(FieldKind.ContentLength);

@@ -155,6 +155,8 @@ const REFUSED: readonly (readonly [what: string, text: string, reason: string])[
   ['full-width digit', post('Content-Length: \xb2'), 'bad_content_length'],
   ['chunked in HTTP/1.0', 'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n', 'bad_transfer_encoding'],
   ['unknown coding in HTTP/1.0', 'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n', 'bad_transfer_encoding'],
+  ['a tab behind chunked', post('Transfer-Encoding: chunked\t'), 'bad_transfer_encoding'],
+  ['a blank and a tab behind chunked', post('Transfer-Encoding: chunked\t '), 'bad_transfer_encoding'],
   ['chunked not final', post('Transfer-Encoding: chunked, gzip'), 'bad_transfer_encoding'],
   ['chunked not final, in two fields', post('Transfer-Encoding: chunked', 'Transfer-Encoding: identity'), 'bad_transfer_encoding'],
   ['chunked twice', post('Transfer-Encoding: chunked, chunked'), 'bad_transfer_encoding'],
