@@ -4,6 +4,7 @@ import { changedEndpoints, equalButEndpoints } from '../snapshot/equal.ts';
 import type { Source } from '../sources/source.ts';
 import type { NameTroubles } from '../translate/services.ts';
 import { type TranslateOptions, type TranslateResult, translate, translateEndpoints } from '../translate/translate.ts';
+import { HeapCompaction } from './heap-compaction.ts';
 import { type ControllerLog, ObjectLog } from './object-log.ts';
 import type { Publisher } from './publisher.ts';
 
@@ -21,6 +22,7 @@ export class Controller {
   readonly #log: ControllerLog;
   readonly #objectLog: ObjectLog;
   readonly #report: Report;
+  readonly #compaction = new HeapCompaction();
   #resources: ResourceSet | undefined;
   #current: TranslateResult | undefined;
   #nameTroubles: NameTroubles = new Map();
@@ -69,6 +71,7 @@ export class Controller {
     this.#closed = true;
     this.#unsubscribe?.();
     this.#clearTimers();
+    this.#compaction.close();
     this.#pending = undefined;
   }
 
@@ -117,6 +120,7 @@ export class Controller {
       const ms = performance.now() - startedAt;
       this.#log('debug', 'objects translated', { routes: snapshot.routes.length, upstreams: snapshot.upstreams.size, problems: problems.length, ms });
       this.#publish(previous, result);
+      this.#compaction.translated(snapshot.routes.length);
     }
     this.#current = result;
     this.#resources = set;

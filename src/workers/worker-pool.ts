@@ -9,7 +9,6 @@ import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
 import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
-import { compactHeap } from './compact-heap.ts';
 import { ENDPOINT_SLOTS } from './endpoint-slots.ts';
 import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
 import { Publication } from './publication.ts';
@@ -36,10 +35,6 @@ const CRASH_LOOP_DELAY = 500;
  * die young, and each collection has a fixed price.
  */
 const WORKER_SEMI_SPACE = 4;
-/** After a large change, how long it must be quiet before the main thread's heap is compacted. */
-const COMPACT_AFTER = 2000;
-/** Parts of a change from which on it is large: thousands of rules. */
-const LARGE_CHANGE = 10;
 
 interface Member {
   readonly index: number;
@@ -66,7 +61,6 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
   #buried: readonly MetricFamily[] = [];
   #ticketKeys: Uint8Array;
-  #compaction: NodeJS.Timeout | undefined;
   #hasServed = false;
   #stopping = false;
   #draining: 'no' | 'answers' | 'listeners' = 'no';
@@ -110,11 +104,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   /** What differs from the last one goes to the workers. */
   snapshot(snapshot: Snapshot): void {
-    const change = this.#publication.next(snapshot);
-    this.#broadcast(change);
-    if (change.parts.length < LARGE_CHANGE) return;
-    clearTimeout(this.#compaction);
-    this.#compaction = setTimeout(compactHeap, COMPACT_AFTER).unref();
+    this.#broadcast(this.#publication.next(snapshot));
   }
 
   endpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): void {
@@ -179,7 +169,6 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearTimeout(this.#compaction);
     await Promise.all(this.#members.map((member) => member.thread.terminate()));
   }
 

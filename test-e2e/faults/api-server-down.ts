@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../cluster/client.ts';
 import { Balancer } from '../cluster/tcp-proxy.ts';
-import { type Fault, Findings, residentMemory, seconds, sumOf } from './fault.ts';
+import { type Fault, Findings, memoryWhenWarm, seconds, sumOf } from './fault.ts';
 import { hostOf, launch, loadOn, route, serve, startServing, timeUntil, until } from './scene.ts';
 
 /** Milliseconds within which everything is up to date after the server's return. */
@@ -19,8 +19,7 @@ export const apiServerDown: Fault = {
     await serve(stage, 'steady');
     const gateway = await startServing(stage, 'steady');
     const load = loadOn(stage, gateway, 'steady');
-    await load.more(200);
-    const memory = await residentMemory(gateway);
+    const memory = await memoryWhenWarm(stage, gateway, load);
 
     tell(`the API server is down for ${seconds(outage)}`);
     await plane.stopApiServer();

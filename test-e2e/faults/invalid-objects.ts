@@ -1,7 +1,7 @@
 /** Thousands of objects that the API server takes and that can't be served. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesObject } from '../cluster/api-client.ts';
-import { type Fault, Findings, residentMemory, seconds, sumOf } from './fault.ts';
+import { type Fault, Findings, memoryWhenWarm, seconds, sumOf } from './fault.ts';
 import { loadOn, route, serve, startServing } from './scene.ts';
 import { inParallel } from './volume.ts';
 
@@ -26,8 +26,7 @@ export const invalidObjects: Fault = {
     const gateway = await startServing(stage, 'steady');
     await gateway.untilLogged('this replica leads');
     const load = loadOn(stage, gateway, 'steady');
-    await load.more(100);
-    const memory = await residentMemory(gateway);
+    const memory = await memoryWhenWarm(stage, gateway, load);
 
     tell(`making ${count} invalid objects`);
     const matches = [{ path: { type: 'RegularExpression', value: '(' } }];
