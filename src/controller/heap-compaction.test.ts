@@ -6,7 +6,11 @@ function begin() {
   let count = 0;
   const compaction = new HeapCompaction(() => count++);
   /** Compactions after so many milliseconds more. */
-  return { compaction, after: (milliseconds: number) => (mock.timers.tick(milliseconds), count) };
+  const after = (milliseconds: number): number => {
+    mock.timers.tick(milliseconds);
+    return count;
+  };
+  return { compaction, after };
 }
 
 describe('heap compaction', () => {
