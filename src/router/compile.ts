@@ -1,7 +1,8 @@
 /** The router that serves: host table, path tries, compiled matches. Held to the oracle by the tests. */
 import { RE2JS } from 're2js';
+import { hostKey } from '../snapshot/host-key.ts';
 import type { HostPattern, Route } from '../snapshot/snapshot.ts';
-import { HostTable, hostKey, type LevelChange } from './host-table.ts';
+import { HostTable, type LevelChange } from './host-table.ts';
 import { Candidate } from './match.ts';
 import { PathTrie } from './path-trie.ts';
 import type { CompileRouter, Found, Routable, Router } from './router.ts';

@@ -1,4 +1,5 @@
 /** Look-up by host: exact names in a map, wildcards in a trie of labels from the right. */
+import { hostKey } from '../snapshot/host-key.ts';
 import type { HostPattern } from '../snapshot/snapshot.ts';
 import { SegmentMap } from './segment-map.ts';
 
@@ -89,11 +90,6 @@ export class HostTable<Level> {
     }
     return new HostTable(exact, others, wildcards);
   }
-}
-
-/** Equal for patterns that are for the same hosts and of the same kind. */
-export function hostKey(host: HostPattern): string {
-  return host.type === 'Any' ? 'Any' : `${host.type} ${host.value}`;
 }
 
 function wildcardLevels<Level>(root: LabelNode<Level>, host: string): readonly Level[] {

@@ -1,11 +1,13 @@
 /** tidegate.dev/v1alpha1 ApiRoute: a route for each rule. */
+
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
+import { hostKey } from '../snapshot/host-key.ts';
 import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { describeMatch } from '../snapshot/words.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
-import { ANY_HOST, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { ANY_HOST, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
 type WrittenMatch = ApiRouteRule['matches'][number];

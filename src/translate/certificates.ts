@@ -1,9 +1,11 @@
 /** Certificates from Secrets, and the server names that they are for. */
+
 import type { Entries, Entry, Origin, Problem } from '../resources/resource-set.ts';
 import type { Secret, TlsPair } from '../resources/secret.ts';
+import { hostKey } from '../snapshot/host-key.ts';
 import type { Certificate, HostPattern, ServerName, Snapshot } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
-import { coversHost, hostKey } from './hosts-and-paths.ts';
+import { coversHost } from './hosts-and-paths.ts';
 import type { Issues } from './issues.ts';
 import { compareText, sortedMap } from './order.ts';
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { normalizePath } from '../exchange/path.ts';
-import { coversHost, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { hostKey } from '../snapshot/host-key.ts';
+import { coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 
 test('patterns of hosts', () => {
   assert.deepEqual(hostPattern(undefined, 'Suffix'), { type: 'Any' });

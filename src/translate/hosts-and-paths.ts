@@ -13,20 +13,6 @@ export function hostPattern(host: string | undefined, wildcard: 'OneLabel' | 'Su
   return host.startsWith('*.') ? { type: wildcard, value: host.slice(2) } : { type: 'Exact', value: host };
 }
 
-/** Equal for equal patterns, and in the order in which hosts rank: exact, wildcard, any. */
-export function hostKey(host: HostPattern): string {
-  switch (host.type) {
-    case 'Exact':
-      return `0${host.value}`;
-    case 'Suffix':
-      return `1${host.value}`;
-    case 'OneLabel':
-      return `2${host.value}`;
-    case 'Any':
-      return '3';
-  }
-}
-
 /** Whether `pattern`, written in a certificate or a list of hosts, covers `host`; `*` there covers one label (RFC 6125 section 6.4.3). */
 export function coversHost(pattern: string, host: HostPattern): boolean {
   if (host.type === 'Any') return true;

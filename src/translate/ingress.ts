@@ -1,10 +1,12 @@
 /** networking.k8s.io/v1 Ingress: a route for each path, and one for its default backend. */
+
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
+import { hostKey } from '../snapshot/host-key.ts';
 import type { Backend, HostPattern, Match, PathMatch, UpstreamKey } from '../snapshot/snapshot.ts';
 import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
-import { ANY_HOST, coversHost, hostKey, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { ANY_HOST, coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
 import { conflict, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
 import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
