@@ -162,10 +162,8 @@ export class SecretReaders {
       const path = `${pathsOf(collection, namespace)[0]}/${name}`;
       const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch(() => undefined);
       if (this.#stop.signal.aborted) return;
-      const { metadata, type } = found ?? {};
-      if (this.#readerFor(key)?.sink.owns(key) === true) continue;
-      if (this.#awaited.has(key)) continue;
-      if (metadata !== undefined && type !== TLS) this.#lookups.put(emptied({ metadata, ...(type === undefined ? {} : { type }) }));
+      if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key)) continue;
+      if (found?.metadata !== undefined && found.type !== TLS) this.#lookups.put(emptied(found));
       else this.#lookups.remove(placeholderOf(key));
     }
     this.#isLooking = false;
