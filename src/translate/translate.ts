@@ -149,23 +149,22 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     if (ingress === undefined) statuses.push(status(entry, []));
     if (ingress === undefined || !isOwnIngress(entry, ingress, classes, context)) continue;
     const before = previous.get(entry);
-    if (before !== undefined && repeatIngress(entry, ingress, before.basis, context)) {
-      const stays = before.routes.every((route, index) => route.rank === routes.length + index);
-      const again = stays ? before.routes : before.routes.map((route, index) => ({ ...route, rank: routes.length + index }));
-      for (const route of again) routes.push(route);
-      const fine = context.issues.of(entry).length === 0;
-      const kept = fine ? before.status : undefined;
-      const now = kept ?? status(entry, again);
-      statuses.push(now);
-      const same = stays && before.status === (fine ? now : undefined);
-      repeatable.set(entry, same ? before : { routes: again, basis: before.basis, status: fine ? now : undefined });
-      continue;
+    const kept = before !== undefined && repeatIngress(entry, ingress, before.basis, context) ? before : undefined;
+    let taken: readonly Route[];
+    let basis: IngressBasis | undefined;
+    if (kept === undefined) {
+      const translated = translateIngress(entry, ingress, context);
+      taken = take(translated.drafts);
+      basis = translated.basis;
+    } else {
+      taken = kept.routes.map((route, index) => (route.rank === routes.length + index ? route : { ...route, rank: routes.length + index }));
+      for (const route of taken) routes.push(route);
+      basis = kept.basis;
     }
-    const { drafts, basis } = translateIngress(entry, ingress, context);
-    const taken = take(drafts);
-    const now = status(entry, drafts);
+    const isFine = context.issues.of(entry).length === 0;
+    const now = (isFine ? kept?.status : undefined) ?? status(entry, taken);
     statuses.push(now);
-    if (basis !== undefined) repeatable.set(entry, { routes: taken, basis, status: context.issues.of(entry).length === 0 ? now : undefined });
+    if (basis !== undefined) repeatable.set(entry, { routes: taken, basis, status: isFine ? now : undefined });
   }
   return { routes, statuses, repeatable };
 }
