@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ControlPlane } from '../../test-e2e/control-plane/control-plane.ts';
+import { percentile } from '../../test-e2e/percentile.ts';
 import { constantRate, type LoadResult, wrk } from '../load.ts';
 import { Process } from '../processes.ts';
 import { ApiServer } from './api-server.ts';
 import { Changes, type ChangeTimes } from './changes.ts';
 import { ENDPOINTS_PER_SERVICE, everything, foundations, hostOf, PATHS_PER_INGRESS, type Size } from './objects.ts';
-import { controlMarkdown, percentile, type Row, replaceControl } from './report.ts';
+import { controlMarkdown, type Row, replaceControl } from './report.ts';
 
 const root = join(import.meta.dirname, '../..');
 const page = join(root, 'docs/performance.md');
@@ -143,11 +144,11 @@ async function measure(): Promise<Row[]> {
       goal: { wanted: `at most ${bound} ${unit}`, met: value <= bound },
     });
     const changeRows = (kind: string, times: ChangeTimes, phase: Phase, bound: number): Row[] => [
-      { what: `${kind} change to the first request served by it, p50 of ${times.served.length}`, measured: `${percentile(times.served, 0.5).toFixed(0)} ms` },
-      atMost('the same, p99', percentile(times.served, 0.99), 'ms', bound),
+      { what: `${kind} change to the first request served by it, p50 of ${times.served.length}`, measured: `${percentile(times.served, 50).toFixed(0)} ms` },
+      atMost('the same, p99', percentile(times.served, 99), 'ms', bound),
       {
         what: "of it the API server's own answer, p50 and p99",
-        measured: `${percentile(times.accepted, 0.5).toFixed(0)}, ${percentile(times.accepted, 0.99).toFixed(0)} ms`,
+        measured: `${percentile(times.accepted, 50).toFixed(0)}, ${percentile(times.accepted, 99).toFixed(0)} ms`,
       },
       { what: "CPU of Tidegate for one, beside the load's", measured: perChange(phase, times) },
       atMost("workers' event loop delay meanwhile, p99 of the worse one", delay(phase), 'ms', GOALS.delay, 1),
@@ -181,7 +182,7 @@ async function measure(): Promise<Row[]> {
 }
 
 function tell(what: string, { served, accepted }: ChangeTimes): void {
-  const shown = (values: readonly number[]): string => [0.5, 0.9, 0.99, 1].map((share) => percentile(values, share).toFixed(0)).join(', ');
+  const shown = (values: readonly number[]): string => [50, 90, 99, 100].map((percent) => percentile(values, percent).toFixed(0)).join(', ');
   say(`${what}: ${served.length} changes; served p50, p90, p99, max ${shown(served)} ms; API server ${shown(accepted)} ms`);
 }
 

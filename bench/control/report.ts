@@ -18,12 +18,6 @@ export interface ControlReport {
 const BEGIN = '<!-- Written by make bench-control from here on. -->';
 const END = '<!-- Written by make bench-control up to here. -->';
 
-/** @param share 0.99 for the 99th percentile, by the nearest rank */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
-}
-
 export function controlMarkdown({ date, versions, circumstances, rows }: ControlReport): string {
   return [
     '## Control plane at scale',

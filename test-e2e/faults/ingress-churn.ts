@@ -1,7 +1,8 @@
 /** Ingresses by the thousand that are edited all the time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesObject } from '../cluster/api-client.ts';
-import { type Fault, Findings, percentile, residentMemory, type Stage, seconds, sumOf } from './fault.ts';
+import { percentile } from '../percentile.ts';
+import { type Fault, Findings, residentMemory, type Stage, seconds, sumOf } from './fault.ts';
 import { loadOn, serve, startServing, timeUntil, until } from './scene.ts';
 import { inParallel } from './volume.ts';
 

@@ -1,7 +1,8 @@
 /** Certificates that are replaced while clients shake hands all the time, and one that can't be used. */
 import { type CertificatePair, makeCertificate, tlsSecret } from '../cluster/certificates.ts';
 import { ask } from '../cluster/client.ts';
-import { type Fault, Findings, percentile, seconds, sumOf } from './fault.ts';
+import { percentile } from '../percentile.ts';
+import { type Fault, Findings, seconds, sumOf } from './fault.ts';
 import { hostOf, loadOn, serve, startServing, timeUntil } from './scene.ts';
 
 const NAME = 'rotated';

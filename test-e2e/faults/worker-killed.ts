@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { plantedFault } from '../../test/gateway/planted-fault.ts';
-import { type Fault, Findings, percentile, seconds, sumOf } from './fault.ts';
+import { percentile } from '../percentile.ts';
+import { type Fault, Findings, seconds, sumOf } from './fault.ts';
 import { loadOn, serve, startServing } from './scene.ts';
 
 const REPLACED = 2000;
