@@ -19,6 +19,9 @@ export interface Reply {
   readonly body?: string;
 }
 
+/** A protocol that a request asks to switch to, in lower case; empty: none. Others are not tunnelled, and never get here. */
+export type Upgrade = '' | 'websocket';
+
 /** The request's head as an engine has read and judged it. */
 export interface RequestHead {
   readonly method: string;
@@ -37,6 +40,8 @@ export interface RequestHead {
   readonly fields: Fields;
   /** Size of the head in bytes. */
   readonly headBytes: number;
+  /** Absent: none. See streams.ts on tunnels. */
+  readonly upgrade?: Upgrade;
 }
 
 /** The client's end of a connection. One object for all exchanges of the connection, which keeps what they have in common. */
@@ -69,6 +74,7 @@ export class Exchange {
   readonly protocol: string;
   readonly requestFields: Fields;
   readonly headBytes: number;
+  readonly upgrade: Upgrade;
   readonly stream: ClientStream;
   readonly peer: Peer;
   readonly peerAddress: string;
@@ -118,6 +124,7 @@ export class Exchange {
     this.protocol = head.protocol;
     this.requestFields = head.fields;
     this.headBytes = head.headBytes;
+    this.upgrade = head.upgrade ?? '';
     this.stream = stream;
     this.peer = peer;
     this.peerAddress = peer.remoteAddress;

@@ -2,9 +2,20 @@
  * The two sides of an exchange, as the proxy sees them, whatever the protocol: the client's side (`ClientStream`) and one
  * try at an endpoint (`UpstreamStream`). HTTP/1.1 implements both in http1/; other engines follow. No method here calls
  * back into its handler before it returns.
+ *
+ * **Tunnels.** An exchange whose `upgrade` is not empty asks for another protocol (RFC 9110 section 7.8; RFC 8441). Its
+ * request is over with its head (NO_BODY, `requestEnded`), whatever bytes the client sends behind it: the engine holds them
+ * back. `UpstreamRequest.upgrade` asks the backend for the same. Any answer but 101 is an ordinary one, and the last on the
+ * client's connection where bytes of either protocol could follow. 101 comes by `onResponse` with UNKNOWN_LENGTH, never with
+ * `last`, only when it was asked for, and its handshake was found good by the engine; `respond(101, ...)` with the same
+ * passes it on. From there on the exchange is a tunnel: `requestEnded` is false again, `resumeRequestBody` lets the client's
+ * bytes through, `onRequestData` and `writeBody` carry them one way, `onResponseData` and `writeBody` the other, pausing and
+ * `on...Writable` are as for bodies, and nothing limits their length. `onRequestEnd`, `onResponseEnd` and `endBody` are half-closes,
+ * without trailers: the other direction goes on. A side is over when both of its directions have ended; `abort`, `cancel`,
+ * `onClientGone` and `onUpstreamFailure` end both at once, for the peer as a reset where the protocol has one.
  */
 import type { TlsInfo } from '../wire/wire.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, Upgrade } from './exchange.ts';
 import type { Fields } from './fields.ts';
 
 /** How long a message's body is: bytes, or one of the constants below. */
@@ -109,6 +120,8 @@ export interface UpstreamRequest {
   /** Complete but for framing and Connection, which the engine adds; Host is in it. */
   readonly fields: Fields;
   readonly body: BodyLength;
+  /** What the backend is asked to switch to; absent: nothing. `fields` hold what belongs to it, but for Connection and Upgrade. */
+  readonly upgrade?: Upgrade;
 }
 
 /** Takes exchanges from an engine's connection. Implemented by the proxy. */
