@@ -6,7 +6,10 @@ import { type ExplainInput, type ExplainReport, ExplainUsageError, explainReques
 
 function upstream(service: string, loadBalancer: Upstream['loadBalancer'] = { type: 'RoundRobin' }): readonly [string, Upstream] {
   const key = `default/${service}/80`;
-  return [key, { key, namespace: 'default', service, port: 80, loadBalancer, connectTimeout: 5_000, idleTimeout: 60_000, maxRequestsPerConnection: 0 }];
+  return [
+    key,
+    { key, namespace: 'default', service, port: 80, loadBalancer, connectTimeout: 5_000, idleTimeout: 60_000, maxRequestsPerConnection: 0, protocol: 'HTTP1' },
+  ];
 }
 
 function snapshot(routes: readonly Route[], more: Partial<Snapshot> = {}): Snapshot {

@@ -39,6 +39,10 @@ export class ClientConnection implements ConnectionHandler, Timed {
   deadlineIndex = -1;
   /** Requests begun on it so far. */
   requests = 0;
+  /** It carries one request at a time. */
+  readonly hasRoom = false;
+  /** Of its owner's use. */
+  generation = 0;
 
   readonly #connection: Connection;
   readonly #deadlines: Deadlines;

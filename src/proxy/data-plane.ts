@@ -1,5 +1,4 @@
 /** Everything that one worker runs: listeners, proxy, upstreams, certificates, and how a new snapshot replaces the old one. */
-import { ClientConnection } from '../http1/client-connection.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -10,6 +9,7 @@ import { InFlight } from '../upstream/shared-counters.ts';
 import { Upstreams } from '../upstream/upstreams.ts';
 import type { HandshakeOffer, Wire } from '../wire/wire.ts';
 import type { ChangeEnd, ChangePart, PublishedEndpoints, WorkerSettings } from '../workers/messages.ts';
+import { BackendConnector } from './backend-connector.ts';
 import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { Proxy } from './proxy.ts';
@@ -59,7 +59,7 @@ export class DataPlane {
     this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog, log);
     const deadlines = this.#proxy.deadlines;
     this.#upstreams = new Upstreams({
-      connector: { connect: (address, port, connectTimeout, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },
+      connector: new BackendConnector(wire, deadlines),
       deadlines,
       inFlight: new InFlight(shared.inFlight, workers, worker),
       metrics,

@@ -2,7 +2,7 @@
  * What holds where nobody says otherwise: time-outs in milliseconds, sizes in bytes, and counts. The values are part of what
  * users are promised; docs/architecture.md ("Limits") lists them, and a test compares the two.
  */
-import type { LoadBalancer, Timeouts } from './snapshot.ts';
+import type { LoadBalancer, Timeouts, UpstreamProtocol } from './snapshot.ts';
 
 /** Of each listener; nothing changes them in this version. */
 export const LISTENER = {
@@ -43,6 +43,7 @@ export const UPSTREAM = {
   idleTimeout: 60_000,
   /** Requests on one connection; 0: no limit. */
   maxRequestsPerConnection: 0,
+  protocol: 'HTTP1' as UpstreamProtocol,
 } as const;
 
 /** ms, both from SIGTERM on: how long new connections are still taken, and when to exit at the latest (Kubernetes' grace period). */

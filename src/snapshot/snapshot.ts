@@ -184,6 +184,8 @@ export interface LoadBalancer {
   readonly consistentHash?: { readonly type: 'SourceIP' | 'Header' | 'Cookie' | 'QueryParam' | 'Path'; readonly name?: string };
 }
 
+export type UpstreamProtocol = 'HTTP1' | 'HTTP2' | 'H2C';
+
 export interface Upstream {
   readonly key: UpstreamKey;
   readonly namespace: string;
@@ -195,6 +197,8 @@ export interface Upstream {
   readonly idleTimeout: number;
   /** Requests on one connection; 0: no limit. */
   readonly maxRequestsPerConnection: number;
+  /** What its endpoints speak. HTTP2: over TLS with ALPN where there is TLS, else as H2C, which is HTTP/2 in clear by prior knowledge. */
+  readonly protocol: UpstreamProtocol;
 }
 
 /** One address of one Service port. */

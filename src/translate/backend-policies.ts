@@ -8,7 +8,7 @@ import type { Issues } from './issues.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { describePorts } from './services.ts';
 
-export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection'>;
+export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol'>;
 
 export class BackendPolicies {
   readonly attachments: Attachments;
@@ -71,5 +71,6 @@ function settingsOf({ spec }: BackendPolicy): BackendSettings {
     connectTimeout: spec.connection.connectTimeout,
     idleTimeout: spec.connection.idleTimeout,
     maxRequestsPerConnection: spec.connection.maxRequests,
+    protocol: UPSTREAM.protocol,
   };
 }

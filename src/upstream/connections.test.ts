@@ -123,7 +123,7 @@ describe('upstreams over HTTP/1.1', () => {
     const deadlines = new Deadlines(5);
     const { inFlight, metrics } = fakeContext();
     const upstreams = new Upstreams({
-      connector: { connect: (address, port, connectTimeout, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },
+      connector: { connect: (address, port, { connectTimeout }, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },
       deadlines,
       inFlight,
       metrics,

@@ -1,25 +1,39 @@
-/** What a pool needs of an engine's client side. `ClientConnection` of http1/ is one kind of pooled connection. */
+/** What a pool needs of an engine's client side: connections that carry one request at a time (http1/), or several (http2/). */
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
 
-/** A connection that carries one request at a time. */
 export interface PooledConnection {
   /** Requests begun on it so far. */
   readonly requests: number;
-  /** Only before the first request, and after `onReusable`. May be called before the connection is up. */
+  /**
+   * It takes another request at once, beside those that are under way. Always false for a connection that carries one at a
+   * time. Where it becomes true again, `onRoom` tells.
+   */
+  readonly hasRoom: boolean;
+  /** Set by its pool: which settings it was made under. */
+  generation: number;
+  /**
+   * Only as the first request, after `onReusable`, or while `hasRoom`. May be called before the connection is up. No handler
+   * is called before this returns.
+   */
   request(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream;
   /** Closes it at once. For connections without a request under way. */
   destroy(): void;
 }
 
-/** Who hears about a connection. Neither is called from within `request` or `destroy`. */
+/** Who hears about a connection. None of these is called from within `request` or `destroy`. */
 export interface ConnectionOwner {
-  /** Its exchange is complete and nothing is left over: it may carry another one, or wait for one. */
+  /** No exchange is under way and nothing is left over: it may carry another one, or wait for one. */
   onReusable(connection: PooledConnection): void;
+  /** It was full, and takes another request now, beside those under way. */
+  onRoom(connection: PooledConnection): void;
+  /** It takes no new request from now on; those under way may still end well. */
+  onRetired(connection: PooledConnection): void;
   /** It is closed, whoever closed it. */
   onGone(connection: PooledConnection): void;
 }
 
 export interface Connector {
-  /** Begins to connect; failure is told to the handler of the first request. @param connectTimeout milliseconds */
-  connect(address: string, port: number, connectTimeout: number, owner: ConnectionOwner): PooledConnection;
+  /** Begins to connect, as the upstream's settings have it; failure is told to the handlers of the first requests. */
+  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner): PooledConnection;
 }

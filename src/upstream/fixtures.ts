@@ -24,34 +24,48 @@ const SILENT: UpstreamStream = {
 export class FakeConnection implements PooledConnection {
   readonly address: string;
   readonly port: number;
-  readonly connectTimeout: number;
+  readonly upstream: Upstream;
   readonly owner: ConnectionOwner;
   requests = 0;
+  generation = 0;
+  readonly streams: number;
+  #running = 0;
   destroyed = false;
-  #busy = false;
 
-  constructor(address: string, port: number, connectTimeout: number, owner: ConnectionOwner) {
+  /** @param streams how many requests it carries at once */
+  constructor(address: string, port: number, upstream: Upstream, owner: ConnectionOwner, streams: number) {
     this.address = address;
     this.port = port;
-    this.connectTimeout = connectTimeout;
+    this.upstream = upstream;
+    this.streams = streams;
     this.owner = owner;
   }
 
   request(_request: UpstreamRequest, _handler: UpstreamHandler): UpstreamStream {
-    if (this.#busy || this.destroyed) throw new Error('a request on a connection that is busy or gone');
-    this.#busy = true;
+    if (this.#running === this.streams || this.destroyed) throw new Error('a request on a connection that is busy or gone');
+    this.#running++;
     this.requests++;
     return SILENT;
+  }
+
+  get hasRoom(): boolean {
+    return this.streams > 1 && this.#running < this.streams;
   }
 
   destroy(): void {
     this.destroyed = true;
   }
 
-  /** The exchange on it is complete. */
+  /** An exchange on it is complete. */
   done(): void {
-    this.#busy = false;
-    this.owner.onReusable(this);
+    this.#running--;
+    if (this.#running === 0) this.owner.onReusable(this);
+    else if (this.#running === this.streams - 1) this.owner.onRoom(this);
+  }
+
+  /** It takes no more requests. */
+  retire(): void {
+    this.owner.onRetired(this);
   }
 
   /** The other side closed it. */
@@ -63,9 +77,11 @@ export class FakeConnection implements PooledConnection {
 
 export class FakeConnector implements Connector {
   readonly opened: FakeConnection[] = [];
+  /** How many requests the connections carry at once. */
+  streams = 1;
 
-  connect(address: string, port: number, connectTimeout: number, owner: ConnectionOwner): FakeConnection {
-    const connection = new FakeConnection(address, port, connectTimeout, owner);
+  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner): FakeConnection {
+    const connection = new FakeConnection(address, port, upstream, owner, this.streams);
     this.opened.push(connection);
     return connection;
   }
@@ -103,6 +119,7 @@ export function upstream(change: Partial<Upstream> = {}): Upstream {
     connectTimeout: 5_000,
     idleTimeout: 60_000,
     maxRequestsPerConnection: 0,
+    protocol: 'HTTP1',
     ...change,
   };
 }

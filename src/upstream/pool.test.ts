@@ -2,25 +2,26 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest } from '../exchange/streams.ts';
-import { type FakeConnection, FakeConnector } from './fixtures.ts';
-import { ConnectionPool, MAX_IDLE_CONNECTIONS, type PoolSettings } from './pool.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
+import { type FakeConnection, FakeConnector, upstream } from './fixtures.ts';
+import { ConnectionPool, MAX_IDLE_CONNECTIONS } from './pool.ts';
 
 const GET = { method: 'GET' } as UpstreamRequest;
 const HANDLER = {} as UpstreamHandler;
-const SETTINGS: PoolSettings = { connectTimeout: 5_000, idleTimeout: 60_000, maxRequestsPerConnection: 0 };
+const SETTINGS = upstream();
 
-function make(change: Partial<PoolSettings> = {}) {
+function make(change: Partial<Upstream> = {}) {
   const connector = new FakeConnector();
   // Its own timer never fires here: the tests sweep.
   const deadlines = new Deadlines(3_600_000);
   deadlines.sweep(0);
   const pool = new ConnectionPool('10.0.0.1', 8080, { ...SETTINGS, ...change }, connector, deadlines);
   const send = (fresh = false) => pool.request(GET, HANDLER, fresh);
-  return { pool, deadlines, opened: connector.opened, send };
+  return { pool, deadlines, connector, opened: connector.opened, send };
 }
 
 /** So many connections, all of them idle, the first one longest. */
-function withIdle(count: number, change: Partial<PoolSettings> = {}) {
+function withIdle(count: number, change: Partial<Upstream> = {}) {
   const made = make(change);
   for (let number = 0; number < count; number++) made.send();
   for (const connection of made.opened) connection.done();
@@ -35,7 +36,7 @@ describe('connection pool', () => {
     send();
     send();
     assert.deepEqual(
-      opened.map((connection) => [connection.address, connection.port, connection.connectTimeout, connection.requests, connection.owner]),
+      opened.map((connection) => [connection.address, connection.port, connection.upstream.connectTimeout, connection.requests, connection.owner]),
       Array.from({ length: 2 }, () => ['10.0.0.1', 8080, 1_234, 1, pool]),
     );
   });
@@ -128,14 +129,14 @@ describe('connection pool', () => {
 
   it('follows new settings', () => {
     const { pool, deadlines, opened, send } = withIdle(2);
-    pool.configure({ connectTimeout: 7, idleTimeout: 1_000, maxRequestsPerConnection: 2 });
+    pool.configure(upstream({ connectTimeout: 7, idleTimeout: 1_000, maxRequestsPerConnection: 2 }));
     send();
     at(opened, 1).done();
     assert.equal(at(opened, 1).destroyed, true);
     deadlines.sweep(1_000);
     assert.equal(at(opened, 0).destroyed, true);
     send();
-    assert.equal(at(opened, 2).connectTimeout, 7);
+    assert.equal(at(opened, 2).upstream.connectTimeout, 7);
     at(opened, 2).done();
     pool.configure({ ...SETTINGS, idleTimeout: 0 });
     deadlines.sweep(1e9);
@@ -158,5 +159,99 @@ describe('connection pool', () => {
     send();
     at(opened, 2).done();
     assert.equal(at(opened, 2).destroyed, true);
+  });
+
+  it('closes connections that speak another protocol than the new settings, busy ones when they are done', () => {
+    const { pool, deadlines, opened, send } = withIdle(2);
+    send();
+    pool.configure(upstream({ protocol: 'H2C' }));
+    assert.deepEqual([opened.map((connection) => connection.destroyed), pool.idle, deadlines.size], [[true, false], 0, 0]);
+    at(opened, 1).done();
+    assert.equal(at(opened, 1).destroyed, true);
+    send();
+    assert.deepEqual([opened.length, at(opened, 2).upstream.protocol], [3, 'H2C']);
+    at(opened, 2).done();
+    assert.deepEqual([pool.idle, at(opened, 2).destroyed], [1, false]);
+  });
+});
+
+describe('connection pool of connections that carry several requests', () => {
+  function sharing(streams: number, change: Partial<Upstream> = {}) {
+    const made = make(change);
+    made.connector.streams = streams;
+    return { ...made, requests: () => made.opened.map((connection) => connection.requests) };
+  }
+
+  it('fills a connection before it opens the next', () => {
+    const { send, requests } = sharing(3);
+    for (let number = 0; number < 7; number++) send();
+    assert.deepEqual(requests(), [3, 3, 1]);
+  });
+
+  it('uses the room that a full connection has again', () => {
+    const { opened, send, requests } = sharing(2);
+    for (let number = 0; number < 4; number++) send();
+    at(opened, 0).done();
+    send();
+    assert.deepEqual(requests(), [3, 2]);
+    send();
+    assert.deepEqual(requests(), [3, 2, 1]);
+  });
+
+  it('keeps a connection without requests as an idle one, once', () => {
+    const { pool, deadlines, opened, send, requests } = sharing(2);
+    send();
+    at(opened, 0).done();
+    assert.equal(pool.idle, 1);
+    send();
+    send();
+    assert.deepEqual([pool.idle, requests()], [0, [3]]);
+    at(opened, 0).done();
+    at(opened, 0).done();
+    assert.equal(pool.idle, 1);
+    deadlines.sweep(60_000);
+    assert.deepEqual([pool.idle, at(opened, 0).destroyed, deadlines.size], [0, true, 0]);
+  });
+
+  it('sends a retry on a connection that is in use, but not on an idle one', () => {
+    const { opened, send, requests } = sharing(10);
+    send();
+    send(true);
+    assert.deepEqual(requests(), [2]);
+    at(opened, 0).done();
+    at(opened, 0).done();
+    send(true);
+    send(true);
+    assert.deepEqual(requests(), [2, 2]);
+  });
+
+  it('gives nothing more to a connection that has retired or has had all its requests', () => {
+    const { pool, opened, send, requests } = sharing(10, { maxRequestsPerConnection: 3 });
+    send();
+    at(opened, 0).retire();
+    for (let number = 0; number < 4; number++) send();
+    assert.deepEqual(requests(), [1, 3, 1]);
+    for (let number = 0; number < 3; number++) at(opened, 1).done();
+    assert.deepEqual([pool.idle, at(opened, 1).destroyed], [0, true]);
+  });
+
+  it('forgets a connection that is closed', () => {
+    const { pool, opened, send, requests } = sharing(10);
+    send();
+    at(opened, 0).close();
+    send();
+    assert.deepEqual([pool.idle, requests()], [0, [1, 1]]);
+  });
+
+  it('closes connections with requests once those are done', () => {
+    const { pool, opened, send, requests } = sharing(10);
+    send();
+    send();
+    pool.close();
+    at(opened, 0).done();
+    send();
+    assert.deepEqual(requests(), [2, 1]);
+    at(opened, 0).done();
+    assert.equal(at(opened, 0).destroyed, true);
   });
 });

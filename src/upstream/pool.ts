@@ -6,11 +6,10 @@ import type { ConnectionOwner, Connector, PooledConnection } from './connector.t
 /** Idle connections that one worker keeps to one endpoint; what comes back beyond that is closed. */
 export const MAX_IDLE_CONNECTIONS = 512;
 
-export type PoolSettings = Pick<Upstream, 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection'>;
-
 /**
  * Keep-alive connections of one worker to one endpoint. The connection that came back last is reused first, so that those
- * beyond the need grow old and time out; the pool itself is the one timed item, not each connection.
+ * beyond the need grow old and time out; the pool itself is the one timed item, not each connection. Where connections carry
+ * several requests at once, one is filled before the next is used, for the same reason.
  */
 export class ConnectionPool implements ConnectionOwner, Timed {
   deadline = Number.POSITIVE_INFINITY;
@@ -20,15 +19,19 @@ export class ConnectionPool implements ConnectionOwner, Timed {
   readonly #port: number;
   readonly #connector: Connector;
   readonly #deadlines: Deadlines;
-  #settings: PoolSettings;
+  #settings: Upstream;
+  /** Connections made under others speak another protocol, or to somebody else. */
+  #generation = 0;
   /** A stack, and so in the order in which they became idle. */
   readonly #idle: PooledConnection[] = [];
   /** When each of them did, on the clock of `deadlines.now`. */
   readonly #idleSince: number[] = [];
+  /** Those that have requests under way and room for more. */
+  readonly #shared: PooledConnection[] = [];
   #closed = false;
 
-  /** @param settings times in milliseconds; 0 for idleTimeout or maxRequestsPerConnection: no limit */
-  constructor(address: string, port: number, settings: PoolSettings, connector: Connector, deadlines: Deadlines) {
+  /** @param settings 0 for idleTimeout or maxRequestsPerConnection: no limit */
+  constructor(address: string, port: number, settings: Upstream, connector: Connector, deadlines: Deadlines) {
     this.#address = address;
     this.#port = port;
     this.#settings = settings;
@@ -42,38 +45,60 @@ export class ConnectionPool implements ConnectionOwner, Timed {
   }
 
   /**
-   * Sends a request on an idle connection, else on a new one. A closed pool still takes requests, for exchanges that
-   * picked its endpoint just before: each gets a connection that is closed afterwards.
-   * @param fresh on a new connection in any case, for a retry after a reused one died
+   * Sends a request on a connection that has room for it, else on a new one. A closed pool still takes requests, for
+   * exchanges that picked its endpoint just before: each gets a connection that is closed afterwards.
+   * @param fresh never on a connection that was idle, for a retry after such a one died. One that carries other requests will
+   *   do: it would be gone from here, had it died. So the many requests of a connection that is lost don't each get their own.
    */
   request(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream {
-    if (!fresh) {
-      const connection = this.#idle.pop();
-      if (connection !== undefined) {
-        this.#idleSince.pop();
-        return connection.request(request, handler);
-      }
+    const shared = this.#shared;
+    const last = shared.length - 1;
+    if (last >= 0) {
+      const connection = shared[last] as PooledConnection;
+      const stream = connection.request(request, handler);
+      if (!this.#takesMore(connection)) shared.pop();
+      return stream;
     }
-    return this.#connector.connect(this.#address, this.#port, this.#settings.connectTimeout, this).request(request, handler);
+    let connection: PooledConnection | undefined;
+    if (!fresh) {
+      connection = this.#idle.pop();
+      if (connection !== undefined) this.#idleSince.pop();
+    }
+    if (connection === undefined) {
+      connection = this.#connector.connect(this.#address, this.#port, this.#settings, this);
+      connection.generation = this.#generation;
+    }
+    const stream = connection.request(request, handler);
+    if (this.#takesMore(connection)) shared.push(connection);
+    return stream;
   }
 
   /** New settings; a shorter idle time-out or request limit holds for the connections that are open, too. */
-  configure(settings: PoolSettings): void {
+  configure(settings: Upstream): void {
     const before = this.#settings;
+    if (before === settings) return;
     this.#settings = settings;
-    if (before.idleTimeout !== settings.idleTimeout && this.#idle.length > 0) this.#schedule();
+    if (before.protocol !== settings.protocol) {
+      this.#generation++;
+      this.#shared.length = 0;
+      this.#closeOldest(this.#idle.length);
+      this.#schedule();
+    } else if (before.idleTimeout !== settings.idleTimeout && this.#idle.length > 0) {
+      this.#schedule();
+    }
   }
 
   /** Closes the idle connections now, and the others when their requests are done. */
   close(): void {
     this.#closed = true;
     this.#deadlines.remove(this);
+    this.#shared.length = 0;
     this.#closeOldest(this.#idle.length);
   }
 
   onReusable(connection: PooledConnection): void {
-    const { maxRequestsPerConnection } = this.#settings;
-    if (this.#closed || this.#idle.length >= MAX_IDLE_CONNECTIONS || (maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection)) {
+    this.#unshare(connection);
+    if (!this.#keeps(connection) || this.#idle.length >= MAX_IDLE_CONNECTIONS) {
       connection.destroy();
       return;
     }
@@ -83,11 +108,17 @@ export class ConnectionPool implements ConnectionOwner, Timed {
     if (this.deadlineIndex < 0) this.#schedule();
   }
 
+  onRoom(connection: PooledConnection): void {
+    if (this.#takesMore(connection) && !this.#shared.includes(connection)) this.#shared.push(connection);
+  }
+
+  onRetired(connection: PooledConnection): void {
+    this.#unshare(connection);
+    this.#forgetIdle(connection);
+  }
+
   onGone(connection: PooledConnection): void {
-    const index = this.#idle.lastIndexOf(connection);
-    if (index < 0) return;
-    this.#idle.splice(index, 1);
-    this.#idleSince.splice(index, 1);
+    this.onRetired(connection);
   }
 
   onDeadline(now: number): void {
@@ -96,6 +127,30 @@ export class ConnectionPool implements ConnectionOwner, Timed {
     if (this.#settings.idleTimeout > 0) while (expired < this.#idle.length && (this.#idleSince[expired] as number) <= latest) expired++;
     this.#closeOldest(expired);
     this.#schedule();
+  }
+
+  /** It may carry another request, by its age, by what it was made for, and since the pool is open. */
+  #keeps(connection: PooledConnection): boolean {
+    const { maxRequestsPerConnection } = this.#settings;
+    return !this.#closed && connection.generation === this.#generation && (maxRequestsPerConnection === 0 || connection.requests < maxRequestsPerConnection);
+  }
+
+  #takesMore(connection: PooledConnection): boolean {
+    return connection.hasRoom && this.#keeps(connection);
+  }
+
+  #unshare(connection: PooledConnection): void {
+    // A look that costs nothing where connections carry one request at a time.
+    if (this.#shared.length === 0) return;
+    const index = this.#shared.lastIndexOf(connection);
+    if (index >= 0) this.#shared.splice(index, 1);
+  }
+
+  #forgetIdle(connection: PooledConnection): void {
+    const index = this.#idle.lastIndexOf(connection);
+    if (index < 0) return;
+    this.#idle.splice(index, 1);
+    this.#idleSince.splice(index, 1);
   }
 
   #schedule(): void {

@@ -1,0 +1,20 @@
+import type { Deadlines } from '../exchange/deadlines.ts';
+import { ClientConnection } from '../http1/client-connection.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
+import type { ConnectionOwner, Connector, PooledConnection } from '../upstream/connector.ts';
+import type { Wire } from '../wire/wire.ts';
+
+/** Opens a worker's connections to backends, in the protocol that the upstream's settings name. */
+export class BackendConnector implements Connector {
+  readonly #wire: Wire;
+  readonly #deadlines: Deadlines;
+
+  constructor(wire: Wire, deadlines: Deadlines) {
+    this.#wire = wire;
+    this.#deadlines = deadlines;
+  }
+
+  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner): PooledConnection {
+    return new ClientConnection(this.#wire, this.#deadlines, { address, port }, upstream.connectTimeout, owner);
+  }
+}
