@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build run test test-unit test-gateway test-cluster test-e2e lint format types bench bench-control profile profiles faults fuzz golden crds install-manifest clean
+.PHONY: help build run test test-unit test-gateway test-cluster test-e2e test-suites lint format types bench bench-control profile profiles faults fuzz golden crds install-manifest clean
 
 # npm writes this file last, so that a broken installation is done again.
 INSTALLED := node_modules/.package-lock.json
@@ -62,6 +62,10 @@ test-cluster: $(BUILT) ## the built program against an API server of the run's o
 
 test-e2e: $(BUILT) ## cases of it on kind, where Docker is at hand
 	@exec sh test-e2e/kind/run.sh
+
+test-suites: $(BUILT) ## other people's suites: h2spec, gRPC interop, curl, nghttp2, WebSocket cases, a browser (FILES='test/suites/h2spec.suite.ts')
+	@sh test/suites/prerequisites.sh
+	@exec node scripts/test.ts --one-by-one $(if $(FILES),$(FILES),'test/suites/*.suite.ts')
 
 lint: $(INSTALLED) ## formatting, lint rules and import directions
 	@biome check --error-on-warnings .

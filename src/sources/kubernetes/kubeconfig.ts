@@ -161,7 +161,8 @@ async function credentialsOf(config: KubeConfig, file: string, pluginTimeout: nu
   }
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(options.headers ?? {})) headers[name.toLowerCase()] = String(value).trim();
-  if (typeof options.auth === 'string') headers.authorization = `Basic ${Buffer.from(options.auth).toString('base64')}`;
+  const { auth } = options as { readonly auth?: unknown };
+  if (typeof auth === 'string') headers.authorization = `Basic ${Buffer.from(auth).toString('base64')}`;
   const { ca, cert, key, servername, rejectUnauthorized } = options as ClientTls;
   return {
     headers,
