@@ -8,32 +8,24 @@ import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
-import {
-  type BodyLength,
-  type ClientHandler,
-  isEmptyBody,
-  type UpstreamFailure,
-  type UpstreamHandler,
-  type UpstreamRequest,
-  type UpstreamStream,
-} from '../exchange/streams.ts';
+import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamFailure } from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
-import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
+import type { CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
 import { defaultRetry, Retry } from './retry.ts';
+import { Try } from './try.ts';
+import { type Addressed, addressTo, settleHost } from './upstream-request.ts';
 
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
-const HOST = maskOf(FieldKind.Host);
 
 /** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
 const CLIENT_GONE = 499;
 
-export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
+export class ExchangeLife implements ClientHandler, Timed {
   readonly exchange: Exchange;
   readonly #proxy: Proxy;
   route: CompiledRoute | undefined = undefined;
@@ -41,15 +33,12 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   #done = false;
   #filtersFailed = false;
 
-  // The try under way.
-  #upstream: UpstreamStream | undefined = undefined;
-  #request: UpstreamRequest | undefined = undefined;
+  /** The try under way. */
+  #try: Try | undefined = undefined;
+  /** Where the request went, or was to go, last. */
   backend: PickedBackend | undefined = undefined;
-  #compiledBackend: CompiledBackend | undefined = undefined;
   endpoint: EndpointState | undefined = undefined;
   attempts = 0;
-  #tryStartedAt = 0;
-  #awaitingHead = false;
   #responding = false;
   /** Some of the request's body has been read, so that it can't be sent again. */
   #bodyTaken = false;
@@ -60,7 +49,6 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   deadline = Number.POSITIVE_INFINITY;
   deadlineIndex = -1;
   #requestDeadline = Number.POSITIVE_INFINITY;
-  #headDeadline = Number.POSITIVE_INFINITY;
   #lastActivity = 0;
 
   // For the log.
@@ -168,52 +156,36 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
       this.#reply(replies.noEndpoint);
       return;
     }
-    const fields = exchange.requestFields;
-    if (exchange.upstreamHost === '' && !fields.mayHave(HOST)) exchange.upstreamHost = authorityOf(backend.upstream.upstream);
-    if (exchange.upstreamHost !== exchange.authority || !fields.mayHave(HOST)) fields.set('Host', exchange.upstreamHost);
-    this.#addressTo(backend);
-    this.#try(endpoint, false);
+    settleHost(exchange, backend.upstream.upstream);
+    this.#begin(addressTo(exchange, this.route as CompiledRoute, backend), endpoint, false);
   }
 
-  /** Makes the request as that backendRef has it. */
-  #addressTo(backend: PickedBackend): void {
-    const exchange = this.exchange;
-    const { backends } = this.route as CompiledRoute;
-    const compiled = backends[backend.index];
-    this.backend = backend;
-    this.#compiledBackend = compiled;
-    let fields = exchange.requestFields;
-    if (compiled?.requestEdits !== undefined) {
-      // Another ref may still need them as they are.
-      if (backends.length > 1) fields = fields.clone();
-      compiled.requestEdits.apply(fields);
-    }
-    this.#request = { method: exchange.method, target: exchange.upstreamPath + exchange.query, fields, body: exchange.stream.requestBody };
-  }
-
-  #try(endpoint: EndpointState, fresh: boolean): void {
+  /** @param fresh on a new connection, for a try after another */
+  #begin(addressed: Addressed, endpoint: EndpointState, fresh: boolean): void {
     const now = performance.now();
+    const { timeouts } = (this.route as CompiledRoute).route;
+    const attempt = new Try(this, addressed, endpoint, now);
+    this.#try = attempt;
+    this.backend = addressed.backend;
     this.endpoint = endpoint;
     this.attempts++;
-    this.#tryStartedAt = now;
-    this.#awaitingHead = true;
     this.#lastActivity = now;
-    this.#headDeadline = this.#requestEnded ? now + (this.route as CompiledRoute).route.timeouts.backendRequest : Number.POSITIVE_INFINITY;
-    this.deadline = Math.min(this.#requestDeadline, this.#headDeadline);
-    if (!this.#requestEnded) this.deadline = Math.min(this.deadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+    if (this.#requestEnded) attempt.headDeadline = now + timeouts.backendRequest;
+    this.deadline = Math.min(this.#requestDeadline, attempt.headDeadline);
+    if (!this.#requestEnded) this.deadline = Math.min(this.deadline, now + timeouts.idle);
     this.#proxy.deadlines.add(this);
-    endpoint.started();
-    this.#upstream = endpoint.pool.request(this.#request as UpstreamRequest, this, fresh);
+    const stream = attempt.begin(fresh);
     // Until the connection is up the body stays with the client, so that another endpoint can still have it whole.
-    if (!this.#requestEnded && this.#upstream.connected) this.exchange.stream.resumeRequestBody();
+    if (!this.#requestEnded && stream.connected) this.exchange.stream.resumeRequestBody();
   }
 
   onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void {
-    if (this.#done || this.#upstream === undefined) return;
+    const stream = this.#try?.stream;
+    if (this.#done || stream === undefined) return;
     this.#bodyTaken = true;
     this.requestBytes += end - start;
     this.#lastActivity = performance.now();
-    if (!this.#upstream.writeBody(bytes, start, end, stable)) {
+    if (!stream.writeBody(bytes, start, end, stable)) {
       this.#requestPaused = true;
       this.exchange.stream.pauseRequestBody();
     }
@@ -228,12 +200,13 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
 
   onRequestEnd(trailers: Fields | undefined): void {
     this.#requestEnded = true;
-    if (this.#done || this.#upstream === undefined) return;
-    if (this.#awaitingHead) {
-      this.#headDeadline = performance.now() + (this.route as CompiledRoute).route.timeouts.backendRequest;
-      this.deadline = Math.min(this.#requestDeadline, this.#headDeadline);
+    const attempt = this.#try;
+    if (this.#done || attempt?.stream === undefined) return;
+    if (attempt.awaitingHead) {
+      attempt.headDeadline = performance.now() + (this.route as CompiledRoute).route.timeouts.backendRequest;
+      this.deadline = Math.min(this.#requestDeadline, attempt.headDeadline);
     }
-    this.#upstream.endBody(trailers);
+    attempt.stream.endBody(trailers);
   }
 
   onRequestError(status: number, reason: string, responseBytes: number): void {
@@ -255,17 +228,25 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     if (!this.#done && !this.#responding) this.exchange.stream.inform(status, fields);
   }
 
-  onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): void {
-    if (this.#done) return;
-    const now = performance.now();
-    this.#awaitingHead = false;
+  /** The head of the answer, as `UpstreamHandler.onResponse` has it. @param now `performance.now()` */
+  onAnswer(
+    attempt: Try,
+    now: number,
+    status: number,
+    fields: Fields,
+    length: BodyLength,
+    first: Buffer | undefined,
+    start: number,
+    end: number,
+    stable: boolean,
+    last: boolean,
+  ): void {
     this.#responding = true;
     this.status = status;
     this.upstreamStatus = status;
-    this.upstreamMs = now - this.#tryStartedAt;
-    this.backend?.upstream?.metrics.count(status, this.upstreamMs / 1000);
+    this.upstreamMs = attempt.latencyMs;
     try {
-      this.#compiledBackend?.responseFilter?.onResponse?.(this.exchange, status, fields);
+      attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
       this.#filterResponse(status, fields);
     } catch (error) {
       this.fail(error);
@@ -274,64 +255,57 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     this.responseBytes = end - start;
     const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
     if (last) {
-      this.#endTry(false);
       this.#finish(status, '', now);
       return;
     }
     this.#lastActivity = now;
     this.deadline = Math.min(this.#requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
-    if (!writable) this.#upstream?.pauseResponse();
+    if (!writable) attempt.stream?.pauseResponse();
   }
 
-  onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void {
-    if (this.#done) return;
+  onAnswerData(attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {
     this.responseBytes += end - start;
     this.#lastActivity = performance.now();
-    if (!this.exchange.stream.writeBody(bytes, start, end, stable)) this.#upstream?.pauseResponse();
+    if (!this.exchange.stream.writeBody(bytes, start, end, stable)) attempt.stream?.pauseResponse();
   }
 
   onClientWritable(): void {
     if (this.#done) return;
     this.#lastActivity = performance.now();
-    this.#upstream?.resumeResponse();
+    this.#try?.stream?.resumeResponse();
   }
 
-  onResponseEnd(trailers: Fields | undefined): void {
-    if (this.#done) return;
-    this.#endTry(false);
+  onAnswerEnd(trailers: Fields | undefined): void {
     this.exchange.stream.endBody(trailers);
     this.#finish(this.status, '');
   }
 
-  onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
-    if (this.#done) return;
-    this.upstreamMs = performance.now() - this.#tryStartedAt;
-    const failed = this.endpoint as EndpointState;
-    this.#endTry(true);
+  onTryFailed(attempt: Try, failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
+    this.upstreamMs = attempt.latencyMs;
     if (this.#responding) {
       this.exchange.stream.abort();
       this.#finish(this.status, failure === 'malformed' ? 'upstream_malformed' : 'upstream_reset');
       return;
     }
-    if (this.#retry(failure, requestBytesSent, reusedConnection, failed)) return;
+    if (this.#retry(attempt, failure, requestBytesSent, reusedConnection)) return;
     this.#reply(replies.upstreamFailure(failure, cause));
   }
 
-  #retry(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, failed: EndpointState): boolean {
-    const backend = this.backend as PickedBackend;
+  #retry({ addressed, endpoint: failed }: Try, failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean): boolean {
     const route = this.route as CompiledRoute;
     if (this.attempts > 1 || this.#bodyTaken) return false;
     const where = defaultRetry(failure, requestBytesSent, reusedConnection, this.exchange);
     if (where === Retry.Nowhere) return false;
-    let endpoint = backend.upstream?.pick(this.exchange, failed);
+    let to = addressed;
+    let endpoint = addressed.backend.upstream?.pick(this.exchange, failed);
     if (endpoint === undefined || (endpoint === failed && where === Retry.OtherEndpoint)) {
-      const other = route.picker.pickOther(this.exchange, backend, failed);
+      const other = route.picker.pickOther(this.exchange, addressed.backend, failed);
       if (other === undefined) return false;
-      this.#addressTo(other.backend);
+      to = addressTo(this.exchange, route, other.backend);
       endpoint = other.endpoint;
     }
     route.metrics.countRetry(failure);
-    this.#try(endpoint, true);
+    this.#begin(to, endpoint, true);
     return true;
   }
 
@@ -340,12 +314,13 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   onDeadline(now: number): void {
     if (this.#done) return;
     const timeouts = (this.route as CompiledRoute).route.timeouts;
+    const headDeadline = this.#try?.awaitingHead === true ? this.#try.headDeadline : Number.POSITIVE_INFINITY;
     const idleDeadline = this.#responding || !this.#requestEnded ? this.#lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
-    const waitingForClient = !this.#requestEnded && !this.#requestPaused && this.#upstream?.connected === true;
+    const waitingForClient = !this.#requestEnded && !this.#requestPaused && this.#try?.stream?.connected === true;
     if (now >= this.#requestDeadline) this.#expire('request_timeout', waitingForClient);
-    else if (this.#awaitingHead && now >= this.#headDeadline) this.#expire('backend_request_timeout', false);
+    else if (now >= headDeadline) this.#expire('backend_request_timeout', false);
     else if (now >= idleDeadline) this.#expire('idle_timeout', waitingForClient);
-    else this.deadline = Math.min(this.#requestDeadline, this.#awaitingHead ? this.#headDeadline : Number.POSITIVE_INFINITY, idleDeadline);
+    else this.deadline = Math.min(this.#requestDeadline, headDeadline, idleDeadline);
   }
 
   #expire(reason: string, clientIsSlow: boolean): void {
@@ -393,20 +368,9 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
   }
 
   #cancelTry(): void {
-    if (this.#upstream !== undefined) {
-      this.#upstream.cancel();
-      this.#endTry(true);
-    }
+    this.#try?.cancel();
     this.exchange.onAbandoned?.();
     this.exchange.onAbandoned = undefined;
-  }
-
-  #endTry(failed: boolean): void {
-    if (this.endpoint !== undefined && this.#upstream !== undefined) {
-      this.endpoint.finished(this.upstreamMs === 0 ? performance.now() - this.#tryStartedAt : this.upstreamMs, failed);
-    }
-    this.#upstream = undefined;
-    this.#awaitingHead = false;
   }
 
   #finish(status: number, reason: string, now = performance.now()): void {
@@ -418,12 +382,4 @@ export class ExchangeLife implements ClientHandler, UpstreamHandler, Timed {
     (this.route?.metrics ?? this.#proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
     if (this.#proxy.accessLog !== undefined) logExchange(this.#proxy.accessLog, this, durationMs);
   }
-}
-
-/**
- * What the backend gets as Host where the client has named none, as HTTP/1.0 allows (RFC 9112 section 3.3 leaves the choice
- * to us): the Service's name within the cluster. An empty Host would be valid, but servers are at odds about it.
- */
-function authorityOf({ service, namespace, port }: Upstream): string {
-  return `${service}.${namespace}${port === 80 ? '' : `:${port}`}`;
 }

@@ -1,0 +1,90 @@
+import { performance } from 'node:perf_hooks';
+import type { Fields } from '../exchange/fields.ts';
+import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
+import type { EndpointState } from '../upstream/endpoint-state.ts';
+import type { ExchangeLife } from './exchange-life.ts';
+import type { Addressed } from './upstream-request.ts';
+
+/**
+ * One try of an exchange at one endpoint: where it goes, how long it takes, and what came of it. What it hears of the backend
+ * goes to the exchange, which has one try at a time or several; once over, a try is silent.
+ */
+export class Try implements UpstreamHandler {
+  readonly addressed: Addressed;
+  readonly endpoint: EndpointState;
+  /** `performance.now()`. */
+  readonly startedAt: number;
+  /** Undefined before it begins, and once it is over. */
+  stream: UpstreamStream | undefined = undefined;
+  awaitingHead = true;
+  /** When the answer's head is due, on the clock of performance.now(). */
+  headDeadline = Number.POSITIVE_INFINITY;
+  /** Until the head of its answer, or its failure; 0 before. */
+  latencyMs = 0;
+  readonly #life: ExchangeLife;
+
+  constructor(life: ExchangeLife, addressed: Addressed, endpoint: EndpointState, startedAt: number) {
+    this.#life = life;
+    this.addressed = addressed;
+    this.endpoint = endpoint;
+    this.startedAt = startedAt;
+  }
+
+  /** @param fresh on a new connection, whatever the pool has */
+  begin(fresh: boolean): UpstreamStream {
+    this.endpoint.started();
+    const stream = this.endpoint.pool.request(this.addressed.request, this, fresh);
+    this.stream = stream;
+    return stream;
+  }
+
+  /** Nobody wants its answer any more. */
+  cancel(): void {
+    if (this.stream === undefined) return;
+    this.stream.cancel();
+    this.#end(true, performance.now());
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    if (this.stream !== undefined) this.#life.onInformational(status, fields);
+  }
+
+  onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): void {
+    if (this.stream === undefined) return;
+    const now = performance.now();
+    this.awaitingHead = false;
+    this.latencyMs = now - this.startedAt;
+    this.addressed.backend.upstream?.metrics.count(status, this.latencyMs / 1000);
+    if (last) this.#end(false, now);
+    this.#life.onAnswer(this, now, status, fields, length, first, start, end, stable, last);
+  }
+
+  onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void {
+    if (this.stream !== undefined) this.#life.onAnswerData(this, bytes, start, end, stable);
+  }
+
+  onResponseEnd(trailers: Fields | undefined): void {
+    if (this.stream === undefined) return;
+    this.#end(false, 0);
+    this.#life.onAnswerEnd(trailers);
+  }
+
+  onUpstreamWritable(): void {
+    if (this.stream !== undefined) this.#life.onUpstreamWritable();
+  }
+
+  onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
+    if (this.stream === undefined) return;
+    const now = performance.now();
+    // That of the head, once it is there, is what counts.
+    this.#end(true, now);
+    this.latencyMs = now - this.startedAt;
+    this.#life.onTryFailed(this, failure, requestBytesSent, reusedConnection, cause);
+  }
+
+  #end(failed: boolean, now: number): void {
+    this.stream = undefined;
+    this.awaitingHead = false;
+    this.endpoint.finished(this.latencyMs === 0 ? now - this.startedAt : this.latencyMs, failed);
+  }
+}

@@ -1,0 +1,44 @@
+import type { Exchange } from '../exchange/exchange.ts';
+import { FieldKind, maskOf } from '../exchange/field-names.ts';
+import type { UpstreamRequest } from '../exchange/streams.ts';
+import type { Upstream } from '../snapshot/snapshot.ts';
+import type { PickedBackend } from '../upstream/backend-picker.ts';
+import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
+
+const HOST = maskOf(FieldKind.Host);
+
+/** A request as one backendRef is to have it; for any number of tries. */
+export interface Addressed {
+  readonly backend: PickedBackend;
+  readonly compiled: CompiledBackend | undefined;
+  readonly request: UpstreamRequest;
+}
+
+/** The Host that every backend gets; once an exchange. @param upstream where it goes first */
+export function settleHost(exchange: Exchange, upstream: Upstream): void {
+  const fields = exchange.requestFields;
+  if (exchange.upstreamHost === '' && !fields.mayHave(HOST)) exchange.upstreamHost = authorityOf(upstream);
+  if (exchange.upstreamHost !== exchange.authority || !fields.mayHave(HOST)) fields.set('Host', exchange.upstreamHost);
+}
+
+/** Makes the request as that backendRef has it. */
+export function addressTo(exchange: Exchange, route: CompiledRoute, backend: PickedBackend): Addressed {
+  const { backends } = route;
+  const compiled = backends[backend.index];
+  let fields = exchange.requestFields;
+  if (compiled?.requestEdits !== undefined) {
+    // Another ref may still need them as they are.
+    if (backends.length > 1) fields = fields.clone();
+    compiled.requestEdits.apply(fields);
+  }
+  const target = exchange.upstreamPath + exchange.query;
+  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.stream.requestBody } };
+}
+
+/**
+ * What the backend gets as Host where the client has named none, as HTTP/1.0 allows (RFC 9112 section 3.3 leaves the choice
+ * to us): the Service's name within the cluster. An empty Host would be valid, but servers are at odds about it.
+ */
+function authorityOf({ service, namespace, port }: Upstream): string {
+  return `${service}.${namespace}${port === 80 ? '' : `:${port}`}`;
+}
