@@ -4,6 +4,7 @@ import { StreamWire } from './stream/stream-wire.ts';
 import type { Wire } from './wire.ts';
 
 export { secureContextOptions, TICKET_KEYS_LENGTH } from './secure-context.ts';
+export { TlsError, type TlsFailure } from './tls-error.ts';
 export type * from './wire.ts';
 
 export type WireMode = 'auto' | 'stream' | 'handle';

@@ -4,6 +4,7 @@ import { createWire, type WireMode } from './index.ts';
 import { closingSuite } from './suite/closing.ts';
 import { commotionSuite } from './suite/commotion.ts';
 import { connectingSuite } from './suite/connecting.ts';
+import { connectingTlsSuite } from './suite/connecting-tls.ts';
 import { listeningSuite } from './suite/listening.ts';
 import { finishAll } from './suite/peers.ts';
 import { tlsSuite } from './suite/tls.ts';
@@ -14,6 +15,7 @@ export function wireSuite(mode: WireMode): void {
   describe(`${mode} sockets`, () => {
     after(finishAll);
     describe('outgoing', () => connectingSuite(make));
+    describe('outgoing TLS', () => connectingTlsSuite(make));
     for (const secure of [false, true]) {
       describe(secure ? 'TLS' : 'plain', () => {
         describe('listening', () => listeningSuite(make, mode, secure));

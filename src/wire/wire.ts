@@ -24,7 +24,7 @@ export interface ConnectionHandler {
 export interface TlsInfo {
   /** `TLSv1.2` or `TLSv1.3`. */
   readonly version: string;
-  /** Server name that the client asked for; empty when none, and on `stream` for a resumed TLS 1.2 session. */
+  /** Server name that the client asked for (we are the client on outgoing connections); empty when none, and on `stream` for a resumed TLS 1.2 session. */
   readonly serverName: string;
   readonly resumed: boolean;
   readonly alpn: string;
@@ -130,6 +130,31 @@ export interface ConnectOptions {
   readonly host: string;
   readonly port: number;
   readonly handler: ConnectionHandler;
+  /** Absent: plain TCP. */
+  readonly tls?: ClientTls;
+}
+
+/** The client's side of TLS. What is sent before the handshake is done and the server is verified is held back until then. */
+export interface ClientTls {
+  /** Roots, own certificate, versions and suites; see `clientContextOptions`. */
+  readonly secureContext: SecureContext;
+  /** Server name indication (RFC 6066 section 3); '' sends none. Never an IP address. */
+  readonly serverName: string;
+  /** DNS name or IP address that the server's certificate must be for. Undefined: nothing about the certificate is verified. */
+  readonly verifyName: string | undefined;
+  /** In order of preference; empty: the extension is not sent. What the server chose is in `TlsInfo.alpn`, '' when it chose nothing. */
+  readonly alpnProtocols: readonly string[];
+  /** The connection fails when the server chooses none of `alpnProtocols`. */
+  readonly requireAlpn: boolean;
+  /** Keeps sessions for resumption. To be shared by connections to the same endpoint with these very settings only, for resumption verifies no certificate again. */
+  readonly sessions: SessionSlot;
+}
+
+/** The newest session of an endpoint; empty at first. Belongs to the wire that it is used with. */
+export interface SessionSlot {
+  session: Buffer | undefined;
+  /** When the certificate that was verified for it expires; milliseconds since the epoch. */
+  until: number;
 }
 
 export interface Wire {
@@ -139,6 +164,10 @@ export interface Wire {
    * @throws (rejects) with the system's error, such as EADDRINUSE
    */
   listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<WireListener>;
-  /** Returns at once; `handler.onConnect` or `handler.onClose(error)` follows. TCP_NODELAY is set. */
+  /**
+   * Returns at once; `handler.onConnect` or `handler.onClose(error)` follows. TCP_NODELAY is set. With `tls`, `onConnect` comes
+   * after the handshake, and what fails about TLS is a `TlsError`. There is no time-out: whoever connects destroys the
+   * connection when it takes too long.
+   */
   connect(options: ConnectOptions): Connection;
 }

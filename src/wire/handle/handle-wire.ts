@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { Deadlines } from '../../exchange/deadlines.ts';
 import { notNumeric } from '../address.ts';
+import { connectTls } from '../stream/connect-tls.ts';
 import type { Connection, ConnectOptions, ListenOptions, Wire, WireListener } from '../wire.ts';
 import type { ConnectRequest, SocketName, TcpHandle } from './bindings.ts';
 import { HandleConnection } from './handle-connection.ts';
@@ -23,7 +24,9 @@ export class HandleWire implements Wire {
     return listener;
   }
 
-  connect({ host, port, handler }: ConnectOptions): Connection {
+  connect({ host, port, handler, tls }: ConnectOptions): Connection {
+    // Public sockets: the handshake costs far more than they do, and verification is theirs.
+    if (tls !== undefined) return connectTls({ host, port, handler }, tls);
     const { TCP, constants } = this.native.bindings.tcp;
     const tcp = new TCP(constants.SOCKET);
     const connection = new HandleConnection(this.native, tcp, undefined, false, handler, undefined);

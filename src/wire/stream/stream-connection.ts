@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../address.ts';
 import { latin1 } from '../latin1.ts';
+import { tlsErrorOf } from '../tls-error.ts';
 import type { Connection, ConnectionHandler, TlsInfo } from '../wire.ts';
 
 const NOTHING = Buffer.alloc(0);
@@ -15,7 +16,7 @@ export class StreamConnection implements Connection {
   handler: ConnectionHandler;
   remoteAddress: string;
   readonly remotePort: number;
-  readonly tls: TlsInfo | undefined;
+  tls: TlsInfo | undefined;
   bytesRead = 0;
   bytesWritten = 0;
   /** Whether bytes that were read must stay unchanged; see the connector. Accepted sockets get a buffer a read anyway. */
@@ -30,7 +31,12 @@ export class StreamConnection implements Connection {
   private ended = false;
   private awaitingDrain = false;
   private failure: Error | undefined = undefined;
+  /** False while an outgoing TLS connection shakes hands: nothing goes to a server that has not been verified. */
+  private up: boolean;
+  /** What was asked for meanwhile. */
+  private endWhenUp: 'end' | 'finish' | undefined = undefined;
 
+  /** @param up false for TLS whose handshake is still to come; `connected` follows */
   constructor(
     socket: Socket | TLSSocket,
     raw: Socket,
@@ -38,6 +44,7 @@ export class StreamConnection implements Connection {
     remote: { address: string | undefined; port: number },
     localPort: number,
     tls: TlsInfo | undefined,
+    up = true,
   ) {
     this.socket = socket;
     this.raw = raw;
@@ -47,9 +54,11 @@ export class StreamConnection implements Connection {
     this.remotePort = remote.port;
     this.knownLocalPort = localPort;
     this.tls = tls;
+    this.up = up;
+    if (!up) socket.cork();
     socket.on('end', () => this.onEnd());
     socket.on('error', (error) => {
-      this.failure ??= error;
+      this.failure ??= this.secure ? tlsErrorOf(error, this.up) : error;
     });
     socket.on('close', () => this.onClosed());
   }
@@ -70,7 +79,23 @@ export class StreamConnection implements Connection {
   connected(): void {
     if (this.gone) return;
     this.remoteAddress = plainAddress(this.socket.remoteAddress) || this.remoteAddress;
+    if (this.up) {
+      this.handler.onConnect?.();
+      return;
+    }
+    this.up = true;
+    this.socket.uncork();
     this.handler.onConnect?.();
+    if (this.gone) return;
+    if (this.endWhenUp === 'end') this.socket.end();
+    else if (this.endWhenUp === 'finish') this.socket.destroySoon();
+  }
+
+  /** Closes with an error of the handshake. */
+  fail(error: Error): void {
+    if (this.gone) return;
+    this.failure ??= error;
+    this.socket.destroy();
   }
 
   writeLatin1(text: string): boolean {
@@ -121,13 +146,15 @@ export class StreamConnection implements Connection {
   end(): void {
     if (this.gone || this.ended) return;
     this.ended = true;
-    this.socket.end();
+    if (this.up) this.socket.end();
+    else this.endWhenUp ??= 'end';
   }
 
   finish(): void {
     if (this.gone) return;
     this.ended = true;
-    this.socket.destroySoon();
+    if (this.up) this.socket.destroySoon();
+    else this.endWhenUp = 'finish';
   }
 
   destroy(): void {
@@ -158,7 +185,7 @@ export class StreamConnection implements Connection {
     if (this.awaitingDrain) return false;
     if (this.socket.writableLength === 0) return true;
     // TLS completes no write at once, not even one whose bytes the kernel has taken.
-    if (this.secure && idle && length <= TLS_UNHELD) return true;
+    if (this.secure && this.up && idle && length <= TLS_UNHELD) return true;
     this.awaitDrain();
     return false;
   }
@@ -175,7 +202,7 @@ export class StreamConnection implements Connection {
   }
 
   private onEnd(): void {
-    if (!this.gone) this.handler.onEnd();
+    if (!this.gone && this.up) this.handler.onEnd();
   }
 
   private onClosed(): void {

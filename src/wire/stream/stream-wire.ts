@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { Deadlines } from '../../exchange/deadlines.ts';
 import { notNumeric } from '../address.ts';
 import type { Connection, ConnectOptions, ListenOptions, Wire, WireListener } from '../wire.ts';
+import { connectTls } from './connect-tls.ts';
 import { StreamConnection } from './stream-connection.ts';
 import { StreamListener } from './stream-listener.ts';
 
@@ -23,7 +24,9 @@ export class StreamWire implements Wire {
     return listener;
   }
 
-  connect({ host, port, handler }: ConnectOptions): Connection {
+  connect(options: ConnectOptions): Connection {
+    if (options.tls !== undefined) return connectTls(options, options.tls);
+    const { host, port, handler } = options;
     const { shared } = this;
     let connection: StreamConnection | undefined;
     let own: Buffer | undefined;
