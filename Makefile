@@ -76,7 +76,7 @@ format: $(INSTALLED) ## write what `make lint` can mend by itself
 types: $(INSTALLED) ## type check of everything, tests and scripts too
 	@tsc -p tsconfig.json
 
-bench: $(BUILT) ## nginx, HAProxy and Tidegate in one run; writes docs/performance.md (CASES=, ROUNDS=, SECONDS=)
+bench: $(BUILT) ## nginx, HAProxy, Envoy, Traefik, Caddy and Tidegate in one run; writes docs/performance.md (CASES=, ROUNDS=, SECONDS=)
 	@sh bench/prerequisites.sh
 	@exec node bench/bench.ts $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SUBJECTS),--subjects $(SUBJECTS))
 

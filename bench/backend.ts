@@ -1,11 +1,15 @@
-/** The backend of every run: nginx on the load generator's core. 150 bytes of JSON, 1 MiB to fetch, and a place to send 1 MiB to. */
+/**
+ * The backends of every run, on the load generator's core: nginx with 150 bytes of JSON, 1 MiB to fetch, a place to send 1 MiB
+ * to and a gRPC answer, by HTTP/1.1 and by HTTP/2 in clear; and a WebSocket that echoes.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../scripts/free-port.ts';
-import { nginxProcess, nginxTemporaryFiles } from './configurations.ts';
-import { LOAD_CORE } from './load.ts';
+import { LOAD_CORE, loadgen } from './load.ts';
+import { nginxProcess, nginxTemporaryFiles } from './peers/nginx.ts';
 import { Process } from './processes.ts';
+import type { BackendPorts } from './subjects.ts';
 
 const MIB = 1024 * 1024;
 
@@ -15,16 +19,27 @@ function body150(): string {
   return JSON.stringify({ ...product, note: '.'.repeat(150 - JSON.stringify(product).length) });
 }
 
-export interface Backend {
-  readonly port: number;
+/** A gRPC message of 150 bytes: not compressed, its length in four bytes (gRPC over HTTP/2, "Length-Prefixed-Message"). */
+function grpcMessage(): Buffer {
+  const message = Buffer.from(body150());
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+export interface Backends {
+  readonly ports: BackendPorts;
   stop(): Promise<void>;
 }
 
-export async function startBackend(): Promise<Backend> {
+export async function startBackends(): Promise<Backends> {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-backend-'));
   const port = await freePort();
+  const http2Port = await freePort();
+  const echoPort = await freePort();
   mkdirSync(join(folder, 'files'));
   writeFileSync(join(folder, 'files/down'), Buffer.alloc(MIB, 'x'));
+  writeFileSync(join(folder, 'files/grpc'), grpcMessage());
   const config = `
 ${nginxProcess(folder)}
 http {
@@ -39,8 +54,12 @@ http {
   default_type application/json;
   server {
     listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${http2Port} http2 backlog=4096;
     location / { return 200 '${body150()}'; }
     location = /down { root ${folder}/files; default_type application/octet-stream; }
+    # A POST to a file is refused, and the refusal answered with the file.
+    location = /bench.Echo/Say { error_page 405 =200 /grpc; return 405; }
+    location = /grpc { root ${folder}/files; default_type application/grpc; open_file_cache max=4; add_trailer grpc-status 0 always; }
     # A bare return would answer before the body is there. This reads it all first, as applications do.
     location = /up {
       proxy_pass http://unix:${folder}/answer.sock;
@@ -56,10 +75,13 @@ http {
 `;
   writeFileSync(join(folder, 'nginx.conf'), config);
   const child = new Process('the nginx backend', 'nginx', ['-c', join(folder, 'nginx.conf'), '-p', folder], { cores: LOAD_CORE });
+  const echo = new Process('the WebSocket backend', loadgen, ['-mode', 'echo-server', '-address', `127.0.0.1:${echoPort}`], { cores: LOAD_CORE });
   await child.untilListening(port);
+  await echo.untilListening(echoPort);
   return {
-    port,
+    ports: { http1: port, h2c: http2Port, grpc: http2Port, echo: echoPort },
     stop: async () => {
+      await echo.stop();
       await child.stop();
       rmSync(folder, { recursive: true, force: true });
     },

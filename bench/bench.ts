@@ -1,5 +1,5 @@
 /**
- * `make bench`: nginx, HAProxy and Tidegate in one run, interleaved, the proxy on one core, load generator and backend on
+ * `make bench`: nginx, HAProxy, Envoy, Traefik, Caddy and Tidegate in one run, interleaved, the proxy on one core, load generator and backend on
  * the other. Prints Markdown tables; with three rounds or more keeps them in docs/performance.md (and the figures in
  * docs/performance.json, so that a run of some cases leaves the others' as they were).
  */
@@ -8,11 +8,11 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startBackend } from './backend.ts';
+import { startBackends } from './backend.ts';
 import { type Case, cases, type Sample } from './cases.ts';
 import { killAll } from './processes.ts';
 import { type CaseResult, caseMarkdown, goalsMarkdown, replaceGenerated, summarize } from './report.ts';
-import { type Running, startSubject } from './subjects.ts';
+import { type BackendPorts, KINDS, type Running, startSubject } from './subjects.ts';
 
 const root = join(import.meta.dirname, '..');
 const page = join(root, 'docs/performance.md');
@@ -23,9 +23,7 @@ const ROUNDS_TO_KEEP = 3;
 
 function usage(message: string): never {
   console.error(`make bench: ${message}`);
-  console.error(
-    `usage: make bench [CASES=a,b] [ROUNDS=5] [SECONDS=4] [SUBJECTS=nginx,haproxy,handle,stream]\ncases: ${cases.map((one) => one.name).join(', ')}`,
-  );
+  console.error(`usage: make bench [CASES=a,b] [ROUNDS=5] [SECONDS=4] [SUBJECTS=${KINDS.join(',')}]\ncases: ${cases.map((one) => one.name).join(', ')}`);
   process.exit(2);
 }
 
@@ -39,7 +37,7 @@ function options() {
   if (!Number.isInteger(seconds) || seconds < 1) usage(`SECONDS=${values.seconds} is not a whole number of 1 or more`);
   const names = values.cases?.split(',') ?? cases.map((one) => one.name);
   const chosen = names.map((name) => cases.find((one) => one.name === name) ?? usage(`no case ${name}`));
-  const kinds = new Set(values.subjects?.split(',') ?? ['nginx', 'haproxy', 'handle', 'stream']);
+  const kinds = new Set<string>(values.subjects?.split(',') ?? KINDS);
   return { rounds, seconds, chosen, kinds };
 }
 
@@ -56,6 +54,10 @@ function versionsInUse(): string {
     `Node.js ${process.versions.node}`,
     `nginx ${first('nginx', ['-v'], /nginx\/(\S+)/)}`,
     `HAProxy ${first('haproxy', ['-v'], /version (\S+)/)}`,
+    `Envoy ${first('.cache/bench/peers/envoy', ['--version'], /\/(\d+\.\d+\.\d+)\//)}`,
+    `Traefik ${first('.cache/bench/peers/traefik', ['version'], /Version: +(\S+)/)}`,
+    `Caddy ${first('.cache/bench/peers/caddy', ['version'], /^v?(\S+)/)}`,
+    `h2load ${first('h2load', ['--version'], /nghttp2\/(\S+)/)}`,
     `wrk ${first('wrk', ['-v'], /wrk (?:debian\/)?(\S+)/)}`,
     `Go ${first('go', ['version'], /go(\d\S*)/)}`,
     `Linux on ${cpus()[0]?.model.trim() ?? 'an unknown CPU'}, ${availableParallelism()} cores`,
@@ -68,14 +70,14 @@ async function runCase(
   rounds: number,
   seconds: number,
   kinds: ReadonlySet<string>,
-  backendPort: number,
+  backendPorts: BackendPorts,
 ): Promise<ReadonlyMap<string, Sample[]>> {
   const running = new Map<string, Running>();
   const samples = new Map<string, Sample[]>();
   try {
     for (const subject of benchCase.subjects) {
       if (!kinds.has(subject.setting.kind)) continue;
-      running.set(subject.label, await startSubject(subject.setting, backendPort));
+      running.set(subject.label, await startSubject(subject.setting, backendPorts));
       samples.set(subject.label, []);
     }
     const warmUp = benchCase.warmUp;
@@ -104,11 +106,11 @@ async function main(): Promise<void> {
   console.log(`Measuring with ${versions}.\n`);
   const kept = existsSync(figures) ? (JSON.parse(readFileSync(figures, 'utf8')) as Record<string, CaseResult>) : {};
   const results = new Map<string, CaseResult>();
-  const backend = await startBackend();
+  const backend = await startBackends();
   try {
     for (const benchCase of chosen) {
       const count = benchCase.rounds ?? rounds;
-      const samples = await runCase(benchCase, count, seconds, kinds, backend.port);
+      const samples = await runCase(benchCase, count, seconds, kinds, backend.ports);
       const result = summarize(benchCase, samples, { rounds: count, seconds, date, versions });
       results.set(benchCase.name, result);
       console.log(`${caseMarkdown(benchCase.name, result)}\n`);
@@ -117,7 +119,7 @@ async function main(): Promise<void> {
     await backend.stop();
   }
   console.log(`## Goals\n\n${goalsMarkdown(results)}\n`);
-  if (rounds < ROUNDS_TO_KEEP || kinds.size < 4) {
+  if (rounds < ROUNDS_TO_KEEP || kinds.size < KINDS.length) {
     console.log(`Not kept in docs/performance.md: that takes ${ROUNDS_TO_KEEP} rounds or more of all subjects.`);
     return;
   }

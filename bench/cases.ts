@@ -1,6 +1,6 @@
 /** The cases of the bench: who runs, under which load, and what is wanted. */
-import { type Addresses, CONNECTIONS, constantRate, type Load, type LoadResult, tlsConnections, wrk } from './load.ts';
-import type { Running, Setting } from './subjects.ts';
+import { type Addresses, CONNECTIONS, constantRate, h2load, type Load, type LoadResult, tlsConnections, webSocketMessages, whileIdle, wrk } from './load.ts';
+import type { BackendProtocol, Running, Setting } from './subjects.ts';
 
 /** What one run of one subject came to. */
 export interface Sample {
@@ -14,6 +14,8 @@ export interface Sample {
   readonly resident?: number;
   /** Resident memory before it in MiB. */
   readonly residentBefore?: number;
+  /** KiB that an idle connection takes beyond one of HTTP/1.1 over TLS. */
+  readonly idle?: number;
   /** Milliseconds. */
   readonly p50?: number;
   readonly p99?: number;
@@ -58,7 +60,12 @@ const nginx: Subject = { label: 'nginx', setting: { kind: 'nginx' } };
 const haproxy: Subject = { label: 'HAProxy', setting: { kind: 'haproxy' } };
 const handle: Subject = { label: 'Tidegate, handle', setting: { kind: 'handle' } };
 const stream: Subject = { label: 'Tidegate, stream', setting: { kind: 'stream' } };
-const everybody = [nginx, haproxy, handle, stream];
+const envoy: Subject = { label: 'Envoy', setting: { kind: 'envoy' } };
+const traefik: Subject = { label: 'Traefik', setting: { kind: 'traefik' } };
+const caddy: Subject = { label: 'Caddy', setting: { kind: 'caddy' } };
+const everybody = [nginx, haproxy, envoy, traefik, caddy, handle, stream];
+/** Those that a case is about where the others say nothing new. */
+const nearest = [nginx, haproxy, handle, stream];
 
 function named(label: string, setting: Setting): Subject {
   return { label, setting };
@@ -76,17 +83,29 @@ async function throughput(subject: Running, run: () => Promise<LoadResult>): Pro
   };
 }
 
-/** A case that is one load on all subjects, compared by requests a second. */
-function loadCase(name: string, title: string, load: Load, wanted: { handle?: number; stream?: number }, note?: string): Case {
+interface LoadCaseOptions {
+  readonly note?: string;
+  readonly backend?: BackendProtocol;
+  /** By default all of them. */
+  readonly subjects?: readonly Subject[];
+}
+
+/** A case that is one load on all subjects, compared by requests a second; wanted are ratios to nginx. */
+function loadCase(name: string, title: string, load: Load, wanted: { handle?: number; stream?: number }, options: LoadCaseOptions = {}): Case {
+  const { note, backend } = options;
+  const subjects = options.subjects ?? everybody;
   const goals: Goal[] = [];
   if (wanted.handle !== undefined) goals.push({ subject: handle.label, against: nginx.label, metric: 'rate', atLeast: wanted.handle });
   if (wanted.stream !== undefined) goals.push({ subject: stream.label, against: nginx.label, metric: 'rate', atLeast: wanted.stream });
+  for (const peer of [envoy, traefik, caddy]) {
+    if (subjects.includes(peer)) goals.push({ subject: handle.label, against: peer.label, metric: 'rate', atLeast: 1 });
+  }
   return {
     name,
     title,
     ...(note === undefined ? {} : { note }),
-    subjects: everybody,
-    baseline: nginx.label,
+    subjects: backend === undefined ? subjects : subjects.map(({ label, setting }) => named(label, { ...setting, backend })),
+    baseline: (subjects[0] as Subject).label,
     columns: ['rate', 'busyRate', 'cpu'],
     goals,
     warmUp: load,
@@ -191,7 +210,7 @@ const latency: Case = {
   name: 'latency',
   title: "Latency at 30 % of nginx's maximum rate",
   note: `An open loop over ${CONNECTIONS} connections; a request's time counts from when it was due, so that stalls are not hidden.`,
-  subjects: everybody,
+  subjects: nearest,
   baseline: nginx.label,
   columns: ['rate', 'p50', 'p99', 'p999', 'cpu'],
   goals: [{ subject: handle.label, against: nginx.label, metric: 'p99', atMost: 1.5 }],
@@ -220,7 +239,7 @@ const tlsMemory: Case = {
   name: 'tls-memory',
   title: '100,000 TLS connections, one after another on 64 at a time',
   note: 'Full handshakes, one request on each connection.',
-  subjects: everybody,
+  subjects: nearest,
   baseline: nginx.label,
   columns: ['residentBefore', 'resident', 'rate'],
   rounds: 1,
@@ -235,13 +254,83 @@ const tlsMemory: Case = {
   },
 };
 
+const IDLE = 1000;
+
+const http2Memory: Case = {
+  name: 'http2-memory',
+  title: `${IDLE} idle HTTP/2 connections`,
+  note: `After one request on each; beyond what as many of HTTP/1.1 over TLS take. ${2 * IDLE} of those are open all the time.`,
+  subjects: [nginx, haproxy, envoy, handle, stream],
+  baseline: nginx.label,
+  columns: ['residentBefore', 'resident', 'idle'],
+  rounds: 1,
+  goals: [
+    { subject: handle.label, metric: 'idle', atMost: 20 },
+    { subject: stream.label, metric: 'idle', atMost: 20 },
+  ],
+  measure: async (subject: Running) => {
+    const resident = (): number => subject.process.residentMiB();
+    // All of them stay open: memory that closed ones have left behind would hide what later ones take.
+    return await whileIdle(subject, 'http/1.1', IDLE, async () => {
+      const before = resident();
+      return await whileIdle(subject, 'http/1.1', IDLE, async () => {
+        const plain = resident();
+        const http2 = await whileIdle(subject, 'h2', IDLE, async () => resident());
+        return { residentBefore: before, resident: http2, idle: ((http2 - plain - (plain - before)) * 1024) / IDLE };
+      });
+    });
+  },
+};
+
+const healing: Case = {
+  name: 'healing',
+  title: 'Health checks, circuit breaker, retries and session affinity on',
+  note: 'Nothing fails. The client keeps no cookies, so that every answer sets one.',
+  subjects: [nginx, handle, named('Tidegate with all of them, handle', { kind: 'handle', healing: true })],
+  baseline: nginx.label,
+  columns: ['rate', 'busyRate', 'cpu'],
+  goals: [{ subject: 'Tidegate with all of them, handle', against: handle.label, metric: 'rate', atLeast: 0.9 }],
+  warmUp: wrk(),
+  measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
+};
+
+const grpcUnary = h2load({
+  path: '/bench.Echo/Say',
+  headers: ['content-type: application/grpc', 'te: trailers'],
+  // Not compressed, its length in four bytes, the message.
+  body: Buffer.concat([Buffer.from([0, 0, 0, 0, 150]), Buffer.alloc(150, 'x')]),
+});
+
 export const cases: readonly Case[] = [
   loadCase('plain', 'Plain HTTP/1.1, keep-alive', wrk(), { handle: 1, stream: 0.9 }),
-  loadCase('fields', 'The same with the 12 fields of a browser', wrk({ headers: browserFields }), {}),
-  loadCase('tls', 'HTTPS, keep-alive', wrk({ tls: true }), { handle: 0.9 }),
-  loadCase('tls-full', 'A new TLS connection for each request, full handshake', tlsConnections('tls-full'), { handle: 0.75 }, 'TLS 1.3, ECDSA P-256, X25519.'),
-  loadCase('tls-resumed', 'A new TLS connection for each request, resumed', tlsConnections('tls-resumed'), { handle: 0.9 }, 'TLS 1.3 tickets.'),
+  loadCase('fields', 'The same with the 12 fields of a browser', wrk({ headers: browserFields }), {}, { subjects: nearest }),
+  loadCase('tls', 'HTTPS, HTTP/1.1, keep-alive', wrk({ tls: true }), { handle: 0.9 }),
+  loadCase('http2', 'HTTP/2 over TLS, HTTP/1.1 to the backend', h2load(), { handle: 1.5 }, { note: '16 connections with 4 requests at once on each.' }),
+  loadCase(
+    'http2-both',
+    'HTTP/2 over TLS, HTTP/2 to the backend',
+    h2load(),
+    {},
+    { note: 'nginx has no HTTP/2 to backends.', backend: 'h2c', subjects: [haproxy, envoy, traefik, caddy, handle, stream] },
+  ),
+  loadCase('grpc', 'gRPC unary', grpcUnary, { handle: 1.2 }, { note: '150 bytes each way, over TLS, HTTP/2 in clear to the backend.', backend: 'grpc' }),
+  loadCase(
+    'websocket',
+    'WebSocket echo',
+    webSocketMessages,
+    { handle: 0.9 },
+    { note: 'Messages of 120 bytes, one at a time on each connection.', backend: 'echo' },
+  ),
+  loadCase(
+    'tls-full',
+    'A new TLS connection for each request, full handshake',
+    tlsConnections('tls-full'),
+    { handle: 0.75 },
+    { note: 'TLS 1.3, ECDSA P-256, X25519.' },
+  ),
+  loadCase('tls-resumed', 'A new TLS connection for each request, resumed', tlsConnections('tls-resumed'), { handle: 0.9 }, { note: 'TLS 1.3 tickets.' }),
   tlsMemory,
+  http2Memory,
   loadCase('connections', 'A new connection for each request', wrk({ headers: ['Connection: close'] }), { handle: 0.9 }),
   loadCase('down', '1 MiB down', wrk({ path: '/down' }), { handle: 0.95 }),
   loadCase('up', '1 MiB up', wrk({ path: '/up', script: 'upload' }), { handle: 0.95 }),
@@ -249,5 +338,6 @@ export const cases: readonly Case[] = [
   routes,
   workers,
   rateLimit,
+  healing,
   latency,
 ];

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Case, Sample, Subject } from './cases.ts';
-import { startSubject } from './subjects.ts';
+import { type BackendPorts, startSubject } from './subjects.ts';
 
 interface V8Profile {
   readonly nodes: readonly { readonly id: number; readonly callFrame: { readonly functionName: string; readonly url: string } }[];
@@ -28,11 +28,11 @@ export const NATIVE = 'Native code and the kernel';
 export const COLLECTOR = 'Garbage collector';
 
 /** Profiles one subject of a case. @param seconds of load, after two seconds to warm up */
-export async function profileCase(benchCase: Case, subject: Subject, backendPort: number, seconds: number): Promise<CpuProfile> {
+export async function profileCase(benchCase: Case, subject: Subject, backendPorts: BackendPorts, seconds: number): Promise<CpuProfile> {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-profile-'));
   try {
     const nodeOptions = `--cpu-prof --cpu-prof-interval=250 --cpu-prof-dir=${folder}`;
-    const running = await startSubject({ ...subject.setting, nodeOptions }, backendPort);
+    const running = await startSubject({ ...subject.setting, nodeOptions }, backendPorts);
     await benchCase.warmUp?.(running, 2);
     const prepared = (await benchCase.prepare?.(new Map([[subject.label, running]]), 1)) ?? 0;
     const begin = microseconds();

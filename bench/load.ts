@@ -1,4 +1,7 @@
 /** The loads, and what a run of one came to. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { outputOf } from './processes.ts';
 
@@ -8,7 +11,8 @@ export const LOAD_CORE = '1';
 export const CONNECTIONS = 64;
 
 const folder = import.meta.dirname;
-const loadgen = join(folder, '../.cache/bench/loadgen');
+/** The load generator of our own, which serves as the WebSocket backend, too. */
+export const loadgen = join(folder, '../.cache/bench/loadgen');
 
 export interface LoadResult {
   readonly requests: number;
@@ -61,6 +65,57 @@ export function wrk(options: WrkOptions = {}): Load {
     const output = await outputOf('taskset', args);
     return judged(JSON.parse(lastLine(output)) as LoadResult, output);
   };
+}
+
+export interface H2loadOptions {
+  readonly path?: string;
+  readonly headers?: readonly string[];
+  /** The body of each request, which then is a POST. */
+  readonly body?: Buffer;
+}
+
+/** h2load over TLS: a closed loop, 64 requests at once, on 16 connections. */
+export function h2load(options: H2loadOptions = {}): Load {
+  const file = join(folder, '../.cache/bench/h2load-body');
+  return async (to, seconds) => {
+    const headers = (options.headers ?? []).flatMap((header) => ['-H', header]);
+    const body = options.body === undefined ? [] : ['-d', file];
+    if (options.body !== undefined) writeFileSync(file, options.body);
+    const duration = String(Math.max(1, Math.round(seconds)));
+    const args = ['-c', LOAD_CORE, 'h2load', '-t1', '-c16', `-m${CONNECTIONS / 16}`, `-D${duration}`, '--warm-up-time=0', ...body, ...headers];
+    const output = await outputOf('taskset', [...args, `https://localhost:${to.https}${options.path ?? '/'}`]);
+    const figure = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? Number.NaN);
+    const requests = figure(/status codes: (\d+) 2xx/);
+    const failed = figure(/, (\d+) failed,/);
+    if (!/^Application protocol: h2$/m.test(output)) throw new Error(`no HTTP/2:\n${output}`);
+    return judged({ requests, seconds: figure(/^finished in ([\d.]+)s/m), errors: failed }, output);
+  };
+}
+
+/** WebSocket messages that come back, one at a time on each of 64 connections. */
+export const webSocketMessages: Load = async (to, seconds) => {
+  const flags = ['-mode', 'websocket', '-address', `127.0.0.1:${to.http}`, '-connections', String(CONNECTIONS), '-seconds', String(seconds)];
+  const output = await outputOf('taskset', ['-c', LOAD_CORE, loadgen, ...flags]);
+  return judged(JSON.parse(lastLine(output)) as LoadResult, output);
+};
+
+/** Opens TLS connections, has a request answered on each, and holds them while `meanwhile` runs. */
+export async function whileIdle<T>(to: Addresses, protocol: 'http/1.1' | 'h2', connections: number, meanwhile: () => Promise<T>): Promise<T> {
+  const flags = ['-mode', 'idle', '-address', `127.0.0.1:${to.https}`, '-protocol', protocol, '-connections', String(connections)];
+  const child = spawn('taskset', ['-c', LOAD_CORE, loadgen, ...flags], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const closed = once(child, 'close');
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  const [line] = (await Promise.race([once(child.stderr.setEncoding('utf8'), 'data'), closed])) as [string | number];
+  if (line !== 'open\n') throw new Error(`the connections could not be opened: ${line}${output}`);
+  try {
+    return await meanwhile();
+  } finally {
+    child.stdin.end();
+    await closed;
+  }
 }
 
 /** A new TLS connection for each request: with a full handshake, or resuming the session before. */

@@ -1,12 +1,12 @@
 /** Manifests for Tidegate: one route for everything, and 10,000 of them on 1,000 hosts. */
-import type { Certificate } from './subjects.ts';
+import type { Certificate, Setting } from './subjects.ts';
 
 /** The same as in wrk/routes.lua. */
 export const HOSTS: readonly string[] = Array.from({ length: 1000 }, (_, index) => `h${index}.example.com`);
 export const PATHS: readonly string[] = Array.from({ length: 10 }, (_, index) => `/p${index}`);
 
 /** @returns file names and their text */
-export function tidegateManifests(certificate: Certificate, backendPort: number, rateLimit: boolean): readonly (readonly [name: string, text: string])[] {
+export function tidegateManifests(certificate: Certificate, backendPort: number, setting: Setting): readonly (readonly [name: string, text: string])[] {
   const base64 = (text: string) => Buffer.from(text).toString('base64');
   const files: [string, string][] = [
     [
@@ -44,10 +44,12 @@ spec:
   ingressClassName: tidegate
   rules:
     - backendRefs: [{ name: backend, port: 80 }]
-`,
+${setting.healing === true ? '      retry: { attempts: 2, on: [connect-failure, reset, 503] }\n' : ''}`,
     ],
   ];
-  if (rateLimit) {
+  const policy = backendPolicy(setting);
+  if (policy !== '') files.push(['backend-policy.yaml', policy]);
+  if (setting.rateLimit === true) {
     files.push([
       'rate-limit.yaml',
       `apiVersion: tidegate.dev/v1alpha1
@@ -61,6 +63,25 @@ spec:
     ]);
   }
   return files;
+}
+
+function backendPolicy({ backend, healing }: Setting): string {
+  const spec: string[] = [];
+  if (backend === 'h2c' || backend === 'grpc') spec.push('protocol: H2C');
+  if (healing === true) {
+    spec.push(
+      'sessionAffinity: { cookieName: TG }',
+      'healthCheck: { active: { type: HTTP, path: /, interval: 1s }, passive: { consecutiveErrors: 5 } }',
+      'circuitBreaker: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, failurePercent: 50 }',
+    );
+  }
+  if (spec.length === 0) return '';
+  return `apiVersion: tidegate.dev/v1alpha1
+kind: BackendPolicy
+metadata: { name: backend, namespace: bench }
+spec:
+  targetRefs: [{ kind: Service, name: backend }]
+${spec.map((line) => `  ${line}\n`).join('')}`;
 }
 
 /** An Ingress for each host, with ten paths. */

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startBackend } from './backend.ts';
+import { startBackends } from './backend.ts';
 import { type Case, cases, type Subject } from './cases.ts';
 import { type CpuProfile, profileCase } from './cpu-profile.ts';
 import { killAll } from './processes.ts';
@@ -87,12 +87,12 @@ function keep(profiled: readonly Profiled[]): void {
 
 process.on('exit', killAll);
 const wanted = values.page ? missed() : [{ name: values.case, wire: values.wire }];
-const backend = await startBackend();
+const backend = await startBackends();
 try {
   const profiled: Profiled[] = [];
   for (const { name, wire } of wanted) {
     const { benchCase, subject } = chosen(name, wire);
-    const profile = await profileCase(benchCase, subject, backend.port, Number(values.seconds));
+    const profile = await profileCase(benchCase, subject, backend.ports, Number(values.seconds));
     const { rate = 0, cpu = 0 } = profile.sample;
     console.log(`${benchCase.title}, ${subject.label}: ${Math.round(rate)} requests/s while profiled, ${cpu.toFixed(1)} µs of CPU a request.`);
     profiled.push({ benchCase, subject, profile });

@@ -83,6 +83,7 @@ const titles: Readonly<Record<Metric, string>> = {
   cpu: 'CPU µs a request',
   resident: 'MiB after',
   residentBefore: 'MiB before',
+  idle: 'KiB a connection',
   p50: 'p50 ms',
   p99: 'p99 ms',
   p999: 'p999 ms',
@@ -93,7 +94,7 @@ const compared: ReadonlySet<Metric> = new Set(['rate', 'busyRate', 'cpu', 'p99']
 
 function format(metric: Metric, value: number): string {
   if (metric === 'rate' || metric === 'busyRate') return Math.round(value).toLocaleString('en-GB');
-  if (metric === 'cpu') return value.toFixed(1);
+  if (metric === 'cpu' || metric === 'idle') return value.toFixed(1);
   if (metric === 'resident' || metric === 'residentBefore') return value.toFixed(0);
   return value.toFixed(2);
 }

@@ -1,18 +1,36 @@
-/** What is measured: nginx, HAProxy and Tidegate on either wire, each set up to do the same work. */
+/** What is measured: nginx, HAProxy, Envoy, Traefik, Caddy, and Tidegate on either wire, each set up to do the same work. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../scripts/free-port.ts';
-import { haproxyConfig, haproxyRoutes, nginxConfig } from './configurations.ts';
 import type { Addresses } from './load.ts';
 import { routeManifests, tidegateManifests } from './manifests.ts';
+import { caddy } from './peers/caddy.ts';
+import { envoy } from './peers/envoy.ts';
+import { haproxy } from './peers/haproxy.ts';
+import { nginx } from './peers/nginx.ts';
+import type { Command, Task } from './peers/peer.ts';
+import { traefik } from './peers/traefik.ts';
 import { Process } from './processes.ts';
 
 /** The core of the proxy. */
 export const PROXY_CORE = '0';
 
+const peers: Readonly<Record<string, (task: Task) => Command>> = { nginx, haproxy, envoy, traefik, caddy };
+
+/** What `SUBJECTS` may name: the peers, and Tidegate's wires. */
+export const KINDS = ['nginx', 'haproxy', 'envoy', 'traefik', 'caddy', 'handle', 'stream'] as const;
+
+/** Which of the backends, and how it is spoken to. */
+export type BackendProtocol = 'http1' | 'h2c' | 'grpc' | 'echo';
+export type BackendPorts = Readonly<Record<BackendProtocol, number>>;
+
 export interface Setting {
-  readonly kind: 'nginx' | 'haproxy' | 'handle' | 'stream';
+  readonly kind: (typeof KINDS)[number];
+  /** By default `http1`. */
+  readonly backend?: BackendProtocol;
+  /** Tidegate only: health checks, a circuit breaker, retries and session affinity. */
+  readonly healing?: boolean;
   /** A JSON line a request, to a file. */
   readonly accessLog?: boolean;
   /** 10,000 routes on 1,000 hosts in place of one for everything. */
@@ -48,11 +66,11 @@ export function exampleCertificate(): Certificate {
 }
 
 /** Starts a proxy in front of the backend and waits until it serves. */
-export async function startSubject(setting: Setting, backendPort: number): Promise<Running> {
+export async function startSubject(setting: Setting, backends: BackendPorts): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), `tidegate-bench-${setting.kind}-`));
   const http = await freePort();
   const https = await freePort();
-  const process = await start(setting, folder, { http, https }, backendPort);
+  const process = await start(setting, folder, { http, https }, backends[setting.backend ?? 'http1']);
   await process.untilListening(http);
   await process.untilListening(https);
   return {
@@ -66,24 +84,16 @@ export async function startSubject(setting: Setting, backendPort: number): Promi
   };
 }
 
-async function start(setting: Setting, folder: string, ports: Addresses, backendPort: number): Promise<Process> {
+async function start(setting: Setting, folder: string, ports: Addresses, backend: number): Promise<Process> {
   const certificate = exampleCertificate();
   const cores = setting.cores ?? PROXY_CORE;
-  if (setting.kind === 'nginx') {
-    writeFileSync(join(folder, 'tls.crt'), certificate.chain);
-    writeFileSync(join(folder, 'tls.key'), certificate.key);
-    writeFileSync(join(folder, 'nginx.conf'), nginxConfig(folder, ports, backendPort, setting));
-    return new Process('nginx', 'nginx', ['-c', join(folder, 'nginx.conf'), '-p', folder], { cores });
-  }
-  if (setting.kind === 'haproxy') {
-    writeFileSync(join(folder, 'tls.pem'), certificate.chain + certificate.key);
-    writeFileSync(join(folder, 'routes.map'), haproxyRoutes());
-    writeFileSync(join(folder, 'haproxy.cfg'), haproxyConfig(folder, ports, backendPort, setting));
-    const log = setting.accessLog === true ? ` >${join(folder, 'access.log')}` : '';
-    return new Process('HAProxy', 'sh', ['-c', `exec haproxy -db -f ${join(folder, 'haproxy.cfg')}${log}`], { cores });
+  const peer = peers[setting.kind];
+  if (peer !== undefined) {
+    const { name, command, args, env = {} } = peer({ folder, ports, backend, setting, certificate });
+    return new Process(name, command, args, { cores, env });
   }
   const manifests = mkdtempSync(join(folder, 'manifests-'));
-  for (const [name, text] of tidegateManifests(certificate, backendPort, setting.rateLimit === true)) writeFileSync(join(manifests, name), text);
+  for (const [name, text] of tidegateManifests(certificate, backend, setting)) writeFileSync(join(manifests, name), text);
   if (setting.manyRoutes === true) writeFileSync(join(manifests, 'routes.yaml'), routeManifests());
   const admin = await freePort();
   const listen = ['--http', `127.0.0.1:${ports.http}`, '--https', `127.0.0.1:${ports.https}`, '--admin', `127.0.0.1:${admin}`];

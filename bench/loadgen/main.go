@@ -1,6 +1,7 @@
-// Loadgen makes the loads that wrk can not: a new TLS connection for each request, with a full handshake or a resumed
-// session, and an open loop at a constant rate whose latencies count from when each request was due. It prints one JSON
-// object: requests, errors, seconds, handshakes resumed, and latencies in microseconds.
+// Loadgen makes the loads that wrk and h2load can not: a new TLS connection for each request, with a full handshake or a
+// resumed session; an open loop at a constant rate whose latencies count from when each request was due; WebSocket messages
+// that are echoed; and TLS connections that only stay open. It prints one JSON object: requests, errors, seconds, handshakes
+// resumed, and latencies in microseconds. With -mode echo-server it is the WebSocket backend instead.
 package main
 
 import (
@@ -41,11 +42,12 @@ func percentiles(latencies []time.Duration) map[string]int64 {
 func main() {
 	address := flag.String("address", "", "HOST:PORT to send to")
 	host := flag.String("host", "localhost", "Host field and server name")
-	mode := flag.String("mode", "", "tls-full | tls-resumed | rate")
+	mode := flag.String("mode", "", "tls-full | tls-resumed | rate | websocket | idle | echo-server")
 	connections := flag.Int("connections", 64, "connections at once")
 	seconds := flag.Float64("seconds", 4, "how long")
 	requests := flag.Int("requests", 0, "tls modes: end after this many requests instead of after a time")
 	rate := flag.Float64("rate", 0, "rate mode: requests a second")
+	protocol := flag.String("protocol", "http/1.1", "idle mode: http/1.1 | h2")
 	tls12 := flag.Bool("tls12", false, "tls modes: TLS 1.2 at most")
 	flag.Parse()
 
@@ -68,8 +70,17 @@ func main() {
 			os.Exit(2)
 		}
 		result = constantRate(*address, request, *connections, duration, *rate)
+	case "websocket":
+		result = echoMessages(*address, *host, *connections, duration)
+	case "idle":
+		result = stayOpen(*address, *host, *protocol, *connections)
+	case "echo-server":
+		if err := serveEcho(*address); err != nil {
+			fmt.Fprintln(os.Stderr, "loadgen:", err)
+			os.Exit(1)
+		}
 	default:
-		fmt.Fprintln(os.Stderr, "loadgen: -mode must be tls-full, tls-resumed or rate")
+		fmt.Fprintln(os.Stderr, "loadgen: -mode must be tls-full, tls-resumed, rate, websocket, idle or echo-server")
 		os.Exit(2)
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {

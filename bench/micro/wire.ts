@@ -8,8 +8,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../../scripts/free-port.ts';
-import { nginxUser } from '../configurations.ts';
 import { type Load, tlsConnections, wrk } from '../load.ts';
+import { nginxUser } from '../peers/nginx.ts';
 import { killAll, Process } from '../processes.ts';
 import { PROXY_CORE } from '../subjects.ts';
 
