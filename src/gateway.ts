@@ -1,4 +1,6 @@
 /** The whole program without its command line: source, controller, workers and admin port, started and stopped in order. */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
 import { AdminServer, BadQuery } from './admin/admin-server.ts';
@@ -54,6 +56,8 @@ export interface GatewayOptions {
   readonly drainTimeout: number;
   readonly wire: WorkerSettings['wire'];
   readonly accessLog: string;
+  /** File with the secret that affinity cookies are made with. */
+  readonly affinityKeyFile?: string;
 }
 
 const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
@@ -94,6 +98,7 @@ export class Gateway {
     const http = await claim('--http', options.http);
     const https = await claim('--https', options.https);
     const output = prepareAccessLog(options.accessLog);
+    const affinityKey = readAffinityKey(options.affinityKeyFile);
     await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
@@ -108,6 +113,7 @@ export class Gateway {
           maxConnections: LISTENER.maxConnections,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
+          affinity: { ...(affinityKey === undefined ? {} : { configured: affinityKey }), own: randomBytes(32) },
         },
         { onListenFailed: (listener, address, code) => reject(new StartError(`--${listener} ${address.host}:${address.port}: ${code}`)) },
         this.#write,
@@ -244,6 +250,26 @@ export class Gateway {
     await this.#admin?.close();
     await this.#pool?.stop();
   }
+}
+
+/** Fewer bytes are no secret; what people make keys with gives at least 32. */
+const LEAST_AFFINITY_KEY = 16;
+
+/** @throws StartError when the file can't be read, or holds no key */
+function readAffinityKey(file: string | undefined): Uint8Array | undefined {
+  if (file === undefined) return undefined;
+  let key: Buffer;
+  try {
+    key = readFileSync(file);
+  } catch (error) {
+    throw new StartError(`--affinity-key-file ${file}: ${(error as Error).message}`);
+  }
+  if (key.length < LEAST_AFFINITY_KEY) {
+    throw new StartError(
+      `--affinity-key-file ${file}: has ${key.length} bytes; write at least ${LEAST_AFFINITY_KEY} random ones, such as openssl rand -hex 32 gives`,
+    );
+  }
+  return key;
 }
 
 /**

@@ -5,6 +5,7 @@ import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { LISTENER } from '../snapshot/defaults.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import { AffinityKeys } from '../upstream/affinity-keys.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { Upstreams } from '../upstream/upstreams.ts';
 import type { HandshakeOffer, Wire } from '../wire/wire.ts';
@@ -63,6 +64,7 @@ export class DataPlane {
       deadlines,
       inFlight: new InFlight(shared.inFlight, workers, worker),
       metrics,
+      affinityKeys: new AffinityKeys(settings.affinity),
     });
     this.#certificates = new CertificateStore(settings.selfSigned, log);
     const policyContext: PolicyContext = {

@@ -38,7 +38,7 @@ function run(filter: Filter): Outcome {
     requestFilters: [filter],
     responseFilters: [filter],
     backends: [],
-    picker: { pick: () => undefined },
+    picker: { pick: () => undefined, pickAffine: () => undefined },
     metrics: metrics.route('ApiRoute/default/a/0'),
   } as unknown as CompiledRoute;
   const runtime = { version: 1, router: { find: () => ({ value: route, matchIndex: 0 }) } };

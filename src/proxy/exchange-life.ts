@@ -139,7 +139,8 @@ export class ExchangeLife implements ClientHandler, Timed {
   #forward(): void {
     const exchange = this.exchange;
     const picker = (this.route as CompiledRoute).picker;
-    const backend = picker.pick();
+    const kept = picker.pickAffine(exchange);
+    const backend = kept === undefined ? picker.pick() : kept.backend;
     if (backend === undefined) {
       this.backend = picker.heaviest;
       // A rule without any, whose redirect was skipped, has nothing to serve.
@@ -151,7 +152,7 @@ export class ExchangeLife implements ClientHandler, Timed {
       this.#reply(backend.spec.unresolvedStatus === 503 ? replies.unresolvedBackend503 : replies.unresolvedBackend500);
       return;
     }
-    const endpoint = backend.upstream.pick(exchange, undefined);
+    const endpoint = kept === undefined ? backend.upstream.pick(exchange, undefined) : kept.endpoint;
     if (endpoint === undefined) {
       this.#reply(replies.noEndpoint);
       return;
@@ -247,6 +248,7 @@ export class ExchangeLife implements ClientHandler, Timed {
     this.upstreamMs = attempt.latencyMs;
     try {
       attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
+      attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);
       this.#filterResponse(status, fields);
     } catch (error) {
       this.fail(error);

@@ -5,6 +5,7 @@ import { duration, oneOf, wholeNumber } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
 import { requestPart } from './request-part.ts';
+import { sessionAffinity } from './session-affinity.ts';
 import { flaws, strictObject } from './strict-object.ts';
 
 const consistentHash = requestPart(['SourceIP', 'Header', 'Cookie', 'QueryParam', 'Path'], 'What of a request is hashed.');
@@ -66,8 +67,11 @@ export const backendPolicySchema = strictObject({
       targetRefs: targetRefs(['Service'], { Service: '' }, "a port of the Service, by the port's name"),
       loadBalancer: loadBalancer.prefault({}).describe('How requests are spread over endpoints.'),
       connection: connection.prefault({}).describe('Connections to endpoints.'),
+      sessionAffinity: sessionAffinity
+        .exactOptional()
+        .describe('Keeps a client at one endpoint, by a cookie. Absent: each request goes where the balancer says.'),
     },
-    { later: ['sessionAffinity', 'healthCheck', 'circuitBreaker', 'protocol', 'tls', 'proxyProtocol'] },
+    { later: ['healthCheck', 'circuitBreaker', 'protocol', 'tls', 'proxyProtocol'] },
   ),
   status: unused,
 });

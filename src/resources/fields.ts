@@ -59,6 +59,11 @@ export function duration(options: { readonly positive?: boolean } = {}) {
   ).transform((value) => durationMilliseconds(value) ?? 0);
 }
 
+/** A refinement of a duration, in milliseconds, for what is written in whole seconds in the end. */
+export const wholeSeconds = flaws((milliseconds: number) =>
+  milliseconds % 1000 === 0 ? undefined : { message: `${milliseconds}ms is no whole number of seconds`, hint: 'write whole seconds, such as 1h or 90s' },
+);
+
 export const portNumber = wholeNumber({ min: 1, max: 65535, hint: 'ports are whole numbers from 1 to 65535' });
 
 /** A whole number within bounds; the flaw names them. */

@@ -46,5 +46,8 @@ export const UPSTREAM = {
   protocol: 'HTTP1' as UpstreamProtocol,
 } as const;
 
+/** Of a BackendPolicy's sessionAffinity; without one there is none. `ttl` in ms. */
+export const SESSION_AFFINITY = { cookieName: 'TG', ttl: 3_600_000, mode: 'Balanced' } as const;
+
 /** ms, both from SIGTERM on: how long new connections are still taken, and when to exit at the latest (Kubernetes' grace period). */
 export const DRAIN = { delay: 5_000, timeout: 30_000 } as const;

@@ -142,6 +142,8 @@ export interface Backend {
   readonly unresolvedStatus?: 500 | 503;
   readonly weight: number;
   readonly backup: boolean;
+  /** Before that of the upstream, whatever that is. */
+  readonly sessionAffinity?: SessionAffinity;
   readonly requestHeaderModifier?: HeaderModifier;
   readonly responseHeaderModifier?: HeaderModifier;
 }
@@ -186,6 +188,35 @@ export interface LoadBalancer {
 
 export type UpstreamProtocol = 'HTTP1' | 'HTTP2' | 'H2C';
 
+/** A client stays at one endpoint, by a cookie whose value is a keyed digest of which one. */
+export interface SessionAffinity {
+  readonly cookieName: string;
+  /** Milliseconds, whole seconds; absent: as long as the browser runs. */
+  readonly ttl?: number;
+  /** Balanced: while the endpoint is in use. Persistent: as long as it is listed. */
+  readonly mode: 'Balanced' | 'Persistent';
+  /**
+   * UID of the Service: of random bits, the same for all replicas, and known within the cluster alone, so that a key can be
+   * made of it. Absent where objects have none.
+   */
+  readonly serviceUid?: string;
+  /** What an Ingress says otherwise than a BackendPolicy can. */
+  readonly cookie?: AffinityCookie;
+}
+
+/** Attributes of the cookie (RFC 6265 section 4.1.2), each with what holds without it. */
+export interface AffinityCookie {
+  /** `/`. */
+  readonly path?: string;
+  readonly domain?: string;
+  /** Lax. */
+  readonly sameSite?: 'Lax' | 'Strict' | 'None';
+  /** Secure on plain HTTP, too; false: only on HTTPS. */
+  readonly secure?: boolean;
+  /** Leave the cookie as it is while its endpoint fails and another one has answered; false: a new cookie for that one. */
+  readonly keepOnFailure?: boolean;
+}
+
 export interface Upstream {
   readonly key: UpstreamKey;
   readonly namespace: string;
@@ -199,6 +230,7 @@ export interface Upstream {
   readonly maxRequestsPerConnection: number;
   /** What its endpoints speak. HTTP2: over TLS with ALPN where there is TLS, else as H2C, which is HTTP/2 in clear by prior knowledge. */
   readonly protocol: UpstreamProtocol;
+  readonly sessionAffinity?: SessionAffinity;
 }
 
 /** One address of one Service port. */

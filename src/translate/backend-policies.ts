@@ -8,7 +8,7 @@ import type { Issues } from './issues.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { describePorts } from './services.ts';
 
-export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol'>;
+export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol' | 'sessionAffinity'>;
 
 export class BackendPolicies {
   readonly attachments: Attachments;
@@ -72,5 +72,6 @@ function settingsOf({ spec }: BackendPolicy): BackendSettings {
     idleTimeout: spec.connection.idleTimeout,
     maxRequestsPerConnection: spec.connection.maxRequests,
     protocol: UPSTREAM.protocol,
+    ...(spec.sessionAffinity === undefined ? {} : { sessionAffinity: spec.sessionAffinity }),
   };
 }

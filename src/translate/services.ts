@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
-import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { SessionAffinity, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import { isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
 import type { Issues } from './issues.ts';
@@ -117,6 +117,12 @@ export class Upstreams {
     return 'upstream' in resolution && resolution.flaw === undefined ? resolution.upstream : undefined;
   }
 
+  /** What an affinity comes to at a Service. */
+  affinityTo(namespace: string, service: string, affinity: SessionAffinity): SessionAffinity {
+    const uid = this.#set.services.get(`${namespace}/${service}`)?.object?.metadata.uid;
+    return uid === undefined ? affinity : { ...affinity, serviceUid: uid };
+  }
+
   #resolution(reference: ServiceReference, key: ReferenceKey): Resolution {
     let resolution = this.#resolved.get(key);
     if (resolution === undefined) {
@@ -161,7 +167,16 @@ export class Upstreams {
   #use(namespace: string, service: string, port: number, portName: string): Resolution {
     const key = `${namespace}/${service}/${port}`;
     if (!this.used.has(key)) {
-      const upstream = { key, namespace, service, port, ...this.#policies.settings(namespace, service, portName) };
+      const settings = this.#policies.settings(namespace, service, portName);
+      const { sessionAffinity } = settings;
+      const upstream = {
+        key,
+        namespace,
+        service,
+        port,
+        ...settings,
+        ...(sessionAffinity === undefined ? {} : { sessionAffinity: this.affinityTo(namespace, service, sessionAffinity) }),
+      };
       const before = this.#previous.get(key);
       this.used.set(key, before !== undefined && isDeepStrictEqual(before, upstream) ? before : upstream);
     }

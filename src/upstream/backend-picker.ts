@@ -1,4 +1,5 @@
 import type { Backend, UpstreamKey } from '../snapshot/snapshot.ts';
+import { Affinity } from './affinity.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { EndpointState } from './endpoint-state.ts';
 import type { Availability, UpstreamState } from './upstream-state.ts';
@@ -17,6 +18,8 @@ export interface PickedBackend {
   readonly spec: Backend;
   /** Absent for a ref that can't be resolved: its share is answered with `spec.unresolvedStatus`. */
   readonly upstream: UpstreamState | undefined;
+  /** Kept up by the picker: the upstream's may change. */
+  affinity: Affinity | undefined;
 }
 
 /** A backend with the endpoint of it that is to be tried. */
@@ -45,10 +48,17 @@ export class BackendPicker {
   #shares: readonly Share[] = [];
   /** Absent when there is at most one share. */
   #schedule: WeightedSchedule | undefined = undefined;
+  /** Backends that a cookie may name; undefined when there are none. */
+  #affine: readonly PickedBackend[] | undefined = undefined;
 
   /** @param random where in the sequence of picks to begin */
   constructor(backends: readonly Backend[], upstreams: UpstreamLookup, random: () => number = Math.random) {
-    this.backends = backends.map((spec, index) => ({ index, spec, upstream: spec.upstream === undefined ? undefined : upstreams.get(spec.upstream) }));
+    this.backends = backends.map((spec, index) => ({
+      index,
+      spec,
+      upstream: spec.upstream === undefined ? undefined : upstreams.get(spec.upstream),
+      affinity: undefined,
+    }));
     this.#availability = upstreams.availability;
     this.#random = random;
   }
@@ -57,6 +67,22 @@ export class BackendPicker {
   pick(): PickedBackend | undefined {
     if (this.#seen !== this.#availability.version) this.#refresh();
     return this.#shares[this.#schedule === undefined ? 0 : this.#schedule.next()]?.backend;
+  }
+
+  /**
+   * The backend and the endpoint that the request's cookie names, before any `pick`: session affinity keeps both. A ref of
+   * weight 0 keeps nobody, nor does a backup while others serve.
+   */
+  pickAffine(request: Balanced): PickedEndpoint | undefined {
+    if (this.#seen !== this.#availability.version) this.#refresh();
+    const affine = this.#affine;
+    if (affine === undefined) return undefined;
+    for (let index = 0; index < affine.length; index++) {
+      const backend = affine[index] as PickedBackend;
+      const endpoint = backend.affinity?.endpointOf(request);
+      if (endpoint !== undefined) return { backend, endpoint };
+    }
+    return undefined;
   }
 
   /**
@@ -95,9 +121,21 @@ export class BackendPicker {
     return undefined;
   }
 
+  #refreshAffinity(shares: readonly Share[]): void {
+    for (const backend of this.backends) {
+      const { upstream, spec } = backend;
+      const settings = spec.sessionAffinity ?? upstream?.upstream.sessionAffinity;
+      if (backend.affinity?.settings !== settings)
+        backend.affinity = settings === undefined || upstream === undefined ? undefined : new Affinity(settings, upstream);
+    }
+    const affine = this.backends.filter((backend) => mayKeep(backend, shares));
+    this.#affine = affine.length === 0 ? undefined : affine;
+  }
+
   #refresh(): void {
     this.#seen = this.#availability.version;
     const shares = divide(this.backends);
+    this.#refreshAffinity(shares);
     // The sequence goes on where it was unless the change concerns this route.
     if (sameShares(this.#shares, shares)) return;
     this.#shares = shares;
@@ -109,6 +147,13 @@ export class BackendPicker {
             this.#random,
           );
   }
+}
+
+/** A Persistent affinity keeps to an endpoint that exists even while its upstream has none to pick. */
+function mayKeep(backend: PickedBackend, shares: readonly Share[]): boolean {
+  if (backend.affinity === undefined || backend.spec.weight === 0) return false;
+  if (backend.affinity.settings.mode === 'Persistent' && !backend.spec.backup) return true;
+  return shares.some((share) => share.backend === backend);
 }
 
 function divide(all: readonly PickedBackend[]): Share[] {

@@ -121,12 +121,13 @@ describe('upstreams over HTTP/1.1', () => {
   async function serve(backends: readonly { readonly port: number }[], change: Partial<Upstream> = {}) {
     const wire = await createWire('stream');
     const deadlines = new Deadlines(5);
-    const { inFlight, metrics } = fakeContext();
+    const { inFlight, metrics, affinityKeys } = fakeContext();
     const upstreams = new Upstreams({
       connector: { connect: (address, port, { connectTimeout }, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },
       deadlines,
       inFlight,
       metrics,
+      affinityKeys,
       random: () => 0,
     });
     closing.push(() => {

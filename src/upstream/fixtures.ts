@@ -3,6 +3,7 @@ import { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
 import { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
+import { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
 import { EndpointState, type SlottedEndpoint } from './endpoint-state.ts';
@@ -137,6 +138,7 @@ export function fakeContext(slots = 1024) {
     deadlines,
     inFlight: new InFlight(InFlight.allocate(1, slots), 1, 0),
     availability: { version: 0 },
+    affinityKeys: new AffinityKeys({ own: new Uint8Array(32) }),
     metrics: { upstream: (key: string) => new UpstreamMetrics(key) },
   };
 }

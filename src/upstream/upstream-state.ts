@@ -1,6 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines } from '../exchange/deadlines.ts';
-import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { SessionAffinity, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
+import { type AffineUpstream, EndpointDigests } from './affinity.ts';
+import type { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced, Balancer, BalancerContext } from './balancers/balancer.ts';
 import { createBalancer, sameLoadBalancer } from './balancers/index.ts';
 import type { Connector } from './connector.ts';
@@ -8,7 +11,7 @@ import { EndpointState, endpointName, type SlottedEndpoint } from './endpoint-st
 import { ConnectionPool } from './pool.ts';
 import type { InFlight } from './shared-counters.ts';
 
-/** Changes whenever an upstream of the worker becomes available or stops being so. */
+/** Changes whenever an upstream of the worker becomes available or stops being so, or its session affinity is another one. */
 export interface Availability {
   version: number;
 }
@@ -22,13 +25,14 @@ export interface UpstreamContext extends BalancerContext {
     upstream(key: UpstreamKey): UpstreamMetrics;
   };
   readonly availability: Availability;
+  readonly affinityKeys: AffinityKeys;
 }
 
 /**
  * One worker's side of an upstream: its endpoints with their connections, and the balancer over those in use. It is
  * updated in place, so that connections and counters outlive snapshots.
  */
-export class UpstreamState {
+export class UpstreamState implements AffineUpstream {
   readonly key: UpstreamKey;
   readonly metrics: UpstreamMetrics;
   readonly #context: UpstreamContext;
@@ -37,6 +41,7 @@ export class UpstreamState {
   #listed: readonly SlottedEndpoint[] = [];
   #states: ReadonlyMap<string, EndpointState> = new Map();
   #inUse: readonly EndpointState[] = [];
+  #digests: { readonly serviceUid: string | undefined; readonly digests: EndpointDigests } | undefined = undefined;
 
   constructor(upstream: Upstream, endpoints: readonly SlottedEndpoint[], context: UpstreamContext) {
     this.key = upstream.key;
@@ -69,6 +74,28 @@ export class UpstreamState {
     return this.#balancer.pick(request, avoid);
   }
 
+  findByDigest(value: string, affinity: SessionAffinity): EndpointState | undefined {
+    return this.#digestsFor(affinity).find(value, this.#states);
+  }
+
+  digestOf(endpoint: EndpointState, affinity: SessionAffinity): string {
+    return this.#digestsFor(affinity).of(endpoint);
+  }
+
+  isInUse(endpoint: EndpointState): boolean {
+    return this.#inUse.includes(endpoint);
+  }
+
+  #digestsFor({ serviceUid }: SessionAffinity): EndpointDigests {
+    if (this.#digests === undefined || this.#digests.serviceUid !== serviceUid) {
+      this.#digests = {
+        serviceUid,
+        digests: new EndpointDigests(this.#context.affinityKeys.digester(this.key, { ...(serviceUid === undefined ? {} : { serviceUid }) })),
+      };
+    }
+    return this.#digests.digests;
+  }
+
   /** Takes over what changed. Endpoints whose address stays keep their connections and counters. */
   update(upstream: Upstream, endpoints: readonly SlottedEndpoint[]): void {
     const before = this.#upstream;
@@ -77,6 +104,7 @@ export class UpstreamState {
       this.#balancer = createBalancer(upstream.loadBalancer, this.#context);
       this.#balancer.update(this.#inUse);
     }
+    if (!isDeepStrictEqual(before.sessionAffinity, upstream.sessionAffinity)) this.#context.availability.version++;
     for (const state of this.#states.values()) state.pool.configure(upstream);
     this.#setEndpoints(endpoints);
   }

@@ -20,8 +20,8 @@ export class Upstreams {
 
   /** @param context chance and clock may be given for tests */
   constructor(context: UpstreamsContext) {
-    const { connector, deadlines, inFlight, metrics, random = Math.random, now = () => performance.now() } = context;
-    this.#context = { connector, deadlines, inFlight, metrics, random, now, availability: this.availability };
+    const { connector, deadlines, inFlight, metrics, affinityKeys, random = Math.random, now = () => performance.now() } = context;
+    this.#context = { connector, deadlines, inFlight, metrics, affinityKeys, random, now, availability: this.availability };
   }
 
   get(key: UpstreamKey): UpstreamState | undefined {

@@ -1,6 +1,7 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
 import type { Endpoint, Route, ServerName, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
+import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
 
 /** An endpoint with its cell in the shared in-flight counters; the same address keeps its slot as long as it is known. */
 export interface PublishedEndpoint extends Endpoint {
@@ -60,6 +61,7 @@ export interface WorkerSettings {
   /** PEM of the certificate for unknown names when no Secret gives one. */
   readonly selfSigned: PublishedCertificate;
   readonly ticketKeys: Uint8Array;
+  readonly affinity: AffinitySecrets;
   readonly shared: SharedBuffers;
 }
 

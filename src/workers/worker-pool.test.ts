@@ -50,6 +50,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       maxConnections: 20,
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),
+      affinity: { own: randomBytes(32) },
     },
     { onListenFailed: (listener, address, code) => assert.fail(`${listener} ${address.port} ${code}`) },
     log,

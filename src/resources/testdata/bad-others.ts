@@ -53,6 +53,10 @@ export const BAD_OTHERS: readonly BadObject[] = [
     /own/,
   ],
 
+  ['affinity cookie', backendPolicy({ sessionAffinity: { cookieName: 'a b' } }), 'spec.sessionAffinity.cookieName', /not a cookie name/, /letters/],
+  ['affinity for no time', backendPolicy({ sessionAffinity: { ttl: '0s' } }), 'spec.sessionAffinity.ttl', /longer than zero/, /1s/],
+  ['affinity for half a second', backendPolicy({ sessionAffinity: { ttl: '500ms' } }), 'spec.sessionAffinity.ttl', /no whole number of seconds/, /90s/],
+  ['affinity mode', backendPolicy({ sessionAffinity: { mode: 'sticky' } }), 'spec.sessionAffinity.mode', /not one of Balanced, Persistent/, /Balanced/],
   ['hash of nothing', backendPolicy({ loadBalancer: { type: 'ConsistentHash' } }), 'spec.loadBalancer.consistentHash', /needs consistentHash/, /Header/],
   [
     'hash for another balancer',
