@@ -21,6 +21,12 @@ export function packLine(start: number, nameLength: number, kind: FieldKind): nu
   return (start << START_SHIFT) | (Math.min(nameLength, LONG_NAME) << NAME_SHIFT) | kind;
 }
 
+/** Takes the lines of `Fields`, one by one. */
+export interface LineVisitor {
+  /** `text[start..end)` is a line without its CRLF, which begins with a name of that length and a colon; the value may have blanks around it. */
+  line(text: string, start: number, nameLength: number, end: number, kind: FieldKind): void;
+}
+
 /** Names to be removed together; see `otherNames`. */
 export interface OtherNames {
   readonly names: readonly string[];
@@ -267,6 +273,30 @@ export class Fields {
     if (added !== undefined) for (let index = 0; index < added.length; index += 2) visit(added[index] as string, added[index + 1] as string);
   }
 
+  /** Gives the visitor every line but those of some kinds, in order. @param without see maskOf */
+  visit(visitor: LineVisitor, without: number): void {
+    const lines = this.#lines;
+    // The bit of removed lines.
+    const skipped = without | (1 << FieldKind.Removed);
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as number;
+      const kind = (line & KIND_MASK) as FieldKind;
+      if ((skipped & (1 << kind)) !== 0) continue;
+      visitor.line(this.#text, line >>> START_SHIFT, this.#nameLength(line), this.#valueEnd(index), kind);
+    }
+    const added = this.#added;
+    if (added === undefined) return;
+    for (let index = 0; index < added.length; index += 2) {
+      const name = added[index] as string;
+      const value = added[index + 1] as string;
+      if (name === '') visitLines(visitor, value, without);
+      else {
+        const kind = kindOfName(name);
+        if ((without & (1 << kind)) === 0) visitor.line(`${name}: ${value}`, 0, name.length, name.length + 2 + value.length, kind);
+      }
+    }
+  }
+
   /** `Name: value\r\n` for each. */
   serialize(): string {
     const lines = this.#lines;
@@ -392,6 +422,16 @@ export class Fields {
     }
     this.#added = expanded;
     return expanded;
+  }
+}
+
+function visitLines(visitor: LineVisitor, lines: string, without: number): void {
+  for (let start = 0; start < lines.length; ) {
+    const colon = lines.indexOf(':', start);
+    const end = lines.indexOf('\r\n', colon);
+    const kind = kindOfName(lines.slice(start, colon));
+    if ((without & (1 << kind)) === 0) visitor.line(lines, start, colon - start, end, kind);
+    start = end + 2;
   }
 }
 

@@ -1,0 +1,120 @@
+import { FieldKind } from '../../exchange/field-names.ts';
+import { Fields, packLine } from '../../exchange/fields.ts';
+import { FIRST_PSEUDO, type HeaderEntry, Pseudo } from './header-entry.ts';
+
+export const PSEUDO_AFTER_FIELD = 'A pseudo-header field comes after a field.';
+export const REPEATED_PSEUDO = 'A pseudo-header field is repeated.';
+
+export interface BlockLimits {
+  /** Of the list, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113 section 6.5.2); at most MAX_FIELDS_TEXT. */
+  readonly maxBytes: number;
+  /** Pseudo-header fields don't count. */
+  readonly maxFields: number;
+  /** Fields whose names have an underscore are left out, and counted. */
+  readonly dropUnderscores: boolean;
+}
+
+/**
+ * One header section as it is decoded: lines for `Fields`, and the values of pseudo-header fields. One object serves many
+ * connections, for it keeps nothing from one section to the next.
+ */
+export class HeaderBlock {
+  /** Values of the pseudo-header fields; '' where there is none: see `pseudo`. */
+  method = '';
+  scheme = '';
+  authority = '';
+  path = '';
+  status = '';
+  protocol = '';
+  /** The pseudo-header fields that are there: see `pseudoBit`. */
+  pseudo = 0;
+  /** More or larger fields than allowed; what came after that is not kept. */
+  tooLarge = false;
+  /** The first thing that makes the message malformed (RFC 9113 section 8.1.1), as a sentence for the log; '' for nothing. */
+  flaw = '';
+  /** Fields left out because of an underscore. */
+  dropped = 0;
+  /** Of the list, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */
+  bytes = 0;
+
+  readonly #limits: BlockLimits;
+  #text = '';
+  #lines: number[] = [];
+  #mask = 0;
+  #count = 0;
+
+  constructor(limits: BlockLimits) {
+    this.#limits = limits;
+  }
+
+  begin(): void {
+    this.method = '';
+    this.scheme = '';
+    this.authority = '';
+    this.path = '';
+    this.status = '';
+    this.protocol = '';
+    this.pseudo = 0;
+    this.tooLarge = false;
+    this.flaw = '';
+    this.dropped = 0;
+    this.bytes = 0;
+    this.#text = '';
+    // The former array belongs to the Fields that were made of it.
+    this.#lines = [];
+    this.#mask = 0;
+    this.#count = 0;
+  }
+
+  add(entry: HeaderEntry): void {
+    const { kind } = entry;
+    this.bytes += entry.size;
+    if (kind < FIRST_PSEUDO) this.#count++;
+    if (this.bytes > this.#limits.maxBytes || this.#count > this.#limits.maxFields) {
+      this.tooLarge = true;
+      return;
+    }
+    if (entry.flaw !== '' && this.flaw === '') this.flaw = entry.flaw;
+    if (kind >= FIRST_PSEUDO) {
+      this.#addPseudo(entry);
+    } else if (entry.hasUnderscore && this.#limits.dropUnderscores) {
+      this.dropped++;
+    } else {
+      this.#lines.push(packLine(this.#text.length, entry.nameLength, kind as FieldKind));
+      this.#mask |= 1 << kind;
+      this.#text += entry.line;
+    }
+  }
+
+  /**
+   * The fields, once. `:authority` is the first of them as Host: whoever reads a request has to compare it with a `host`
+   * that is there as well, and to remove one.
+   */
+  fields(): Fields {
+    return new Fields(this.#text, this.#lines, this.#text.length, this.#mask);
+  }
+
+  #addPseudo(entry: HeaderEntry): void {
+    const bit = pseudoBit(entry.kind);
+    if (this.flaw === '' && this.#count > 0) this.flaw = PSEUDO_AFTER_FIELD;
+    if (this.flaw === '' && (this.pseudo & bit) !== 0) this.flaw = REPEATED_PSEUDO;
+    this.pseudo |= bit;
+    const { value } = entry;
+    if (entry.kind === Pseudo.Path) this.path = value;
+    else if (entry.kind === Pseudo.Method) this.method = value;
+    else if (entry.kind === Pseudo.Scheme) this.scheme = value;
+    else if (entry.kind === Pseudo.Status) this.status = value;
+    else if (entry.kind === Pseudo.Protocol) this.protocol = value;
+    else if (entry.kind === Pseudo.Authority) {
+      this.authority = value;
+      this.#lines.push(packLine(this.#text.length, 'host'.length, FieldKind.Host));
+      this.#mask |= 1 << FieldKind.Host;
+      this.#text += entry.line;
+    }
+  }
+}
+
+/** @param kind one of Pseudo */
+export function pseudoBit(kind: number): number {
+  return 1 << (kind - FIRST_PSEUDO);
+}
