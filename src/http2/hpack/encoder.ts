@@ -65,7 +65,7 @@ export class HpackEncoder implements LineVisitor {
   setMaxTableSize(size: number): void {
     const maxSize = Math.min(size, DEFAULT_TABLE_SIZE);
     if (maxSize === this.#table.maxSize) return;
-    this.#smallest = Math.min(this.#resized ? this.#smallest : this.#table.maxSize, maxSize);
+    this.#smallest = this.#resized ? Math.min(this.#smallest, maxSize) : maxSize;
     this.#table.maxSize = maxSize;
     this.#resized = true;
     this.#shrink(maxSize);
