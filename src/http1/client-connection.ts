@@ -1,17 +1,19 @@
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { Fields } from '../exchange/fields.ts';
-import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
+import { type BodyLength, UNKNOWN_LENGTH, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
 import type { Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
 import { LAST_CHUNK_BYTES, startsWithLastChunk } from './chunked-decoder.ts';
-import { ClientExchange } from './client-exchange.ts';
-import { BAD_STATUS, EXCESS_BYTES, type Fault } from './fault.ts';
+import { BackendTunnel, ClientExchange } from './client-exchange.ts';
+import { BAD_STATUS, BAD_SWITCH, EXCESS_BYTES, type Fault } from './fault.ts';
 import { Scan } from './field-scanner.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { PartialBytes } from './partial-bytes.ts';
 import { RequestWriter } from './request-writer.ts';
 import { ResponseHeadParser } from './response-head.ts';
+import { SwitchedConnection } from './switched-connection.ts';
 import { defer } from './turn-queue.ts';
+import { isAccepted } from './upgrade.ts';
 
 /** Who keeps the connection. Neither is called from within `request` or `destroy`. */
 export interface ClientConnectionOwner {
@@ -90,7 +92,8 @@ export class ClientConnection implements ConnectionHandler, Timed {
   request(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     if (this.#current !== undefined) throw new Error('the connection has a request under way');
     this.requests++;
-    const stream = new ClientExchange(this, handler, this.requests > 1, request.method === 'HEAD');
+    const key = request.upgrade === 'websocket' ? request.fields.get('sec-websocket-key') : undefined;
+    const stream = new ClientExchange(this, handler, this.requests > 1, request.method === 'HEAD', key);
     this.#current = stream;
     this.#interim = 0;
     if (this.#state === CLOSED) {
@@ -203,15 +206,35 @@ export class ClientConnection implements ConnectionHandler, Timed {
     const next = position + parser.headBytes - before;
     const { status } = parser;
     if (status >= 200) return this.#readFirst(stream, fields, bytes, next, end);
-    // A switch of protocols that nobody asked for would turn everything after it into a tunnel; and an interim answer that
-    // ends the connection, or is one of HTTP/1.0, which has none, can't be followed by another.
-    if (status === 101 || !parser.keepAlive || ++this.#interim > MAX_INTERIM) {
+    if (status === 101) return this.#switch(stream, fields, bytes, next, end);
+    // An interim answer that ends the connection, or is one of HTTP/1.0, which has none, can't be followed by another.
+    if (!parser.keepAlive || ++this.#interim > MAX_INTERIM) {
       this.#malformed(BAD_STATUS);
       return end;
     }
     parser.begin();
     if (status === 103) stream.handler.onInformational(status, fields);
     return next;
+  }
+
+  /** A switch of protocols that nobody asked for, or to another one, would turn everything after it into a tunnel. */
+  #switch(stream: ClientExchange, fields: Fields, bytes: Buffer, position: number, end: number): number {
+    if (!this.#parser.switches || !isAccepted(stream.upgradeKey, fields)) {
+      this.#malformed(BAD_SWITCH);
+      return end;
+    }
+    this.#current = undefined;
+    this.#state = CLOSED;
+    const { handler } = stream;
+    const switched = new SwitchedConnection(
+      this.#connection,
+      this.#deadlines,
+      { early: this.#held, peerEnded: this.#peerEnded, reading: this.#reading, paused: stream.paused, outputHeld: this.#writer.held },
+      new BackendTunnel(handler, stream.reused, () => this.#tellGone()),
+    );
+    stream.switchTo(switched);
+    handler.onResponse(101, fields, UNKNOWN_LENGTH, bytes, position, end, false, false);
+    return end;
   }
 
   /** The final answer's head is there, and with it perhaps the first bytes of its body, or all of them. */

@@ -31,7 +31,12 @@ export const AMBIGUOUS_LENGTH = fault(400, 'ambiguous_length', 'A message can no
 export const BAD_TRANSFER_ENCODING = fault(400, 'bad_transfer_encoding', 'Transfer-Encoding must be exactly "chunked", and needs HTTP/1.1.');
 export const UNKNOWN_TRANSFER_CODING = fault(501, 'unknown_transfer_coding', 'No transfer coding but "chunked" is supported.');
 export const UNKNOWN_EXPECTATION = fault(417, 'unknown_expectation', 'The only expectation that can be met is "100-continue".');
-export const UPGRADE_REFUSED = fault(501, 'upgrade_refused', 'Switching to another protocol is not supported.');
+export const UPGRADE_REFUSED = fault(501, 'upgrade_refused', 'A request with a body can not ask for another protocol.');
+export const BAD_HANDSHAKE = fault(
+  400,
+  'bad_handshake',
+  'The WebSocket handshake is malformed: it needs one Sec-WebSocket-Key of 16 bytes in base64 and one Sec-WebSocket-Version.',
+);
 export const SLOW_HEAD = fault(408, 'head_timeout', 'The header section did not arrive in time.');
 export const BAD_CHUNK = fault(400, 'bad_chunk', 'The chunked body is malformed.');
 export const BAD_TRAILER = fault(400, 'bad_trailer', 'The trailer section is malformed or too large.');
@@ -41,4 +46,5 @@ export const BODY_TOO_LARGE = fault(413, 'body_too_large', 'The body is too larg
 // Only of backends' answers; what the client gets for them is the proxy's to say.
 export const BAD_STATUS_LINE = fault(502, 'bad_status_line', 'The status line is malformed.');
 export const BAD_STATUS = fault(502, 'bad_status', 'The status does not fit the request or the message.');
+export const BAD_SWITCH = fault(502, 'bad_switch', 'The switch to another protocol is not the one that was asked for.');
 export const EXCESS_BYTES = fault(502, 'excess_bytes', 'There are bytes after the end of the message.');

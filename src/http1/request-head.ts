@@ -1,5 +1,5 @@
 import { parseAuthority } from '../exchange/authority.ts';
-import type { RequestHead } from '../exchange/exchange.ts';
+import type { RequestHead, Upgrade } from '../exchange/exchange.ts';
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { latin1Copy } from '../exchange/latin1-copy.ts';
@@ -12,6 +12,7 @@ import * as faults from './fault.ts';
 import { FieldScanner, Scan } from './field-scanner.ts';
 import { CONTENT_LENGTH, readFraming } from './framing.ts';
 import { RequestLineScanner } from './request-line.ts';
+import { requestedUpgrade } from './upgrade.ts';
 
 const HOST = maskOf(FieldKind.Host);
 const EXPECT = maskOf(FieldKind.Expect);
@@ -40,6 +41,7 @@ export class ParsedRequest implements RequestHead {
   authority = '';
   host = '';
   body: BodyLength = NO_BODY;
+  upgrade: Upgrade = '';
   /** The client wants a 100 before it sends the body. */
   expectsContinue = false;
   /** The client lets the connection be used again. */
@@ -187,7 +189,12 @@ export class RequestHeadParser {
     if ((options & MALFORMED) !== 0) return faults.BAD_CONNECTION;
     head.keepAlive = (options & CLOSE) === 0 && (!isHttp10 || (options & KEEP_ALIVE) !== 0);
     if ((options & UPGRADE) !== 0 && fields.mayHave(UPGRADE_FIELD) && !isHttp10) {
-      if (!mayIgnoreUpgrade(head)) return faults.UPGRADE_REFUSED;
+      // Parsers differ on whether the body still belongs to HTTP/1.1.
+      if (!isEmptyBody(body)) return faults.UPGRADE_REFUSED;
+      // What is not for us may be ignored, as every client is ready for that asks for it.
+      const upgrade = requestedUpgrade(head.method, fields);
+      if (typeof upgrade !== 'string') return upgrade;
+      head.upgrade = upgrade;
       // What comes after it may be meant for either protocol.
       head.keepAlive = false;
     }
@@ -262,13 +269,4 @@ export class RequestHeadParser {
     this.noteUnfinished(bytes, base);
     return Scan.Bad;
   }
-}
-
-/**
- * An offer of h2c may be ignored, as every client of it is ready for (RFC 9113 section 3.1), while others would be puzzled
- * by a plain answer. With a body it is refused, too: parsers differ on whether the body still belongs to HTTP/1.1.
- */
-function mayIgnoreUpgrade(head: ParsedRequest): boolean {
-  const offersOnlyH2c = head.fields.valuesOf(FieldKind.Upgrade).every((value) => value.toLowerCase() === 'h2c');
-  return offersOnlyH2c && isEmptyBody(head.body);
 }

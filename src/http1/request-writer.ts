@@ -4,6 +4,7 @@ import { type BodyLength, isEmptyBody, NO_BODY, UNKNOWN_LENGTH, type UpstreamReq
 import type { Connection } from '../wire/wire.ts';
 import { CONTENT_LENGTH } from './framing.ts';
 import { writeChunk } from './message-writer.ts';
+import { WEBSOCKET_LINES } from './upgrade.ts';
 
 const NOT_SENT = HOP_BY_HOP | CONTENT_LENGTH | maskOf(FieldKind.Expect);
 const NOTHING = Buffer.alloc(0);
@@ -30,13 +31,13 @@ export class RequestWriter {
   #early = NOTHING;
   #endsEarly = false;
 
-  begin({ method, target, fields, body }: UpstreamRequest): void {
+  begin({ method, target, fields, body, upgrade }: UpstreamRequest): void {
     fields.removeKinds(NOT_SENT);
     this.sent = false;
     this.ended = isEmptyBody(body);
     this.#chunked = body === UNKNOWN_LENGTH;
     this.#left = Math.max(body, 0);
-    this.#head = `${method} ${target} HTTP/1.1\r\n${fields.serialize()}${framing(body)}`;
+    this.#head = `${method} ${target} HTTP/1.1\r\n${fields.serialize()}${upgrade === 'websocket' ? WEBSOCKET_LINES : ''}${framing(body)}`;
     if (this.ended) this.flushHead();
   }
 

@@ -3,10 +3,11 @@ import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { latin1 } from '../wire/latin1.ts';
 import { viewOf, word } from './byte-view.ts';
-import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions } from './connection-options.ts';
+import { CLOSE, KEEP_ALIVE, MALFORMED, takeConnectionOptions, UPGRADE } from './connection-options.ts';
 import { BAD_CONNECTION, BAD_STATUS, BAD_STATUS_LINE, type Fault, HEAD_TOO_LARGE } from './fault.ts';
 import { FieldScanner, Scan } from './field-scanner.ts';
 import { CONTENT_LENGTH, readFraming } from './framing.ts';
+import { grantsWebSocket } from './upgrade.ts';
 
 /** A response's head above these is malformed. */
 const MAX_HEAD_BYTES = 256 * 1024;
@@ -44,6 +45,8 @@ export class ResponseHeadParser {
   chunked = false;
   /** The backend lets the connection be used again. */
   keepAlive = false;
+  /** A 101 that switches to WebSocket, whether or not anybody asked for it. */
+  switches = false;
   fault: Fault = BAD_STATUS_LINE;
 
   readonly #scanner = new FieldScanner(MAX_FIELDS, false);
@@ -153,6 +156,7 @@ export class ResponseHeadParser {
     const options = takeConnectionOptions(fields);
     if ((options & MALFORMED) !== 0) return BAD_CONNECTION;
     this.keepAlive = (options & CLOSE) === 0 && (!this.#isHttp10 || (options & KEEP_ALIVE) !== 0) && (this.body !== UNKNOWN_LENGTH || this.chunked);
+    this.switches = status === 101 && !this.#isHttp10 && (options & UPGRADE) !== 0 && grantsWebSocket(fields);
     // Where it tells what a GET would have got, Content-Length is passed on.
     fields.removeKinds(hasBody || status < 200 || status === 204 ? NOT_PASSED_ON | CONTENT_LENGTH : NOT_PASSED_ON);
     return undefined;

@@ -19,6 +19,7 @@ import { refuse } from './refuse.ts';
 import type { ParsedRequest, RequestHeadParser } from './request-head.ts';
 import { ServerExchange } from './server-exchange.ts';
 import type { ServerOptions } from './server-options.ts';
+import { SwitchedConnection, type SwitchedHandler } from './switched-connection.ts';
 import { defer } from './turn-queue.ts';
 
 export type { ServerOptions } from './server-options.ts';
@@ -26,7 +27,7 @@ export type { ServerOptions } from './server-options.ts';
 /** Reading a head, or waiting for the answer to the request that was read. */
 const AT_HEAD = 0;
 const IN_BODY = 1;
-/** No request is read any more: the connection is cut, closed, or left to its LingeringClose. */
+/** No request is read any more: the connection is cut, closed, left to its LingeringClose, or has switched protocols. */
 const CLOSED = 2;
 type State = typeof AT_HEAD | typeof IN_BODY | typeof CLOSED;
 
@@ -314,6 +315,21 @@ export class ServerConnection implements ConnectionHandler, Timed {
     this.#held.clear();
     if (stream?.closeDelimited === true) this.#connection.reset();
     else this.#connection.destroy();
+  }
+
+  /** The answer under way has switched protocols: what comes in from here on is no HTTP. */
+  switched(handler: SwitchedHandler): SwitchedConnection {
+    this.#state = CLOSED;
+    this.#options.deadlines.remove(this);
+    const state = { early: this.#held, peerEnded: this.#peerEnded, reading: this.#reading, paused: true, outputHeld: this.#outputHeld };
+    return new SwitchedConnection(this.#connection, this.#options.deadlines, state, handler);
+  }
+
+  /** The connection had switched protocols, and both directions have ended. */
+  switchedClosed(error: Error | undefined): void {
+    this.#current?.detach();
+    this.#current = undefined;
+    this.onClose(error);
   }
 
   // --- between requests, and the end ---

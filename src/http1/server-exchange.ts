@@ -7,6 +7,8 @@ import { CONTENT_LENGTH } from './framing.ts';
 import { dateLine, statusLine, writeChunk } from './message-writer.ts';
 import type { ParsedRequest } from './request-head.ts';
 import type { ServerConnection } from './server-connection.ts';
+import type { SwitchedConnection, SwitchedHandler } from './switched-connection.ts';
+import { WEBSOCKET_LINES } from './upgrade.ts';
 
 const DATE = maskOf(FieldKind.Date);
 
@@ -38,6 +40,8 @@ export class ServerExchange implements ClientStream {
   #left = 0;
   #server: ServerConnection | undefined;
   readonly #connection: Connection;
+  /** The connection, once it has switched protocols. */
+  #switched: SwitchedConnection | undefined = undefined;
 
   constructor(server: ServerConnection, connection: Connection, head: ParsedRequest) {
     this.#server = server;
@@ -58,6 +62,10 @@ export class ServerExchange implements ClientStream {
   resumeRequestBody(): void {
     if (this.#server === undefined || this.requestEnded || !this.paused) return;
     this.paused = false;
+    if (this.#switched !== undefined) {
+      this.#switched.resume();
+      return;
+    }
     if (this.owesContinue && !this.responded && this.requestBody <= this.bodyLimit) {
       this.owesContinue = false;
       this.#connection.writeLatin1('HTTP/1.1 100 Continue\r\n\r\n');
@@ -68,7 +76,8 @@ export class ServerExchange implements ClientStream {
   pauseRequestBody(): void {
     if (this.#server === undefined || this.requestEnded) return;
     this.paused = true;
-    this.#server.bodyPaused();
+    if (this.#switched !== undefined) this.#switched.pause();
+    else this.#server.bodyPaused();
   }
 
   setBodyLimit(bytes: number): void {
@@ -78,6 +87,7 @@ export class ServerExchange implements ClientStream {
   respond(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): boolean {
     const server = this.#server;
     if (server === undefined || this.responded) return true;
+    if (status === 101) return this.#switch(server, fields, first, start, end, stable);
     // A body that has come to its end has a length, whatever its sender thought of it.
     const bodyLength = last && length === UNKNOWN_LENGTH ? end - start : length;
     const head = this.#head(server, status, fields, bodyLength, last);
@@ -106,6 +116,7 @@ export class ServerExchange implements ClientStream {
     const server = this.#server;
     if (server === undefined || start >= end) return true;
     let writable = true;
+    if (this.#switched !== undefined) return this.#switched.write(bytes, start, end, stable);
     if (this.#chunked) {
       writable = writeChunk(this.#connection, '', bytes, start, end, stable);
     } else if (this.closeDelimited) {
@@ -120,6 +131,10 @@ export class ServerExchange implements ClientStream {
   endBody(trailers: Fields | undefined): void {
     const server = this.#server;
     if (server === undefined || !this.responded) return;
+    if (this.#switched !== undefined) {
+      this.#switched.end();
+      return;
+    }
     if (this.#chunked && !this.#connection.writeLatin1(trailers === undefined ? '0\r\n\r\n' : `0\r\n${trailers.serialize()}\r\n`)) server.outputHeld();
     this.#end(server);
   }
@@ -131,7 +146,22 @@ export class ServerExchange implements ClientStream {
   }
 
   abort(): void {
-    this.#server?.cut();
+    if (this.#server === undefined) return;
+    if (this.#switched !== undefined) this.#switched.abort();
+    else this.#server.cut();
+  }
+
+  /** From here on the connection is a tunnel. */
+  #switch(server: ServerConnection, fields: Fields, first: Buffer | undefined, start: number, end: number, stable: boolean): boolean {
+    this.responded = true;
+    this.requestEnded = false;
+    fields.removeKinds(HOP_BY_HOP | CONTENT_LENGTH);
+    const head = `${statusLine(101)}${fields.serialize()}${WEBSOCKET_LINES}\r\n`;
+    const writable =
+      first === undefined || start >= end ? this.#connection.writeLatin1(head) : this.#connection.writeHeadAndBytes(head, first, start, end, stable);
+    if (!writable) server.outputHeld();
+    this.#switched = server.switched(new ClientTunnel(this, server));
+    return writable;
   }
 
   /** The answer's head, with the framing that fits the client (RFC 9112 section 6). */
@@ -172,5 +202,37 @@ export class ServerExchange implements ClientStream {
     // Less than was announced: nobody may take it for the whole.
     if (this.#left > 0) server.cut();
     else server.answerEnded(this);
+  }
+}
+
+/** What comes out of a client's connection that has switched protocols, as the exchange's handler hears it. */
+class ClientTunnel implements SwitchedHandler {
+  readonly #stream: ServerExchange;
+  readonly #server: ServerConnection;
+
+  constructor(stream: ServerExchange, server: ServerConnection) {
+    this.#stream = stream;
+    this.#server = server;
+  }
+
+  onBytes(bytes: Buffer, start: number, end: number): void {
+    this.#stream.handler?.onRequestData(bytes, start, end, false);
+  }
+
+  onBytesEnd(): void {
+    this.#stream.requestEnded = true;
+    this.#stream.handler?.onRequestEnd(undefined);
+  }
+
+  onWritable(): void {
+    this.#stream.handler?.onClientWritable();
+  }
+
+  onLost(error: Error | undefined): void {
+    this.#server.onClose(error);
+  }
+
+  onClosed(error: Error | undefined): void {
+    this.#server.switchedClosed(error);
   }
 }
