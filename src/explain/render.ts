@@ -17,7 +17,7 @@ export function renderExplanation(report: ExplainReport): string {
     section(lines, 'route', [
       `${route.id}${route.isDefaultBackend ? ' (default backend)' : ''}`,
       `host: ${route.host}; match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
-      `timeouts: request ${duration(route.timeouts.request)}, backendRequest ${duration(route.timeouts.backendRequest)}, idle ${duration(route.timeouts.idle)}`,
+      `timeouts: request ${duration(route.timeouts.request)}, backendRequest ${duration(route.timeouts.backendRequest)}, idle ${duration(route.timeouts.idle)}${route.timeouts.tunnel === undefined ? '' : `, tunnel ${duration(route.timeouts.tunnel)}`}`,
     ]);
     section(
       lines,

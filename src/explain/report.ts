@@ -1,4 +1,5 @@
 /** What `explain` tells, as plain data: the JSON of the command and of the admin port. */
+import type { Timeouts } from '../snapshot/snapshot.ts';
 
 export interface ExplainReport {
   readonly request: RequestReport;
@@ -59,7 +60,7 @@ export interface RouteReport {
   /** All parts of the match that won, in words. */
   readonly parts: readonly string[];
   /** Milliseconds. */
-  readonly timeouts: { readonly request: number; readonly backendRequest: number; readonly idle: number };
+  readonly timeouts: Timeouts;
 }
 
 export interface FilterReport {

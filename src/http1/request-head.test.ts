@@ -30,6 +30,7 @@ function read(text: string, cuts: readonly number[] = [], scheme: 'http' | 'http
       body,
       expectsContinue,
       keepAlive,
+      upgrade: head.upgrade,
       droppedFields: parser.droppedFields,
       fields: head.fields.serialize(),
     };
@@ -45,6 +46,8 @@ function faultOf(text: string, scheme: 'http' | 'https' = 'http'): string {
 const lines = (...fields: string[]) => fields.map((field) => `${field}\r\n`).join('');
 const get = (...fields: string[]) => `GET / HTTP/1.1\r\nHost: a\r\n${lines(...fields)}\r\n`;
 const post = (...fields: string[]) => `POST / HTTP/1.1\r\nHost: a\r\n${lines(...fields)}\r\n`;
+const SWITCH = ['Connection: keep-alive, Upgrade', 'Upgrade: websocket'];
+const handshake = (...fields: string[]) => get(...SWITCH, 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13', ...fields);
 const target = (text: string, method = 'GET') => `${method} ${text} HTTP/1.1\r\nHost: a.example\r\n\r\n`;
 
 const REFUSED: readonly (readonly [what: string, text: string, reason: string])[] = [
@@ -175,8 +178,17 @@ const REFUSED: readonly (readonly [what: string, text: string, reason: string])[
 
   ['unknown expectation', post('Content-Length: 1', 'Expect: 200-ok'), 'unknown_expectation'],
   ['two expectations', post('Content-Length: 1', 'Expect: 100-continue', 'Expect: 100-continue'), 'unknown_expectation'],
-  ['upgrade to WebSocket', get('Connection: Upgrade', 'Upgrade: websocket'), 'upgrade_refused'],
-  ['upgrade to h2c or WebSocket', get('Connection: Upgrade', 'Upgrade: h2c, websocket'), 'upgrade_refused'],
+  ['upgrade to WebSocket with a body', handshake('Content-Length: 1'), 'upgrade_refused'],
+  ['upgrade to WebSocket with a chunked body', handshake('Transfer-Encoding: chunked'), 'upgrade_refused'],
+  ['WebSocket without a key', get(...SWITCH, 'Sec-WebSocket-Version: 13'), 'bad_handshake'],
+  ['WebSocket with two keys', handshake('Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='), 'bad_handshake'],
+  ['WebSocket with a key that Connection takes away', handshake('Connection: Sec-WebSocket-Key'), 'bad_handshake'],
+  ['WebSocket with a short key', get(...SWITCH, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAA'), 'bad_handshake'],
+  ['WebSocket with a key that is no base64', get(...SWITCH, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAA*=='), 'bad_handshake'],
+  ['WebSocket with a key of odd bits', get(...SWITCH, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAB=='), 'bad_handshake'],
+  ['WebSocket without a version', get(...SWITCH, 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='), 'bad_handshake'],
+  ['WebSocket with two versions', handshake('Sec-WebSocket-Version: 8'), 'bad_handshake'],
+  ['WebSocket with a list of versions', get(...SWITCH, 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13, 8'), 'bad_handshake'],
   ['upgrade to h2c with a body', post('Content-Length: 1', 'Connection: Upgrade', 'Upgrade: h2c'), 'upgrade_refused'],
   ['Connection with what is no token', get('Connection: a b'), 'bad_connection'],
   ['Connection with a host of options', get(`Connection: ${'a,'.repeat(100)}`), 'bad_connection'],
@@ -192,7 +204,8 @@ describe('RequestHeadParser', () => {
     assert.equal(status('CONNECT a:1 HTTP/1.1\r\n'), 405);
     assert.equal(status(post('Transfer-Encoding: gzip')), 501);
     assert.equal(status(post('Content-Length: 1', 'Expect: x')), 417);
-    assert.equal(status(get('Connection: upgrade', 'Upgrade: websocket')), 501);
+    assert.equal(status(handshake('Content-Length: 1')), 501);
+    assert.equal(status(get(...SWITCH, 'Sec-WebSocket-Version: 13')), 400);
     assert.equal(status(get('X A: 1')), 400);
   });
 
@@ -228,6 +241,7 @@ describe('RequestHeadParser', () => {
       body: -2,
       expectsContinue: false,
       keepAlive: true,
+      upgrade: '',
       droppedFields: 0,
       fields: 'Host: Example.COM:8080\r\nAccept: */*\r\n',
     });
@@ -309,6 +323,38 @@ describe('RequestHeadParser', () => {
     assert.equal(result.keepAlive, false);
     assert.equal(result.expectsContinue, true);
     assert.equal(result.body, 3);
+  });
+
+  it('takes a WebSocket handshake, which may stand in a list, and says nothing of the rest', () => {
+    for (const text of [
+      handshake(),
+      handshake().replace('websocket', 'WebSocket').replace('Upgrade\r', 'UPGRADE\r'),
+      handshake().replace('websocket', 'h2c, websocket'),
+      handshake('Upgrade: h2c', 'HTTP2-Settings: AAA'),
+    ]) {
+      const result = read(text);
+      assert.deepEqual(
+        'fields' in result && [result.upgrade, result.keepAlive, result.body, result.fields],
+        ['websocket', false, -2, 'Host: a\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n'],
+        text,
+      );
+    }
+  });
+
+  it('serves what asks for another protocol, method or version as an ordinary request, the last of its connection', () => {
+    for (const text of [
+      get('Connection: Upgrade', 'Upgrade: TLS/1.0'),
+      get('Connection: Upgrade', 'Upgrade: websockets'),
+      get(...SWITCH),
+      handshake().replace('GET', 'OPTIONS'),
+      handshake().replace('GET', 'POST'),
+      handshake().replace('Version: 13', 'Version: 8'),
+    ]) {
+      const result = read(text);
+      assert.deepEqual('fields' in result && [result.upgrade, result.keepAlive, /^(?:Upgrade|Connection):/im.test(result.fields)], ['', false, false], text);
+    }
+    const old = read(handshake().replace('HTTP/1.1', 'HTTP/1.0'));
+    assert.deepEqual('fields' in old && [old.upgrade, /upgrade/i.test(old.fields)], ['', false]);
   });
 
   it('ignores an offer of h2c, and an upgrade that Connection does not name', () => {

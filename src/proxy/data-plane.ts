@@ -157,8 +157,9 @@ export class DataPlane {
     return stopped;
   }
 
-  /** Stops accepting, closes what is idle; resolves when the last exchange is over. */
+  /** Stops accepting, closes what is idle, and tunnels; resolves when the last exchange is over. */
   async closeListeners(): Promise<void> {
+    this.#proxy.closeTunnels();
     await Promise.all([this.#http.drain(), this.#https.drain()]);
     await this.#accessLog?.finish();
   }

@@ -8,7 +8,7 @@ import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamFailure } from '../exchange/streams.ts';
+import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamFailure, type UpstreamStream } from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
@@ -18,6 +18,7 @@ import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
 import { defaultRetry, Retry } from './retry.ts';
 import { Try } from './try.ts';
+import { Tunnel, type TunnelOwner } from './tunnel/tunnel.ts';
 import { type Addressed, addressTo, settleHost } from './upstream-request.ts';
 
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
@@ -25,7 +26,10 @@ const REQUEST_ID = maskOf(FieldKind.XRequestId);
 /** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
 const CLIENT_GONE = 499;
 
-export class ExchangeLife implements ClientHandler, Timed {
+/** For the log: a tunnel that ended because the gateway does. */
+export const TUNNEL_DRAINED = 'drain';
+
+export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
   readonly exchange: Exchange;
   readonly #proxy: Proxy;
   route: CompiledRoute | undefined = undefined;
@@ -40,6 +44,8 @@ export class ExchangeLife implements ClientHandler, Timed {
   endpoint: EndpointState | undefined = undefined;
   attempts = 0;
   #responding = false;
+  /** What it has become, once both sides have switched protocols. */
+  #tunnel: Tunnel | undefined = undefined;
   /** Some of the request's body has been read, so that it can't be sent again. */
   #bodyTaken = false;
   #requestEnded: boolean;
@@ -181,6 +187,10 @@ export class ExchangeLife implements ClientHandler, Timed {
   }
 
   onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void {
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.onClientData(bytes, start, end, stable);
+      return;
+    }
     const stream = this.#try?.stream;
     if (this.#done || stream === undefined) return;
     this.#bodyTaken = true;
@@ -200,6 +210,10 @@ export class ExchangeLife implements ClientHandler, Timed {
   }
 
   onRequestEnd(trailers: Fields | undefined): void {
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.onClientEnd();
+      return;
+    }
     this.#requestEnded = true;
     const attempt = this.#try;
     if (this.#done || attempt?.stream === undefined) return;
@@ -219,6 +233,10 @@ export class ExchangeLife implements ClientHandler, Timed {
 
   onClientGone(): void {
     if (this.#done) return;
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.onClientGone();
+      return;
+    }
     this.#cancelTry();
     this.#finish(this.#responding ? this.status : CLIENT_GONE, 'client_gone');
   }
@@ -260,9 +278,32 @@ export class ExchangeLife implements ClientHandler, Timed {
       this.#finish(status, '', now);
       return;
     }
+    if (!writable) attempt.stream?.pauseResponse();
+    if (status === 101) {
+      this.#beginTunnel(attempt, first, start, end);
+      return;
+    }
     this.#lastActivity = now;
     this.deadline = Math.min(this.#requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
-    if (!writable) attempt.stream?.pauseResponse();
+  }
+
+  /** Both sides have switched protocols: from here on bytes go both ways until both have ended. */
+  #beginTunnel(attempt: Try, first: Buffer | undefined, start: number, end: number): void {
+    const { deadlines } = this.#proxy;
+    const { idle, tunnel } = (this.route as CompiledRoute).route.timeouts;
+    const { stream, startedAt } = this.exchange;
+    deadlines.remove(this);
+    const until = tunnel === undefined ? Number.POSITIVE_INFINITY : startedAt + tunnel;
+    this.#tunnel = new Tunnel(stream, attempt.stream as UpstreamStream, this, deadlines, { idle, until });
+    attempt.tunnel = this.#tunnel;
+    if (first !== undefined) this.#tunnel.sentAlong(first, start, end);
+    stream.resumeRequestBody();
+    if (this.#proxy.tunnelsClosing) this.#tunnel.close(TUNNEL_DRAINED);
+  }
+
+  onTunnelOver(reason: string, failed: boolean): void {
+    this.#try?.endTunnel(failed);
+    this.#finish(this.status, reason);
   }
 
   onAnswerData(attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {
@@ -273,6 +314,10 @@ export class ExchangeLife implements ClientHandler, Timed {
 
   onClientWritable(): void {
     if (this.#done) return;
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.onClientWritable();
+      return;
+    }
     this.#lastActivity = performance.now();
     this.#try?.stream?.resumeResponse();
   }

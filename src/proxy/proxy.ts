@@ -5,8 +5,10 @@ import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.t
 import type { AccessLog } from '../telemetry/access-log.ts';
 import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { ClientIdentity } from './client-identity.ts';
-import { ExchangeLife } from './exchange-life.ts';
+import { ExchangeLife, TUNNEL_DRAINED } from './exchange-life.ts';
+import * as replies from './replies.ts';
 import type { Runtime } from './runtime.ts';
+import { Tunnel } from './tunnel/tunnel.ts';
 
 export type ProxyLog = (level: 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -20,6 +22,8 @@ export class Proxy implements ExchangeSink {
   /** Counts requests that no route took. */
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
+  /** Tunnels end: those that there are, and each one that still begins. */
+  tunnelsClosing = false;
 
   constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined, log: ProxyLog) {
     this.runtime = runtime;
@@ -50,11 +54,18 @@ export class Proxy implements ExchangeSink {
     let stopped = 0;
     // Whatever is under way has a deadline.
     for (const item of this.deadlines) {
-      if (!(item instanceof ExchangeLife)) continue;
-      item.stop();
+      if (item instanceof ExchangeLife) item.stop();
+      else if (item instanceof Tunnel) item.stop(replies.stopping.reason);
+      else continue;
       stopped++;
     }
     return stopped;
+  }
+
+  /** Ends every tunnel in good order, which takes a few seconds where a client does not answer. */
+  closeTunnels(): void {
+    this.tunnelsClosing = true;
+    for (const item of this.deadlines) if (item instanceof Tunnel) item.close(TUNNEL_DRAINED);
   }
 
   onRefused(refusal: Refusal): void {

@@ -3,6 +3,7 @@ import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { ExchangeLife } from './exchange-life.ts';
+import type { Tunnel } from './tunnel/tunnel.ts';
 import type { Addressed } from './upstream-request.ts';
 
 /**
@@ -21,6 +22,8 @@ export class Try implements UpstreamHandler {
   headDeadline = Number.POSITIVE_INFINITY;
   /** Until the head of its answer, or its failure; 0 before. */
   latencyMs = 0;
+  /** What the exchange has become, once both sides have switched protocols. */
+  tunnel: Tunnel | undefined = undefined;
   readonly #life: ExchangeLife;
 
   constructor(life: ExchangeLife, addressed: Addressed, endpoint: EndpointState, startedAt: number) {
@@ -60,26 +63,43 @@ export class Try implements UpstreamHandler {
   }
 
   onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void {
-    if (this.stream !== undefined) this.#life.onAnswerData(this, bytes, start, end, stable);
+    if (this.stream === undefined) return;
+    if (this.tunnel !== undefined) this.tunnel.onBackendData(bytes, start, end, stable);
+    else this.#life.onAnswerData(this, bytes, start, end, stable);
   }
 
   onResponseEnd(trailers: Fields | undefined): void {
     if (this.stream === undefined) return;
+    if (this.tunnel !== undefined) {
+      this.tunnel.onBackendEnd();
+      return;
+    }
     this.#end(false, 0);
     this.#life.onAnswerEnd(trailers);
   }
 
   onUpstreamWritable(): void {
-    if (this.stream !== undefined) this.#life.onUpstreamWritable();
+    if (this.stream === undefined) return;
+    if (this.tunnel !== undefined) this.tunnel.onBackendWritable();
+    else this.#life.onUpstreamWritable();
   }
 
   onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
     if (this.stream === undefined) return;
+    if (this.tunnel !== undefined) {
+      this.tunnel.onBackendLost();
+      return;
+    }
     const now = performance.now();
     // That of the head, once it is there, is what counts.
     this.#end(true, now);
     this.latencyMs = now - this.startedAt;
     this.#life.onTryFailed(this, failure, requestBytesSent, reusedConnection, cause);
+  }
+
+  /** The tunnel is over. */
+  endTunnel(failed: boolean): void {
+    if (this.stream !== undefined) this.#end(failed, 0);
   }
 
   #end(failed: boolean, now: number): void {

@@ -32,7 +32,7 @@ export function addressTo(exchange: Exchange, route: CompiledRoute, backend: Pic
     compiled.requestEdits.apply(fields);
   }
   const target = exchange.upstreamPath + exchange.query;
-  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.stream.requestBody } };
+  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.stream.requestBody, upgrade: exchange.upgrade } };
 }
 
 /**

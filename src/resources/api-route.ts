@@ -163,7 +163,7 @@ const backendRef = strictObject({
 
 const timeouts = strictObject(
   {
-    request: duration().exactOptional().describe("From the head's first byte to the answer's last; 0s: none."),
+    request: duration().exactOptional().describe("From the head's first byte to the answer's last, and for how long a WebSocket may live; 0s: none."),
     backendRequest: duration().exactOptional().describe('One try, until its response head; 0s: none.'),
     idle: duration().exactOptional().describe('Without a byte in either direction; 0s: none.'),
   },

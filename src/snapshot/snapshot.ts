@@ -156,6 +156,8 @@ export interface Timeouts {
   readonly backendRequest: number;
   /** Without a byte in either direction. */
   readonly idle: number;
+  /** A tunnel, from its request's first byte on; absent: no bound. */
+  readonly tunnel?: number;
 }
 
 /** One rule of one object. */

@@ -102,7 +102,13 @@ const NO_TIMEOUT = Number.MAX_SAFE_INTEGER;
 
 function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
   const { request, backendRequest, idle } = { ...ROUTE_TIMEOUTS, ...written };
-  return { request: request || NO_TIMEOUT, backendRequest: backendRequest || NO_TIMEOUT, idle: idle || NO_TIMEOUT };
+  return {
+    request: request || NO_TIMEOUT,
+    backendRequest: backendRequest || NO_TIMEOUT,
+    idle: idle || NO_TIMEOUT,
+    // Whoever writes one down means tunnels as well; the default is not meant for them.
+    ...(written.request ? { tunnel: written.request } : {}),
+  };
 }
 
 function translateFilters(entry: Entry<ApiRoute>, { filters }: ApiRouteRule, label: string, { rateLimits }: RouteContext): RouteFilters {

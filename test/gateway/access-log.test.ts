@@ -40,7 +40,16 @@ const cases: readonly Case[] = [
   ['large host', `GET /f HTTP/1.1\r\nHost: ${LONG}\r\n\r\n`, 431, 'head_too_large', 'GET', '', '/f', 'HTTP/1.1'],
   ['many fields', `GET /f HTTP/1.1\r\nHost: a\r\n${'X: 1\r\n'.repeat(100)}\r\n`, 431, 'too_many_fields', 'GET', 'a', '/f', 'HTTP/1.1'],
   ['transfer coding', 'POST /t HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n', 501, 'unknown_transfer_coding', 'POST', 'a', '/t', 'HTTP/1.1'],
-  ['upgrade', 'GET /u HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n', 501, 'upgrade_refused', 'GET', 'a', '/u', 'HTTP/1.1'],
+  [
+    'upgrade',
+    'GET /u HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\n',
+    501,
+    'upgrade_refused',
+    'GET',
+    'a',
+    '/u',
+    'HTTP/1.1',
+  ],
   ['large body', 'POST /l HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n', 413, 'body_too_large', 'POST', 'a', '/l', 'HTTP/1.1'],
   ['bad chunk', 'POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n', 400, 'bad_chunk', 'POST', 'a', '/c', 'HTTP/1.1'],
   [

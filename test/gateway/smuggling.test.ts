@@ -80,8 +80,19 @@ test('a refused request has its line in the access log, with the bytes of the an
   assert.equal(line.responseBytes, answer.split('\r\n\r\n')[1]?.length);
 });
 
-test('upgrades are refused with a clear answer', async () => {
-  assert.match(await raw(gateway.http, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n'), /^HTTP\/1\.1 501 /);
+for (const protocol of ['h2c', 'TLS/1.0', 'websocket']) {
+  test(`an upgrade to ${protocol} that is not for the gateway is ignored, and what follows it is never a request`, async () => {
+    const count = backend.requests.length;
+    const answer = await raw(gateway.http, `GET /ignored HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n${SMUGGLED}`);
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[\s\S]*Connection: close\r\n[\s\S]*\r\n\r\nok$/);
+    assert.equal(backend.requests.length, count + 1);
+    assert.doesNotMatch(backend.requests[count]?.head ?? '', /upgrade/i);
+  });
+}
+
+test('an upgrade with a body is refused with a clear answer', async () => {
+  const answer = await raw(gateway.http, `GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx${SMUGGLED}`);
+  assert.match(answer, /^HTTP\/1\.1 501 [\s\S]*A request with a body can not ask for another protocol/);
 });
 
 for (const method of ['TRACE', 'CONNECT']) {
