@@ -75,7 +75,8 @@ export class Exchange {
   readonly requestFields: Fields;
   readonly headBytes: number;
   readonly upgrade: Upgrade;
-  readonly stream: ClientStream;
+  /** Something that translates may take its place before the exchange's life begins. */
+  stream: ClientStream;
   readonly peer: Peer;
   readonly peerAddress: string;
   readonly peerPort: number;
@@ -93,6 +94,9 @@ export class Exchange {
   upstreamPath: string;
   /** Host sent to the backend; filters rewrite it. */
   upstreamHost: string;
+
+  /** The caller speaks gRPC, or gRPC-Web, which is translated. Set by the proxy. */
+  isGrpc = false;
 
   /** The path part of the match that won; set by the proxy before the filters run. */
   matchedPath: PathMatch | undefined = undefined;

@@ -8,7 +8,8 @@ import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamFailure, type UpstreamStream } from '../exchange/streams.ts';
+import { grpcTimeout } from '../exchange/grpc.ts';
+import { type BodyLength, type BodyLength, type ClientHandler, type ClientHandler, isEmptyBody, isEmptyBody, type UpstreamFailure, type UpstreamFailure, type UpstreamStream } from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
@@ -84,6 +85,8 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
     exchange.matchedPath = route.paths[found.matchIndex];
     const timeouts = route.route.timeouts;
     this.#requestDeadline = exchange.startedAt + timeouts.request;
+    if (exchange.isGrpc)
+      this.#requestDeadline = Math.min(this.#requestDeadline, exchange.startedAt + (grpcTimeout(exchange.requestFields) ?? timeouts.request));
     this.#lastActivity = exchange.startedAt;
     if (route.route.httpsRedirect && exchange.scheme === 'http') {
       this.#reply(replies.httpsRedirect(exchange));
@@ -399,11 +402,11 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
   /** Answers by the gateway itself; the response filters see it as any other answer. */
   #reply(reply: Reply): void {
     const exchange = this.exchange;
-    const { fields, text } = replies.render(reply, exchange.requestId);
-    this.#filterResponse(reply.status, fields);
+    const { status, fields, text } = replies.render(reply, exchange.requestId, exchange.isGrpc);
+    this.#filterResponse(status, fields);
     this.responseBytes = text.length;
-    exchange.stream.respondText(reply.status, fields, text);
-    this.#finish(reply.status, reply.reason);
+    exchange.stream.respondText(status, fields, text);
+    this.#finish(status, reply.reason);
   }
 
   #filterResponse(status: number, fields: Fields): void {

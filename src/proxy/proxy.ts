@@ -1,11 +1,13 @@
 import { Deadlines } from '../exchange/deadlines.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import { GrpcKind, grpcKind } from '../exchange/grpc.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
 import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { ClientIdentity } from './client-identity.ts';
-import { ExchangeLife, TUNNEL_DRAINED } from './exchange-life.ts';
+import { ExchangeLife, ExchangeLife, TUNNEL_DRAINED } from './exchange-life.ts';
+import { GrpcWebStream } from './grpc-web.ts';
 import * as replies from './replies.ts';
 import type { Runtime } from './runtime.ts';
 import { Tunnel } from './tunnel/tunnel.ts';
@@ -36,13 +38,17 @@ export class Proxy implements ExchangeSink {
   }
 
   onExchange(exchange: Exchange): ClientHandler {
+    const kind = grpcKind(exchange.method, exchange.requestFields);
+    exchange.isGrpc = kind !== GrpcKind.None;
+    const translated = kind === GrpcKind.Web || kind === GrpcKind.WebText ? new GrpcWebStream(exchange, kind) : undefined;
     const life = new ExchangeLife(this, exchange);
+    const handler = translated === undefined ? life : translated.handledBy(life);
     try {
       life.start();
     } catch (error) {
       life.fail(error);
     }
-    return life;
+    return handler;
   }
 
   /**

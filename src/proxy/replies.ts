@@ -1,7 +1,8 @@
 /** The answers that the proxy gives by itself, as constants where nothing of the request goes into them. */
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
-import { problemBody } from '../exchange/problem.ts';
+import { grpcMessage, grpcStatus } from '../exchange/grpc.ts';
+import { problemBody, statusText } from '../exchange/problem.ts';
 import type { UpstreamFailure } from '../exchange/streams.ts';
 import { NO_HOST } from '../policies/request-redirect.ts';
 
@@ -20,6 +21,8 @@ export const unresolvedBackend503: Reply = {
 };
 export const internalError: Reply = { status: 500, reason: 'internal_error', detail: 'The gateway failed to handle this request.' };
 export const slowRequest: Reply = { status: 408, reason: 'request_body_timeout', detail: 'The request did not arrive in time.' };
+
+export const notBase64: Reply = { status: 400, reason: 'malformed_base64', detail: 'The body is not valid base64.' };
 
 export const stopping: Reply = { status: 503, reason: 'drain_timeout', detail: 'The gateway stops before the request could be served.', fields: RETRY_SOON };
 
@@ -40,9 +43,19 @@ export function gatewayTimeout(reason: string): Reply {
   return { status: 504, reason, detail: 'The backend did not answer in time.' };
 }
 
-/** The fields and the body of a reply, the body as the string of its bytes. */
-export function render(reply: Reply, requestId: string): { readonly fields: Fields; readonly text: string } {
+/**
+ * The fields and the body of a reply, the body as the string of its bytes.
+ * @param grpc the request is one of gRPC: an error that has no body of its own goes with status 200, whatever `reply.status` is
+ */
+export function render(reply: Reply, requestId: string, grpc: boolean): { readonly status: number; readonly fields: Fields; readonly text: string } {
   const fields = new Fields();
+  if (grpc && reply.status >= 400 && reply.body === undefined) {
+    fields.append('Content-Type', 'application/grpc');
+    fields.append('grpc-status', String(grpcStatus(reply.status)));
+    fields.append('grpc-message', grpcMessage(reply.detail ?? statusText(reply.status)));
+    if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
+    return { status: 200, fields, text: '' };
+  }
   let body = reply.body;
   if (body === undefined && reply.detail !== undefined) {
     body = problemBody(reply.status, reply.detail, requestId);
@@ -51,7 +64,7 @@ export function render(reply: Reply, requestId: string): { readonly fields: Fiel
     fields.append('Content-Type', reply.contentType);
   }
   if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
-  return { fields, text: body === undefined ? '' : toLatin1(body) };
+  return { status: reply.status, fields, text: body === undefined ? '' : toLatin1(body) };
 }
 
 /** The same URL on HTTPS, on its default port: the port of the plain listener says nothing about the other one's. */
