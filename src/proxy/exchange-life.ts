@@ -9,7 +9,7 @@ import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { grpcTimeout } from '../exchange/grpc.ts';
-import { type BodyLength, type BodyLength, type ClientHandler, type ClientHandler, isEmptyBody, isEmptyBody, type UpstreamFailure, type UpstreamFailure, type UpstreamStream } from '../exchange/streams.ts';
+import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamFailure, type UpstreamStream } from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';

@@ -6,7 +6,7 @@ import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.t
 import type { AccessLog } from '../telemetry/access-log.ts';
 import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { ClientIdentity } from './client-identity.ts';
-import { ExchangeLife, ExchangeLife, TUNNEL_DRAINED } from './exchange-life.ts';
+import { ExchangeLife, TUNNEL_DRAINED } from './exchange-life.ts';
 import { GrpcWebStream } from './grpc-web.ts';
 import * as replies from './replies.ts';
 import type { Runtime } from './runtime.ts';
