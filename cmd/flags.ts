@@ -68,6 +68,12 @@ export function parseCidrs(text: string): readonly string[] {
   return cidrs;
 }
 
+/** Zones are values of the label topology.kubernetes.io/zone. @throws InvalidArgumentError */
+export function parseZone(text: string): string {
+  if (!/^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/.test(text)) throw new InvalidArgumentError('expected the name of a zone, such as europe-west1-b.');
+  return text;
+}
+
 export function parseNamespacedName(text: string): string {
   if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)) throw new InvalidArgumentError('expected NAMESPACE/NAME.');
   return text;

@@ -22,7 +22,7 @@ import type { KubernetesSource } from './sources/kubernetes/kubernetes-source.ts
 import type { ReporterOptions, StatusReporter } from './status/status-reporter.ts';
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
-import { CONTENT_TYPE, type ConfigState, Metrics } from './telemetry/metrics.ts';
+import { CONTENT_TYPE, type ConfigState, type EndpointCounts, Metrics } from './telemetry/metrics.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 
@@ -58,6 +58,8 @@ export interface GatewayOptions {
   readonly accessLog: string;
   /** File with the secret that affinity cookies are made with. */
   readonly affinityKeyFile?: string;
+  /** The pod's; empty: unknown. */
+  readonly zone: string;
 }
 
 const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
@@ -111,6 +113,7 @@ export class Gateway {
           trustedProxies: options.trustedProxies,
           accessLog: options.accessLog,
           maxConnections: LISTENER.maxConnections,
+          zone: options.zone,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
           affinity: { ...(affinityKey === undefined ? {} : { configured: affinityKey }), own: randomBytes(32) },
@@ -148,7 +151,7 @@ export class Gateway {
     });
     const metrics = new Metrics(
       pool,
-      () => configState(controller, publisher.published),
+      () => configState(controller, publisher.published, pool),
       () => this.#delay.take(),
       () => publisher.counts,
       'states' in source && reporter !== undefined ? { sources: () => source.states, reporting: reporter } : undefined,
@@ -289,9 +292,9 @@ function prepareAccessLog(target: string): StandardOutput | undefined {
   return undefined;
 }
 
-function configState({ resources }: Controller, published: Snapshot | undefined): ConfigState {
+function configState({ resources }: Controller, published: Snapshot | undefined, pool: WorkerPool): ConfigState {
   const objects = new Map<string, { valid: number; invalid: number }>();
-  const endpoints = new Map<string, { ready: number; terminating: number }>();
+  const endpoints = new Map<string, EndpointCounts>();
   for (const entries of Object.values(resources ?? {})) {
     if (!(entries instanceof Map)) continue;
     for (const entry of (entries as Entries<unknown>).values()) {
@@ -302,8 +305,9 @@ function configState({ resources }: Controller, published: Snapshot | undefined)
     }
   }
   for (const [key, list] of published?.endpoints ?? []) {
-    const ready = list.filter((endpoint) => endpoint.state === 'Ready').length;
-    endpoints.set(key, { ready, terminating: list.length - ready });
+    const counts = { healthy: 0, unhealthy: 0, ejected: 0, terminating: 0 };
+    for (const endpoint of list) counts[endpoint.state === 'Terminating' ? 'terminating' : pool.healthOf(key, endpoint)]++;
+    endpoints.set(key, counts);
   }
   return { objects, endpoints };
 }

@@ -3,9 +3,12 @@ import type { ServerOptions } from '../http1/server-connection.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { LISTENER } from '../snapshot/defaults.ts';
+import type { UpstreamKey } from '../snapshot/snapshot.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { AffinityKeys } from '../upstream/affinity-keys.ts';
+import { SharedHealth } from '../upstream/health/shared-health.ts';
+import type { WorkerHealth } from '../upstream/health/worker-health.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { Upstreams } from '../upstream/upstreams.ts';
 import type { HandshakeOffer, Wire } from '../wire/wire.ts';
@@ -47,7 +50,8 @@ export class DataPlane {
   #ticketKeys: Buffer;
   #draining = false;
 
-  constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog) {
+  /** @param tellFailing hears of endpoints at which too many tries in a row have failed */
+  constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tellFailing: WorkerHealth['tellFailing']) {
     this.#settings = settings;
     this.#ticketKeys = Buffer.from(settings.ticketKeys);
     this.#wire = wire;
@@ -65,6 +69,8 @@ export class DataPlane {
       inFlight: new InFlight(shared.inFlight, workers, worker),
       metrics,
       affinityKeys: new AffinityKeys(settings.affinity),
+      health: { shared: new SharedHealth(shared.health), tellFailing },
+      zone: settings.zone,
     });
     this.#certificates = new CertificateStore(settings.selfSigned, log);
     const policyContext: PolicyContext = {
@@ -107,6 +113,11 @@ export class DataPlane {
 
   applyEndpoints(endpoints: PublishedEndpoints): void {
     this.#upstreams.applyEndpoints(endpoints);
+  }
+
+  /** Endpoints of that upstream are in use or out of use, as shared memory has it. */
+  healthChanged(upstream: UpstreamKey): void {
+    this.#upstreams.healthChanged([upstream]);
   }
 
   /** @throws (rejects) ListenError */

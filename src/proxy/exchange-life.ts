@@ -13,6 +13,7 @@ import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamFailure,
 import { Verdict } from '../policies/policy.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
+import { FAILED } from '../upstream/health/worker-health.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import type { Proxy } from './proxy.ts';
@@ -374,6 +375,7 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
   }
 
   #expire(reason: string, clientIsSlow: boolean): void {
+    if (!clientIsSlow && this.#try?.awaitingHead === true) this.#try.cancel(FAILED);
     this.#cutShort(reason, clientIsSlow ? replies.slowRequest : replies.gatewayTimeout(reason));
   }
 

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
+import { CANCELLED, FAILED, type TryResult } from '../upstream/health/worker-health.ts';
 import type { ExchangeLife } from './exchange-life.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
 import type { Addressed } from './upstream-request.ts';
@@ -24,6 +25,7 @@ export class Try implements UpstreamHandler {
   latencyMs = 0;
   /** What the exchange has become, once both sides have switched protocols. */
   tunnel: Tunnel | undefined = undefined;
+  #status = 0;
   readonly #life: ExchangeLife;
 
   constructor(life: ExchangeLife, addressed: Addressed, endpoint: EndpointState, startedAt: number) {
@@ -41,11 +43,11 @@ export class Try implements UpstreamHandler {
     return stream;
   }
 
-  /** Nobody wants its answer any more. */
-  cancel(): void {
+  /** Nobody wants its answer any more. @param result FAILED where that is the endpoint's fault: it has not answered in time */
+  cancel(result: TryResult = CANCELLED): void {
     if (this.stream === undefined) return;
     this.stream.cancel();
-    this.#end(true, performance.now());
+    this.#end(true, performance.now(), result);
   }
 
   onInformational(status: number, fields: Fields): void {
@@ -56,9 +58,10 @@ export class Try implements UpstreamHandler {
     if (this.stream === undefined) return;
     const now = performance.now();
     this.awaitingHead = false;
+    this.#status = status;
     this.latencyMs = now - this.startedAt;
     this.addressed.backend.upstream?.metrics.count(status, this.latencyMs / 1000);
-    if (last) this.#end(false, now);
+    if (last) this.#end(false, now, status);
     this.#life.onAnswer(this, now, status, fields, length, first, start, end, stable, last);
   }
 
@@ -74,7 +77,7 @@ export class Try implements UpstreamHandler {
       this.tunnel.onBackendEnd();
       return;
     }
-    this.#end(false, 0);
+    this.#end(false, 0, this.#status);
     this.#life.onAnswerEnd(trailers);
   }
 
@@ -92,19 +95,19 @@ export class Try implements UpstreamHandler {
     }
     const now = performance.now();
     // That of the head, once it is there, is what counts.
-    this.#end(true, now);
+    this.#end(true, now, FAILED);
     this.latencyMs = now - this.startedAt;
     this.#life.onTryFailed(this, failure, requestBytesSent, reusedConnection, cause);
   }
 
-  /** The tunnel is over. */
+  /** The tunnel is over. That it was cut says little about its endpoint, which has answered. */
   endTunnel(failed: boolean): void {
-    if (this.stream !== undefined) this.#end(failed, 0);
+    if (this.stream !== undefined) this.#end(failed, 0, failed ? CANCELLED : this.#status);
   }
 
-  #end(failed: boolean, now: number): void {
+  #end(failed: boolean, now: number, result: TryResult): void {
     this.stream = undefined;
     this.awaitingHead = false;
-    this.endpoint.finished(this.latencyMs === 0 ? now - this.startedAt : this.latencyMs, failed);
+    this.endpoint.finished(this.latencyMs === 0 ? now - this.startedAt : this.latencyMs, failed, result);
   }
 }

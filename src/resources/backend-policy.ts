@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { UPSTREAM } from '../snapshot/defaults.ts';
 import { duration, oneOf, wholeNumber } from './fields.ts';
+import { healthCheck } from './health-check.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
 import { requestPart } from './request-part.ts';
@@ -18,13 +19,23 @@ const loadBalancer = strictObject(
         'How an endpoint is picked. LeastRequest: the less busy of two picked at random. PeakEWMA: the one that is likely to answer first. SourceIP and ConsistentHash: always the same one for a client or for a value, as long as it is there.',
       ),
     consistentHash: consistentHash.exactOptional().describe('For type ConsistentHash: what is hashed.'),
+    slowStart: duration({ positive: true, max: 3_600_000 })
+      .exactOptional()
+      .describe('How long the share of an endpoint that is new, or healthy again, grows from 10 % to full. Not for SourceIP and ConsistentHash.'),
+    zoneAware: z
+      .boolean()
+      .exactOptional()
+      .describe("Prefer endpoints of the gateway's own zone (--zone), while it has at least half as many ready ones as a zone has on average."),
   },
   {
-    later: ['slowStart', 'zoneAware'],
     cel: [
       {
         rule: "has(self.consistentHash) == (has(self.type) && self.type == 'ConsistentHash')",
         message: 'consistentHash goes with type ConsistentHash, which needs it',
+      },
+      {
+        rule: "has(self.slowStart) ? !has(self.type) || !(self.type in ['SourceIP', 'ConsistentHash']) : true",
+        message: 'slowStart does not go with SourceIP and ConsistentHash',
       },
     ],
   },
@@ -42,6 +53,13 @@ const loadBalancer = strictObject(
         message: `consistentHash has no meaning with type ${value.type}`,
         hint: 'write type: ConsistentHash, or leave consistentHash out',
         path: ['consistentHash'],
+      };
+    }
+    if (value.slowStart !== undefined && (value.type === 'SourceIP' || value.type === 'ConsistentHash')) {
+      return {
+        message: `slowStart has no meaning with type ${value.type}, where each request has its endpoint`,
+        hint: 'leave slowStart out, or use RoundRobin, LeastRequest, Random or PeakEWMA',
+        path: ['slowStart'],
       };
     }
     return undefined;
@@ -70,8 +88,9 @@ export const backendPolicySchema = strictObject({
       sessionAffinity: sessionAffinity
         .exactOptional()
         .describe('Keeps a client at one endpoint, by a cookie. Absent: each request goes where the balancer says.'),
+      healthCheck: healthCheck.exactOptional().describe('When endpoints are taken out of use, and when they come back. Absent: never.'),
     },
-    { later: ['healthCheck', 'circuitBreaker', 'protocol', 'tls', 'proxyProtocol'] },
+    { later: ['circuitBreaker', 'protocol', 'tls', 'proxyProtocol'] },
   ),
   status: unused,
 });

@@ -45,14 +45,16 @@ export function durationMilliseconds(value: string): number | undefined {
   return total;
 }
 
-/** A Gateway API duration; the output is milliseconds. */
-export function duration(options: { readonly positive?: boolean } = {}) {
+/** A Gateway API duration; the output is milliseconds. @param options max in milliseconds, whole seconds of them */
+export function duration(options: { readonly positive?: boolean; readonly max?: number } = {}) {
   return text(
     (value) => {
       const milliseconds = durationMilliseconds(value);
       if (milliseconds === undefined)
         return { message: `${quote(value)} is not a duration`, hint: 'write whole numbers with units h, m, s or ms, as 250ms, 10s or 1m30s' };
       if (options.positive && milliseconds === 0) return { message: 'must be longer than zero', hint: 'write a duration such as 1s or 1m' };
+      const { max } = options;
+      if (max !== undefined && milliseconds > max) return { message: `${value} is too long`, hint: `write at most ${max / 1000}s` };
       return undefined;
     },
     { pattern: DURATION, minLength: 2, maxLength: 32 },

@@ -2,7 +2,7 @@
  * What holds where nobody says otherwise: time-outs in milliseconds, sizes in bytes, and counts. The values are part of what
  * users are promised; docs/architecture.md ("Limits") lists them, and a test compares the two.
  */
-import type { LoadBalancer, Timeouts, UpstreamProtocol } from './snapshot.ts';
+import type { LoadBalancer, StatusRange, Timeouts, UpstreamProtocol } from './snapshot.ts';
 
 /** Of each listener; nothing changes them in this version. */
 export const LISTENER = {
@@ -48,6 +48,20 @@ export const UPSTREAM = {
 
 /** Of a BackendPolicy's sessionAffinity; without one there is none. `ttl` in ms. */
 export const SESSION_AFFINITY = { cookieName: 'TG', ttl: 3_600_000, mode: 'Balanced' } as const;
+
+/** Of a BackendPolicy's `healthCheck`; intervals and time-outs in ms. */
+export const HEALTH_CHECK = {
+  path: '/',
+  expectedStatuses: [{ from: 200, to: 299 }] as readonly StatusRange[],
+  interval: 5_000,
+  timeout: 1_000,
+  healthyThreshold: 2,
+  unhealthyThreshold: 3,
+  panicThresholdPercent: 0,
+} as const;
+
+/** Of its `passive`; times in ms. */
+export const EJECTION = { consecutiveErrors: 5, errorStatuses: ['500-599'], base: 30_000, longest: 300_000, maxPercent: 50 } as const;
 
 /** ms, both from SIGTERM on: how long new connections are still taken, and when to exit at the latest (Kubernetes' grace period). */
 export const DRAIN = { delay: 5_000, timeout: 30_000 } as const;

@@ -186,6 +186,48 @@ export interface Route {
 export interface LoadBalancer {
   readonly type: 'RoundRobin' | 'LeastRequest' | 'Random' | 'PeakEWMA' | 'SourceIP' | 'ConsistentHash';
   readonly consistentHash?: { readonly type: 'SourceIP' | 'Header' | 'Cookie' | 'QueryParam' | 'Path'; readonly name?: string };
+  /** How long the share of an endpoint that is new or healthy again grows (ms). */
+  readonly slowStart?: number;
+  /** Prefer endpoints of the gateway's own zone. */
+  readonly zoneAware?: true;
+}
+
+/** Both ends belong to it. */
+export interface StatusRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+interface EveryCheck {
+  /** Absent: the endpoint's own. */
+  readonly port?: number;
+  readonly interval: number;
+  readonly timeout: number;
+  readonly healthyThreshold: number;
+  readonly unhealthyThreshold: number;
+}
+
+/** A check that the gateway makes by itself. */
+export type ActiveCheck =
+  | (EveryCheck & { readonly type: 'HTTP'; readonly path: string; readonly expectedStatuses: readonly StatusRange[] })
+  | (EveryCheck & { readonly type: 'TCP' })
+  /** `service` is empty for the whole server. */
+  | (EveryCheck & { readonly type: 'GRPC'; readonly service: string });
+
+/** Ejection of endpoints at which requests fail. */
+export interface PassiveCheck {
+  readonly consecutiveErrors: number;
+  readonly errorStatuses: readonly StatusRange[];
+  readonly baseEjection: number;
+  readonly maxEjectionPercent: number;
+}
+
+/** `active` or `passive`, or both. */
+export interface HealthCheck {
+  readonly active?: ActiveCheck;
+  readonly passive?: PassiveCheck;
+  /** Below this share of healthy endpoints, all are used; 0: never. */
+  readonly panicThresholdPercent: number;
 }
 
 export type UpstreamProtocol = 'HTTP1' | 'HTTP2' | 'H2C';
@@ -233,6 +275,8 @@ export interface Upstream {
   /** What its endpoints speak. HTTP2: over TLS with ALPN where there is TLS, else as H2C, which is HTTP/2 in clear by prior knowledge. */
   readonly protocol: UpstreamProtocol;
   readonly sessionAffinity?: SessionAffinity;
+  /** Absent: every endpoint counts as healthy. */
+  readonly healthCheck?: HealthCheck;
 }
 
 /** One address of one Service port. */

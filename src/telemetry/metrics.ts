@@ -33,7 +33,15 @@ export interface ConfigState {
   /** Objects by kind and state (`valid`, `invalid`). */
   readonly objects: ReadonlyMap<string, { readonly valid: number; readonly invalid: number }>;
   /** Endpoints by upstream. */
-  readonly endpoints: ReadonlyMap<string, { readonly ready: number; readonly terminating: number }>;
+  readonly endpoints: ReadonlyMap<string, EndpointCounts>;
+}
+
+/** Those that are terminating count as nothing else. */
+export interface EndpointCounts {
+  readonly healthy: number;
+  readonly unhealthy: number;
+  readonly ejected: number;
+  readonly terminating: number;
 }
 
 export class Metrics {
@@ -65,7 +73,12 @@ export class Metrics {
     }
     collectDefaultMetrics({ register: this.#registry });
     this.#objects = new Gauge({ name: 'tidegate_config_objects', help: 'Objects read, by kind and state.', labelNames: ['kind', 'state'], registers });
-    this.#endpoints = new Gauge({ name: 'tidegate_upstream_endpoints', help: 'Endpoints of each upstream.', labelNames: ['upstream', 'state'], registers });
+    this.#endpoints = new Gauge({
+      name: 'tidegate_upstream_endpoints',
+      help: 'Endpoints of each upstream, by state.',
+      labelNames: ['upstream', 'state'],
+      registers,
+    });
     this.#apply = new Histogram({
       name: 'tidegate_snapshot_apply_seconds',
       help: 'Time that a worker took to put a snapshot or an endpoint change in force.',
@@ -101,9 +114,8 @@ export class Metrics {
       this.#objects.set({ kind, state: 'invalid' }, invalid);
     }
     this.#endpoints.reset();
-    for (const [upstream, { ready, terminating }] of endpoints) {
-      this.#endpoints.set({ upstream, state: 'ready' }, ready);
-      this.#endpoints.set({ upstream, state: 'terminating' }, terminating);
+    for (const [upstream, counts] of endpoints) {
+      for (const [state, count] of Object.entries(counts)) this.#endpoints.set({ upstream, state }, count);
     }
     const merged = AggregatorRegistry.aggregate([...workers.map((scrape) => scrape.families), buried].map(aggregatable));
     return `${await merged.metrics()}\n${await this.#registry.metrics()}`;

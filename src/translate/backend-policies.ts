@@ -3,12 +3,15 @@ import type { BackendPolicy } from '../resources/backend-policy.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { LoadBalancer, Upstream } from '../snapshot/snapshot.ts';
 import type { Issues } from './issues.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { describePorts } from './services.ts';
 
-export type BackendSettings = Pick<Upstream, 'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol' | 'sessionAffinity'>;
+export type BackendSettings = Pick<
+  Upstream,
+  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol' | 'sessionAffinity' | 'healthCheck'
+>;
 
 export class BackendPolicies {
   readonly attachments: Attachments;
@@ -67,11 +70,16 @@ export class BackendPolicies {
 
 function settingsOf({ spec }: BackendPolicy): BackendSettings {
   return {
-    loadBalancer: spec.loadBalancer,
+    loadBalancer: loadBalancerOf(spec),
     connectTimeout: spec.connection.connectTimeout,
     idleTimeout: spec.connection.idleTimeout,
     maxRequestsPerConnection: spec.connection.maxRequests,
     protocol: UPSTREAM.protocol,
     ...(spec.sessionAffinity === undefined ? {} : { sessionAffinity: spec.sessionAffinity }),
+    ...(spec.healthCheck === undefined ? {} : { healthCheck: spec.healthCheck }),
   };
+}
+
+function loadBalancerOf({ loadBalancer: { zoneAware, ...rest } }: BackendPolicy['spec']): LoadBalancer {
+  return { ...rest, ...(zoneAware === true ? { zoneAware } : {}) };
 }

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../snapshot/snapshot.ts';
+import type { FailureCounter, TryResult } from './health/worker-health.ts';
 import type { PeakLatency } from './peak-latency.ts';
 import type { ConnectionPool } from './pool.ts';
 import type { InFlight } from './shared-counters.ts';
@@ -24,6 +25,14 @@ export class EndpointState {
   readonly pool: ConnectionPool;
   state: Endpoint['state'];
   weight: number;
+  zone: string | undefined;
+  forZones: readonly string[] | undefined;
+  /** As checks and ejections have it; always, where the upstream has neither. */
+  isUsable = true;
+  /** Its part of a full share, above 0 and at most 1: less for those that have just come into use (slow start). */
+  grown = 1;
+  /** Where failed tries are counted; absent: nowhere. */
+  failures: FailureCounter | undefined = undefined;
   /** Set by the balancer that looks at it. */
   latency: PeakLatency | undefined = undefined;
   /** Requests under way from this worker. */
@@ -38,6 +47,8 @@ export class EndpointState {
     this.pool = pool;
     this.state = endpoint.state;
     this.weight = endpoint.weight ?? 1;
+    this.zone = endpoint.zone;
+    this.forZones = endpoint.forZones;
     this.#slot = endpoint.slot;
     this.#inFlight = inFlight;
   }
@@ -61,11 +72,13 @@ export class EndpointState {
    * A try is over, one way or another.
    * @param latencyMs from its start to the response head, or to its end when there was none
    * @param failed no answer came, or none that counts as one
+   * @param result what it says of the endpoint's health
    */
-  finished(latencyMs: number, failed: boolean): void {
+  finished(latencyMs: number, failed: boolean, result: TryResult): void {
     this.running--;
     this.#inFlight.add(this.#slot, -1);
     if (this.latency !== undefined) this.latency.observe(latencyMs, failed);
+    if (this.failures !== undefined) this.failures.count(this.name, this.#slot, result);
   }
 
   /** The address was gone for a moment and has another cell now: what is under way moves there. */

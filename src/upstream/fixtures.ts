@@ -7,6 +7,7 @@ import { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
 import { EndpointState, type SlottedEndpoint } from './endpoint-state.ts';
+import { SharedHealth } from './health/shared-health.ts';
 import { ConnectionPool } from './pool.ts';
 import { InFlight } from './shared-counters.ts';
 
@@ -130,7 +131,12 @@ export function fakeContext(slots = 1024) {
   const clock = new FakeClock();
   const deadlines = new Deadlines(3_600_000);
   deadlines.now = clock.time;
+  const failing: string[] = [];
   return {
+    /** Endpoints of which it was told that they fail. */
+    failing,
+    health: { shared: new SharedHealth(SharedHealth.allocate(slots)), tellFailing: (_upstream: string, name: string) => void failing.push(name) },
+    zone: '',
     clock,
     now: clock.now,
     random: seeded(1),

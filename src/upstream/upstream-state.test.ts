@@ -82,7 +82,7 @@ describe('upstream state', () => {
     assert.deepEqual([busy?.destroyed, idle?.destroyed], [false, true]);
     busy?.done();
     assert.equal(busy?.destroyed, true);
-    gone.finished(1, false);
+    gone.finished(1, false, 200);
     assert.equal(gone.inFlight, 0);
   });
 
@@ -102,8 +102,8 @@ describe('upstream state', () => {
     state.setEndpoints([endpoint(0, { slot: 77 })]);
     assert.equal(only(state), one);
     assert.deepEqual([context.inFlight.total(0), context.inFlight.total(77), one.slot], [0, 2, 77]);
-    one.finished(1, false);
-    one.finished(1, false);
+    one.finished(1, false, 200);
+    one.finished(1, false, 200);
     assert.deepEqual([context.inFlight.total(0), context.inFlight.total(77)], [0, 0]);
   });
 

@@ -7,9 +7,12 @@ import type { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced, Balancer, BalancerContext } from './balancers/balancer.ts';
 import { createBalancer, sameLoadBalancer } from './balancers/index.ts';
 import type { Connector } from './connector.ts';
+import { chooseEndpoints } from './endpoint-choice.ts';
 import { EndpointState, endpointName, type SlottedEndpoint } from './endpoint-state.ts';
+import { FailureCounter, type WorkerHealth } from './health/worker-health.ts';
 import { ConnectionPool } from './pool.ts';
 import type { InFlight } from './shared-counters.ts';
+import { grownShare, STEPS } from './slow-start.ts';
 
 /** Changes whenever an upstream of the worker becomes available or stops being so, or its session affinity is another one. */
 export interface Availability {
@@ -26,7 +29,13 @@ export interface UpstreamContext extends BalancerContext {
   };
   readonly availability: Availability;
   readonly affinityKeys: AffinityKeys;
+  readonly health: WorkerHealth;
+  /** The gateway's own; empty: unknown. */
+  readonly zone: string;
 }
+
+/** With these, the request says which endpoint it is. */
+const HASHES: ReadonlySet<string> = new Set(['SourceIP', 'ConsistentHash']);
 
 /**
  * One worker's side of an upstream: its endpoints with their connections, and the balancer over those in use. It is
@@ -42,6 +51,12 @@ export class UpstreamState implements AffineUpstream {
   #states: ReadonlyMap<string, EndpointState> = new Map();
   #inUse: readonly EndpointState[] = [];
   #digests: { readonly serviceUid: string | undefined; readonly digests: EndpointDigests } | undefined = undefined;
+  /** Usable ones of other zones. */
+  #elsewhere: readonly EndpointState[] = [];
+  #failures: FailureCounter | undefined;
+  /** Milliseconds from one step of slow start to the next; 0: none of the endpoints in use is in it. */
+  #step = 0;
+  #nextStep = 0;
 
   constructor(upstream: Upstream, endpoints: readonly SlottedEndpoint[], context: UpstreamContext) {
     this.key = upstream.key;
@@ -49,6 +64,7 @@ export class UpstreamState implements AffineUpstream {
     this.#upstream = upstream;
     this.#context = context;
     this.#balancer = createBalancer(upstream.loadBalancer, context);
+    this.#failures = this.#failureCounter();
     this.#setEndpoints(endpoints);
   }
 
@@ -61,7 +77,7 @@ export class UpstreamState implements AffineUpstream {
     return this.#states.values();
   }
 
-  /** There is an endpoint to pick: a ready one, or else one that is terminating and still serves. */
+  /** There is an endpoint to pick: a ready and healthy one, or else one that is terminating and still serves. */
   get available(): boolean {
     return this.#inUse.length > 0;
   }
@@ -71,7 +87,10 @@ export class UpstreamState implements AffineUpstream {
    * @returns undefined when there is no usable endpoint at all
    */
   pick(request: Balanced, avoid: EndpointState | undefined): EndpointState | undefined {
-    return this.#balancer.pick(request, avoid);
+    if (this.#step > 0 && this.#context.now() >= this.#nextStep) this.#grow();
+    const endpoint = this.#balancer.pick(request, avoid);
+    if (endpoint !== avoid || this.#elsewhere.length === 0) return endpoint;
+    return this.#elsewhere[Math.floor(this.#context.random() * this.#elsewhere.length)];
   }
 
   findByDigest(value: string, affinity: SessionAffinity): EndpointState | undefined {
@@ -83,7 +102,7 @@ export class UpstreamState implements AffineUpstream {
   }
 
   isInUse(endpoint: EndpointState): boolean {
-    return this.#inUse.includes(endpoint);
+    return this.#inUse.includes(endpoint) || this.#elsewhere.includes(endpoint);
   }
 
   #digestsFor({ serviceUid }: SessionAffinity): EndpointDigests {
@@ -106,12 +125,22 @@ export class UpstreamState implements AffineUpstream {
     }
     if (!isDeepStrictEqual(before.sessionAffinity, upstream.sessionAffinity)) this.#context.availability.version++;
     for (const state of this.#states.values()) state.pool.configure(upstream);
-    this.#setEndpoints(endpoints);
+    const isSame = isDeepStrictEqual(before.healthCheck, upstream.healthCheck) && isDeepStrictEqual(before.loadBalancer, upstream.loadBalancer);
+    if (!isSame) {
+      this.#failures = this.#failureCounter();
+      for (const state of this.#states.values()) state.failures = this.#failures;
+    }
+    if (!this.#setEndpoints(endpoints) && !isSame) this.#choose();
   }
 
   /** New endpoints only; the upstream's settings stay. */
   setEndpoints(endpoints: readonly SlottedEndpoint[]): void {
     this.#setEndpoints(endpoints);
+  }
+
+  /** Some endpoint's health is not what it was. */
+  healthChanged(): void {
+    this.#choose();
   }
 
   /**
@@ -122,25 +151,68 @@ export class UpstreamState implements AffineUpstream {
     for (const state of this.#states.values()) state.pool.close();
   }
 
-  #setEndpoints(endpoints: readonly SlottedEndpoint[]): void {
-    if (sameEndpoints(this.#listed, endpoints)) return;
+  /** @returns whether they differ from those before */
+  #setEndpoints(endpoints: readonly SlottedEndpoint[]): boolean {
+    if (sameEndpoints(this.#listed, endpoints)) return false;
     this.#listed = endpoints;
     const before = this.#states;
     const states = new Map<string, EndpointState>();
     for (const endpoint of endpoints) {
       const name = endpointName(endpoint.address, endpoint.port);
       if (states.has(name)) continue;
-      states.set(name, this.#refreshed(before.get(name), endpoint));
+      const state = this.#refreshed(before.get(name), endpoint);
+      state.failures = this.#failures;
+      states.set(name, state);
     }
     this.#states = states;
-    for (const [name, state] of before) if (!states.has(name)) state.pool.close();
+    for (const [name, state] of before) {
+      if (states.has(name)) continue;
+      state.pool.close();
+      // Its slot may be another's soon.
+      state.failures = undefined;
+    }
+    this.#choose();
+    return true;
+  }
 
-    const all = [...states.values()];
-    const ready = all.filter((state) => state.state === 'Ready');
+  /** Which of them are in use. */
+  #choose(): void {
+    const { availability, health, zone } = this.#context;
+    const all = [...this.#states.values()];
+    const isChecked = this.#upstream.healthCheck !== undefined;
+    for (const state of all) state.isUsable = !isChecked || health.shared.isUsable(state.slot);
     const wasAvailable = this.available;
-    this.#inUse = ready.length > 0 ? ready : all;
+    const { inUse, elsewhere } = chooseEndpoints(all, this.#upstream, zone);
+    this.#inUse = inUse;
+    this.#elsewhere = elsewhere;
+    this.#grow();
+    if (this.available !== wasAvailable) availability.version++;
+  }
+
+  /** Sets the shares of endpoints that are new or healthy again, and tells the balancer. */
+  #grow(): void {
+    const { loadBalancer } = this.#upstream;
+    const slowStart = HASHES.has(loadBalancer.type) ? 0 : (loadBalancer.slowStart ?? 0);
+    this.#step = 0;
+    let most = 1;
+    if (slowStart > 0) {
+      const now = this.#context.now();
+      most = 0;
+      for (const state of this.#inUse) {
+        state.grown = grownShare(now - this.#context.health.shared.inUseSince(state.slot), slowStart);
+        most = Math.max(most, state.grown);
+        if (state.grown < 1) this.#step = slowStart / STEPS;
+      }
+      this.#nextStep = now + this.#step;
+    }
+    // Shares are relative: endpoints that are all as new share evenly.
+    for (const state of this.#inUse) state.grown = slowStart > 0 ? state.grown / most : 1;
     this.#balancer.update(this.#inUse);
-    if (this.available !== wasAvailable) this.#context.availability.version++;
+  }
+
+  #failureCounter(): FailureCounter | undefined {
+    const passive = this.#upstream.healthCheck?.passive;
+    return passive === undefined ? undefined : new FailureCounter(this.key, passive, this.#context.health);
   }
 
   #refreshed(state: EndpointState | undefined, endpoint: SlottedEndpoint): EndpointState {
@@ -150,6 +222,8 @@ export class UpstreamState implements AffineUpstream {
     }
     state.state = endpoint.state;
     state.weight = endpoint.weight ?? 1;
+    state.zone = endpoint.zone;
+    state.forZones = endpoint.forZones;
     state.moveTo(endpoint.slot);
     return state;
   }
@@ -162,6 +236,7 @@ function sameEndpoints(one: readonly SlottedEndpoint[], other: readonly SlottedE
     const a = one[index] as SlottedEndpoint;
     const b = other[index] as SlottedEndpoint;
     if (a.address !== b.address || a.port !== b.port || a.state !== b.state || a.slot !== b.slot || a.weight !== b.weight) return false;
+    if (a.zone !== b.zone || (a.forZones !== b.forZones && !isDeepStrictEqual(a.forZones, b.forZones))) return false;
   }
   return true;
 }

@@ -1,5 +1,6 @@
 import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { SlottedEndpoint } from './endpoint-state.ts';
+import { monotonicNow } from './health/monotonic-clock.ts';
 import { type Availability, type UpstreamContext, UpstreamState } from './upstream-state.ts';
 
 /** Upstreams that are new or changed, with all their endpoints. */
@@ -20,8 +21,8 @@ export class Upstreams {
 
   /** @param context chance and clock may be given for tests */
   constructor(context: UpstreamsContext) {
-    const { connector, deadlines, inFlight, metrics, affinityKeys, random = Math.random, now = () => performance.now() } = context;
-    this.#context = { connector, deadlines, inFlight, metrics, affinityKeys, random, now, availability: this.availability };
+    const { random = Math.random, now = monotonicNow } = context;
+    this.#context = { ...context, random, now, availability: this.availability };
   }
 
   get(key: UpstreamKey): UpstreamState | undefined {
@@ -53,6 +54,11 @@ export class Upstreams {
   /** New endpoints of some upstreams; an empty list: it has none any more. Upstreams that are not known are passed over. */
   applyEndpoints(delta: ReadonlyMap<UpstreamKey, readonly SlottedEndpoint[]>): void {
     for (const [key, endpoints] of delta) this.#states.get(key)?.setEndpoints(endpoints);
+  }
+
+  /** Endpoints of these have turned; the others' have not. */
+  healthChanged(keys: Iterable<UpstreamKey>): void {
+    for (const key of keys) this.#states.get(key)?.healthChanged();
   }
 
   /** Closes idle connections now, and the others once their requests are done. */

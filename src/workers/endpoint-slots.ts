@@ -5,7 +5,7 @@ import type { PublishedEndpoint, PublishedEndpoints } from './messages.ts';
 export const ENDPOINT_SLOTS = 65_536;
 
 /**
- * Gives every endpoint its cell in the shared in-flight counters. An address keeps its cell as long as it is known, over
+ * Gives every endpoint its cell in the shared in-flight counters and in shared health. An address keeps its cell as long as it is known, over
  * reloads too. A cell that was freed goes to the end of the queue, so that requests still counted on it are over before it
  * is given away again. Cell 0 is shared by all that are beyond the number of cells.
  */
@@ -14,6 +14,12 @@ export class EndpointSlots {
   readonly #free: number[] = [];
   #next = 1;
   #freed = 0;
+  readonly #onTaken: (slot: number) => void;
+
+  /** @param onTaken a cell has a new owner; called before anybody hears of it */
+  constructor(onTaken: (slot: number) => void = () => {}) {
+    this.#onTaken = onTaken;
+  }
 
   /** @param endpoints those of some upstreams; the others keep theirs. An empty list: they are gone */
   assign(endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): PublishedEndpoints {
@@ -26,13 +32,22 @@ export class EndpointSlots {
         key,
         list.map((endpoint) => {
           const name = addressOf(endpoint);
-          const slot = slots.get(name) ?? this.#take();
-          slots.set(name, slot);
+          let slot = slots.get(name);
+          if (slot === undefined) {
+            slot = this.#take();
+            slots.set(name, slot);
+            this.#onTaken(slot);
+          }
           return { ...endpoint, slot };
         }),
       );
     }
     return published;
+  }
+
+  /** @returns undefined when that upstream has no such endpoint */
+  slotOf(key: UpstreamKey, endpoint: Endpoint): number | undefined {
+    return this.#byUpstream.get(key)?.get(addressOf(endpoint));
   }
 
   #take(): number {

@@ -2,6 +2,7 @@
 import type { Endpoint, Route, ServerName, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
+import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
 
 /** An endpoint with its cell in the shared in-flight counters; the same address keeps its slot as long as it is known. */
 export interface PublishedEndpoint extends Endpoint {
@@ -63,6 +64,10 @@ export interface WorkerSettings {
   readonly ticketKeys: Uint8Array;
   readonly affinity: AffinitySecrets;
   readonly shared: SharedBuffers;
+  /** Name of the BroadcastChannel for `HealthNews`. */
+  readonly healthChannel: string;
+  /** The gateway's own; empty: unknown. */
+  readonly zone: string;
 }
 
 /** Memory that all threads see. */
@@ -72,7 +77,30 @@ export interface SharedBuffers {
   /** Open connections: for each worker, a cell for each listener. */
   readonly connections: SharedArrayBuffer;
   readonly logBaton: SharedArrayBuffer;
+  /** Of endpoints, by slot. */
+  readonly health: SharedArrayBuffer;
 }
+
+/** What workers and the health thread say to each other, past the main thread, which may be busy with a translation. */
+export type HealthNews =
+  /** To workers: endpoints of that upstream are in use or out of use; shared memory says which. */
+  | { readonly type: 'turned'; readonly upstream: UpstreamKey }
+  /** From a worker: tries at that endpoint fail. */
+  | { readonly type: 'failing'; readonly upstream: UpstreamKey; readonly endpoint: string };
+
+/** What the health thread needs to start. */
+export interface HealthSettings {
+  readonly health: SharedArrayBuffer;
+  readonly healthChannel: string;
+}
+
+export type ToHealthThread =
+  | { readonly type: 'upstreams'; readonly set: readonly CheckedUpstream[]; readonly removed: readonly UpstreamKey[]; readonly keep: boolean }
+  | { readonly type: 'collectMetrics'; readonly id: number };
+
+export type FromHealthThread =
+  | { readonly type: 'metrics'; readonly id: number; readonly families: readonly MetricFamily[] }
+  | { readonly type: 'log'; readonly level: 'info' | 'warn'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> };
 
 export type ToWorker =
   /** From the snapshot before, or from nothing. Each part is a `ChangePart` as v8.serialize writes it. */

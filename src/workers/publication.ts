@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { serialize } from 'node:v8';
 import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
 import type { Endpoint, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
 import { EndpointSlots } from './endpoint-slots.ts';
 import type { ChangeEnd, ChangePart, PublishedCertificates, PublishedEndpoints, ToWorker } from './messages.ts';
 import { RouteOrder } from './route-order.ts';
@@ -14,11 +15,27 @@ type EndpointsChange = ToWorker & { readonly type: 'endpoints' };
 const ROUTES_A_PART = 250;
 const UPSTREAMS_A_PART = 100;
 
+/** What differs for whoever checks endpoints. */
+export interface CheckedChange {
+  /** Upstreams with a health check that are new or changed, with all their endpoints. */
+  readonly set: readonly CheckedUpstream[];
+  /** Those that are gone, or have none any more. */
+  readonly removed: readonly UpstreamKey[];
+}
+
 export class Publication {
-  readonly #slots = new EndpointSlots();
+  readonly #slots: EndpointSlots;
   readonly #order = new RouteOrder();
   #snapshot: Snapshot | undefined;
   #version = 0;
+  /** Upstreams with a health check. */
+  readonly #checked = new Set<UpstreamKey>();
+  #lastChecked: CheckedChange = { set: [], removed: [] };
+
+  /** @param onSlotTaken see EndpointSlots */
+  constructor(onSlotTaken?: (slot: number) => void) {
+    this.#slots = new EndpointSlots(onSlotTaken);
+  }
 
   /** Nothing was published yet. */
   get isEmpty(): boolean {
@@ -43,6 +60,7 @@ export class Publication {
       ...(before !== undefined && sameServerNames(before, snapshot) ? {} : { certificates: publishedCertificates(snapshot) }),
     };
     const others = new Map([...slotted].filter(([key]) => !changed.has(key)));
+    this.#lastChecked = this.#checkedChange(snapshot, slotted, removedUpstreams);
     return { type: 'change', parts: [...upstreamParts(upstreams, slotted), ...endpointParts(others), ...routeParts(routes.set)], end };
   }
 
@@ -50,7 +68,42 @@ export class Publication {
   nextEndpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): EndpointsChange {
     const snapshot = this.#snapshot as Snapshot;
     this.#snapshot = { ...snapshot, endpoints: new Map([...snapshot.endpoints, ...changes]) };
-    return { type: 'endpoints', version: ++this.#version, endpoints: this.#slots.assign(changes) };
+    const endpoints = this.#slots.assign(changes);
+    this.#lastChecked = this.#checkedChange(snapshot, endpoints, []);
+    return { type: 'endpoints', version: ++this.#version, endpoints };
+  }
+
+  /** What the last change is for whoever checks endpoints. */
+  get checked(): CheckedChange {
+    return this.#lastChecked;
+  }
+
+  /** All upstreams with a health check. */
+  wholeChecked(): CheckedUpstream[] {
+    const { upstreams, endpoints } = this.#snapshot as Snapshot;
+    const slotted = this.#slots.assign(new Map([...this.#checked].map((key) => [key, endpoints.get(key) ?? []])));
+    return [...slotted].map(([key, list]) => ({ upstream: upstreams.get(key) as Upstream, endpoints: list }));
+  }
+
+  /** Where the health of an endpoint is; undefined when it is not published, or not checked. */
+  checkedSlot(key: UpstreamKey, endpoint: Endpoint): number | undefined {
+    return this.#checked.has(key) ? this.#slots.slotOf(key, endpoint) : undefined;
+  }
+
+  /** @param changed upstreams of which something differs, with all their endpoints */
+  #checkedChange({ upstreams }: Snapshot, changed: PublishedEndpoints, gone: readonly UpstreamKey[]): CheckedChange {
+    const set: CheckedUpstream[] = [];
+    const removed = gone.filter((key) => this.#checked.delete(key));
+    for (const [key, endpoints] of changed) {
+      const upstream = upstreams.get(key);
+      if (upstream?.healthCheck !== undefined) {
+        set.push({ upstream, endpoints });
+        this.#checked.add(key);
+      } else if (this.#checked.delete(key)) {
+        removed.push(key);
+      }
+    }
+    return { set, removed };
   }
 
   /** All that is in force, for a worker that has nothing yet. */

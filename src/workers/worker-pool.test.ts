@@ -48,6 +48,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       trustedProxies: [],
       accessLog: 'off',
       maxConnections: 20,
+      zone: '',
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),
       affinity: { own: randomBytes(32) },

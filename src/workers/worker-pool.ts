@@ -1,4 +1,5 @@
 /** The worker threads: started, published to, replaced when one dies, drained. */
+import { randomUUID } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
@@ -8,12 +9,15 @@ import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
 import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
+import { monotonicNow } from '../upstream/health/monotonic-clock.ts';
+import { type EndpointHealth, SharedHealth } from '../upstream/health/shared-health.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { ENDPOINT_SLOTS } from './endpoint-slots.ts';
+import { HealthThread } from './health-thread.ts';
 import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
 import { Publication } from './publication.ts';
 
-export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared'>;
+export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared' | 'healthChannel'>;
 
 export type PoolLog = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -56,7 +60,11 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #log: PoolLog;
   readonly #events: PoolEvents;
   readonly #members: Member[] = [];
-  readonly #publication = new Publication();
+  readonly #publication: Publication;
+  readonly #endpointHealth: SharedHealth;
+  readonly #health: HealthThread;
+  /** Its own for each pool of the process. */
+  readonly #healthChannel = `tidegate-health-${randomUUID()}`;
   readonly #waiting = new Set<() => void>();
   /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
   #buried: readonly MetricFamily[] = [];
@@ -81,7 +89,13 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       rateLimits: RateLimiter.allocate(),
       connections: ConnectionCounts.allocate(workers),
       logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
+      health: SharedHealth.allocate(ENDPOINT_SLOTS),
     };
+    const endpointHealth = new SharedHealth(this.#shared.health);
+    this.#endpointHealth = endpointHealth;
+    this.#publication = new Publication((slot) => endpointHealth.clear(slot, monotonicNow()));
+    const healthSettings = { health: this.#shared.health, healthChannel: this.#healthChannel };
+    this.#health = new HealthThread(healthSettings, () => this.#publication.wholeChecked(), log);
     this.#inFlight = new InFlight(this.#shared.inFlight, workers, 0);
     this.#connections = new ConnectionCounts(this.#shared.connections, 0);
     for (let index = 0; index < workers; index++) this.#members.push(this.#start(index));
@@ -105,10 +119,19 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   /** What differs from the last one goes to the workers. */
   snapshot(snapshot: Snapshot): void {
     this.#broadcast(this.#publication.next(snapshot));
+    this.#health.update(this.#publication.checked);
   }
 
   endpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): void {
-    if (!this.#publication.isEmpty) this.#broadcast(this.#publication.nextEndpoints(changes));
+    if (this.#publication.isEmpty) return;
+    this.#broadcast(this.#publication.nextEndpoints(changes));
+    this.#health.update(this.#publication.checked);
+  }
+
+  /** How a published endpoint is doing, where its upstream has a health check; else healthy. */
+  healthOf(upstream: UpstreamKey, endpoint: Endpoint): EndpointHealth {
+    const slot = this.#publication.checkedSlot(upstream, endpoint);
+    return slot === undefined ? 'healthy' : this.#endpointHealth.health(slot);
   }
 
   setTicketKeys(keys: Uint8Array): void {
@@ -132,12 +155,12 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     readonly applySeconds: readonly number[];
   }> {
     const members = [...this.#members];
-    await Promise.all(members.map((member) => this.#scrapeMember(member)));
+    const [health] = await Promise.all([this.#health.scrape(), ...members.map((member) => this.#scrapeMember(member))]);
     // One that died meanwhile is among the buried, and must not count twice.
     const workers = members.filter((member) => !member.isDead).map((member) => member.lastScrape);
     const applySeconds = this.#applySeconds;
     this.#applySeconds = [];
-    return { workers: workers.filter((scrape) => scrape !== undefined), buried: this.#buried, applySeconds };
+    return { workers: workers.filter((scrape) => scrape !== undefined), buried: [...this.#buried, ...health], applySeconds };
   }
 
   /** Every answer closes its connection from now on. */
@@ -169,11 +192,17 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#members.map((member) => member.thread.terminate()));
+    await Promise.all([this.#health.stop(), ...this.#members.map((member) => member.thread.terminate())]);
   }
 
   #start(index: number): Member {
-    const settings: WorkerSettings = { ...this.#settings, worker: index, ticketKeys: this.#ticketKeys, shared: this.#shared };
+    const settings: WorkerSettings = {
+      ...this.#settings,
+      worker: index,
+      ticketKeys: this.#ticketKeys,
+      shared: this.#shared,
+      healthChannel: this.#healthChannel,
+    };
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     // The flag goes before any resource limit, so it is the flag that is set, for the threads that start from now on.
     setFlagsFromString(`--max-semi-space-size=${WORKER_SEMI_SPACE}`);

@@ -1,10 +1,10 @@
 /** Entry of a worker thread: takes messages from the main thread and drives this worker's data plane by them. */
 import { deserialize } from 'node:v8';
-import { parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { DataPlane, ListenError } from '../proxy/data-plane.ts';
 import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createWire } from '../wire/index.ts';
-import type { ChangePart, FromWorker, PublishedEndpoints, ToWorker, WorkerSettings } from './messages.ts';
+import type { ChangePart, FromWorker, HealthNews, PublishedEndpoints, ToWorker, WorkerSettings } from './messages.ts';
 import { oneStep, SlicedWork, type Steps } from './sliced-work.ts';
 
 const port = parentPort;
@@ -22,7 +22,8 @@ function log(level: 'info' | 'warn' | 'error', message: string, fields: Readonly
 const eventLoopDelay = new EventLoopDelay();
 
 const wire = await createWire(settings.wire, (message) => log('warn', message, { wire: settings.wire }));
-const dataPlane = new DataPlane(settings, wire, log);
+const news = new BroadcastChannel(settings.healthChannel);
+const dataPlane = new DataPlane(settings, wire, log, (upstream, endpoint) => news.postMessage({ type: 'failing', upstream, endpoint } satisfies HealthNews));
 const work = new SlicedWork();
 let listening = false;
 
@@ -55,6 +56,11 @@ function applyEndpoints(version: number, endpoints: PublishedEndpoints): void {
   dataPlane.applyEndpoints(endpoints);
   send({ type: 'applied', version, ms: performance.now() - startedAt });
 }
+
+news.onmessage = (event) => {
+  const message = (event as MessageEvent).data as HealthNews;
+  if (message.type === 'turned') dataPlane.healthChanged(message.upstream);
+};
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {

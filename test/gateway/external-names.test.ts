@@ -66,8 +66,8 @@ for (const wire of ['stream', 'handle']) {
       'tidegate_external_names{state="stale"} 0',
       'tidegate_external_names{state="unresolved"} 1',
       'tidegate_external_name_refused_addresses 3',
-      `tidegate_upstream_endpoints{upstream="default/metadata/${backend.port}",state="ready"} 0`,
-      `tidegate_upstream_endpoints{upstream="default/mixed/${backend.port}",state="ready"} 1`,
+      `tidegate_upstream_endpoints{upstream="default/metadata/${backend.port}",state="healthy"} 0`,
+      `tidegate_upstream_endpoints{upstream="default/mixed/${backend.port}",state="healthy"} 1`,
     ]) {
       assert.ok(body.includes(`${line}\n`), `${line}\n${body.match(/^tidegate_(external|upstream_endpoints).*$/gm)?.join('\n')}`);
     }

@@ -158,7 +158,7 @@ test('metrics of all workers come in one scrape; snapshot and explain answer', a
   for (let index = 0; index < 20; index++) await get(gateway.http, '/');
   const { body } = await get(gateway.admin, '/metrics');
   assert.match(body, /tidegate_requests_total\{route="ApiRoute\/default\/web\/0",method="GET",code="200"\} 20/);
-  assert.match(body, /tidegate_upstream_endpoints\{upstream="default\/web\/80",state="ready"\} 1/);
+  assert.match(body, /tidegate_upstream_endpoints\{upstream="default\/web\/80",state="healthy"\} 1/);
   assert.match(body, /tidegate_config_objects\{kind="ApiRoute",state="valid"\} 1/);
   assert.match(body, /tidegate_event_loop_delay_seconds\{thread="worker-1"\}/);
   assert.match(body, /process_cpu_user_seconds_total/);

@@ -1,3 +1,4 @@
+import { BAD_HEALTH_CHECKS } from './bad-health-checks.ts';
 import type { BadObject } from './bad-routes.ts';
 import { backend, backendPolicy, ingress, limit, limitPolicy, path, service, slice, target } from './objects.ts';
 
@@ -74,6 +75,8 @@ export const BAD_OTHERS: readonly BadObject[] = [
   ],
   ['balancer misspelt', backendPolicy({ loadBalancer: { type: 'RoundRobbin' } }), 'spec.loadBalancer.type', /is not one of/, /RoundRobin\?/],
   ['no time to connect', backendPolicy({ connection: { connectTimeout: '0s' } }), 'spec.connection.connectTimeout', /longer than zero/, /1s/],
+
+  ...BAD_HEALTH_CHECKS,
 
   ['Ingress of nothing', ingress({}), 'spec.rules', /neither rules nor defaultBackend/, /at least one/],
   ['Ingress path without type', path({ pathType: undefined }), 'spec.rules[0].http.paths[0].pathType', /missing/, /Exact, Prefix/],

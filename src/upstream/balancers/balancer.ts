@@ -16,7 +16,10 @@ export interface Balanced {
 
 /** Chooses among the endpoints of one upstream, in one worker. */
 export interface Balancer {
-  /** The endpoints to choose from now on: all usable, no two alike. Called before the first `pick` and at each change. */
+  /**
+   * The endpoints to choose from now on: all usable, no two alike. Called before the first `pick`, at each change, and with
+   * the same list when the parts that they get (`weight`, `grown`) are others.
+   */
   update(endpoints: readonly EndpointState[]): void;
   /**
    * @param avoid an endpoint that has just failed: returned only when there is no other

@@ -25,7 +25,7 @@ describe('LeastRequest', () => {
     balancer.update(here);
     there[0]?.started();
     for (let number = 0; number < 20; number++) assert.equal(balancer.pick(request(), undefined), here[1]);
-    there[0]?.finished(1, false);
+    there[0]?.finished(1, false, 200);
     there[1]?.started();
     for (let number = 0; number < 20; number++) assert.equal(balancer.pick(request(), undefined), here[0]);
   });
@@ -47,7 +47,7 @@ describe('LeastRequest', () => {
     const done: EndpointState[][] = [];
     const counts = new Map<EndpointState, number>();
     for (let step = 0; step < 4_000; step++) {
-      for (const state of done[step] ?? []) state.finished(1, false);
+      for (const state of done[step] ?? []) state.finished(1, false, 200);
       const state = balancer.pick(request(), undefined) as EndpointState;
       state.started();
       const end = step + (state === states[0] ? 40 : 4);

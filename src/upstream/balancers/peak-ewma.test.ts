@@ -11,7 +11,7 @@ function make(count: number) {
   balancer.update(states);
   const answered = (state: EndpointState | undefined, latency: number, failed = false) => {
     state?.started();
-    state?.finished(latency, failed);
+    state?.finished(latency, failed, failed ? 0 : 200);
   };
   const picks = (times: number) => Array.from({ length: times }, () => balancer.pick(request(), undefined));
   return { clock, states, balancer, answered, picks };

@@ -20,7 +20,7 @@ export class PeakEwma extends TwoChoices {
     for (const endpoint of endpoints) endpoint.latency ??= new PeakLatency(this.#now);
   }
 
-  protected override load(endpoint: EndpointState): number {
-    return (endpoint.latency as PeakLatency).load(endpoint.inFlight);
+  protected override load(endpoint: EndpointState, inFlight: number): number {
+    return (endpoint.latency as PeakLatency).load(inFlight);
   }
 }

@@ -24,7 +24,8 @@ export class RoundRobin implements Balancer {
     // Workers and replicas begin at different places, so that few requests to each don't all go to the first endpoint.
     if (this.#next < 0 && endpoints.length > 0) this.#next = Math.floor(this.#random() * endpoints.length);
     const first = endpoints[0];
-    const weighted = first !== undefined && endpoints.some((endpoint) => endpoint.weight !== first.weight);
+    const weighted = first !== undefined && endpoints.some((endpoint) => endpoint.weight !== first.weight || endpoint.grown !== first.grown);
+    if (weighted && before === endpoints && credits !== undefined) return;
     this.#credits = weighted ? new Float64Array(endpoints.length) : undefined;
     if (this.#credits === undefined || credits === undefined) return;
     // Those that stay keep what they have gained: else frequent changes would favour the heaviest.
@@ -52,8 +53,9 @@ export class RoundRobin implements Balancer {
     for (let index = 0; index < endpoints.length; index++) {
       const endpoint = endpoints[index] as EndpointState;
       if (endpoint === avoid) continue;
-      total += endpoint.weight;
-      credits[index] = (credits[index] as number) + endpoint.weight;
+      const weight = endpoint.weight * endpoint.grown;
+      total += weight;
+      credits[index] = (credits[index] as number) + weight;
       if (best < 0 || (credits[index] as number) > (credits[best] as number)) best = index;
     }
     credits[best] = (credits[best] as number) - total;
