@@ -170,8 +170,7 @@ export class DataPlane {
 
   /** Stops accepting, closes what is idle, and tunnels; resolves when the last exchange is over. */
   async closeListeners(): Promise<void> {
-    this.#proxy.closeTunnels();
-    await Promise.all([this.#http.drain(), this.#https.drain()]);
+    await Promise.all([this.#http.drain(), this.#https.drain(), this.#proxy.tunnels.close()]);
     await this.#accessLog?.finish();
   }
 }

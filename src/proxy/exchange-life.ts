@@ -28,9 +28,6 @@ const REQUEST_ID = maskOf(FieldKind.XRequestId);
 /** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
 const CLIENT_GONE = 499;
 
-/** For the log: a tunnel that ended because the gateway does. */
-export const TUNNEL_DRAINED = 'drain';
-
 export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
   readonly exchange: Exchange;
   readonly #proxy: Proxy;
@@ -302,10 +299,11 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
     attempt.tunnel = this.#tunnel;
     if (first !== undefined) this.#tunnel.sentAlong(first, start, end);
     stream.resumeRequestBody();
-    if (this.#proxy.tunnelsClosing) this.#tunnel.close(TUNNEL_DRAINED);
+    this.#proxy.tunnels.add(this.#tunnel);
   }
 
-  onTunnelOver(reason: string, failed: boolean): void {
+  onTunnelOver(tunnel: Tunnel, reason: string, failed: boolean): void {
+    this.#proxy.tunnels.remove(tunnel);
     this.#try?.endTunnel(failed);
     this.#finish(this.status, reason);
   }

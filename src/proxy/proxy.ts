@@ -6,11 +6,11 @@ import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.t
 import type { AccessLog } from '../telemetry/access-log.ts';
 import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { ClientIdentity } from './client-identity.ts';
-import { ExchangeLife, TUNNEL_DRAINED } from './exchange-life.ts';
+import { ExchangeLife } from './exchange-life.ts';
 import { GrpcWebStream } from './grpc-web.ts';
 import * as replies from './replies.ts';
 import type { Runtime } from './runtime.ts';
-import { Tunnel } from './tunnel/tunnel.ts';
+import { Tunnels } from './tunnel/tunnels.ts';
 
 export type ProxyLog = (level: 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -24,8 +24,7 @@ export class Proxy implements ExchangeSink {
   /** Counts requests that no route took. */
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
-  /** Tunnels end: those that there are, and each one that still begins. */
-  tunnelsClosing = false;
+  readonly tunnels = new Tunnels();
 
   constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined, log: ProxyLog) {
     this.runtime = runtime;
@@ -57,21 +56,14 @@ export class Proxy implements ExchangeSink {
    * @returns how many there were
    */
   stopExchanges(): number {
-    let stopped = 0;
+    let stopped = this.tunnels.stop(replies.stopping.reason);
     // Whatever is under way has a deadline.
     for (const item of this.deadlines) {
-      if (item instanceof ExchangeLife) item.stop();
-      else if (item instanceof Tunnel) item.stop(replies.stopping.reason);
-      else continue;
+      if (!(item instanceof ExchangeLife)) continue;
+      item.stop();
       stopped++;
     }
     return stopped;
-  }
-
-  /** Ends every tunnel in good order, which takes a few seconds where a client does not answer. */
-  closeTunnels(): void {
-    this.tunnelsClosing = true;
-    for (const item of this.deadlines) if (item instanceof Tunnel) item.close(TUNNEL_DRAINED);
   }
 
   onRefused(refusal: Refusal): void {

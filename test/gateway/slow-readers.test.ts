@@ -8,6 +8,7 @@ import { get } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { endWith, wholeFile } from './lifetime.ts';
 import { catchAll, service } from './manifests.ts';
+import { accepting, handshake } from './tunnel-backend.ts';
 
 const READERS = 40;
 const STALLED = 10;
@@ -45,7 +46,8 @@ before(async () => {
           push();
         });
       };
-      socket.write(HEAD, push);
+      const upgrades = /^upgrade: websocket\r$/im.test(String(bytes));
+      socket.write(upgrades ? accepting(String(bytes)) : HEAD, push);
     });
   });
   await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
@@ -86,7 +88,7 @@ async function startReader(t: TestContext, port: number, path: string, bytes: nu
   const socket = connect(port, '127.0.0.1');
   endWith(t, () => socket.destroy());
   socket.on('error', () => {});
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  socket.write(path.startsWith('/tunnel/') ? handshake(path) : `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
   await once(socket, 'readable');
   const head = String(socket.read()).indexOf('\r\n\r\n') + 4;
   assert.ok(head > 4);
@@ -161,5 +163,6 @@ for (const wire of ['stream', 'handle'] as const) {
     assert.ok(grown < READERS * ALLOWED, `${READERS} readers: ${grown} bytes`);
     for (const { socket } of readers) socket.destroy();
     await check(await start('stalled', STALLED, 8 * 1024 * 1024));
+    await check(await start('tunnel', STALLED, 8 * 1024 * 1024));
   });
 }

@@ -31,7 +31,7 @@ export interface TunnelOwner {
    * @param reason for the log; empty after an orderly end
    * @param failed it was the backend that broke it
    */
-  onTunnelOver(reason: string, failed: boolean): void;
+  onTunnelOver(tunnel: Tunnel, reason: string, failed: boolean): void;
 }
 
 const OPEN = 0;
@@ -234,6 +234,6 @@ export class Tunnel implements Timed {
   #finish(reason: string, failed: boolean): void {
     this.#state = OVER;
     this.#deadlines.remove(this);
-    this.#owner.onTunnelOver(reason, failed);
+    this.#owner.onTunnelOver(this, reason, failed);
   }
 }
