@@ -1,7 +1,7 @@
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, UNKNOWN_LENGTH, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
-import type { Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
+import type { ClientTls, Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
 import { LAST_CHUNK_BYTES, startsWithLastChunk } from './chunked-decoder.ts';
 import { BackendTunnel, ClientExchange } from './client-exchange.ts';
@@ -67,13 +67,13 @@ export class ClientConnection implements ConnectionHandler, Timed {
 
   /**
    * Begins to connect.
-   * @param target a numeric address, and its port
-   * @param connectTimeout milliseconds
+   * @param target a numeric address, its port, and how it is reached by TLS, if it is
+   * @param connectTimeout milliseconds, for the TLS handshake as well
    */
   constructor(
     wire: Wire,
     deadlines: Deadlines,
-    target: { readonly address: string; readonly port: number },
+    target: { readonly address: string; readonly port: number; readonly tls?: ClientTls | undefined },
     connectTimeout: number,
     owner: ClientConnectionOwner,
   ) {
@@ -81,7 +81,8 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#owner = owner;
     this.deadline = deadlines.now + connectTimeout;
     deadlines.add(this);
-    this.#connection = wire.connect({ host: target.address, port: target.port, handler: this });
+    const { address, port, tls } = target;
+    this.#connection = wire.connect({ host: address, port, handler: this, ...(tls === undefined ? {} : { tls }) });
   }
 
   get connected(): boolean {

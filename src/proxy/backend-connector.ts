@@ -3,18 +3,22 @@ import { ClientConnection } from '../http1/client-connection.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from '../upstream/connector.ts';
 import type { Wire } from '../wire/wire.ts';
+import type { BackendTlsStore } from './tls/backend-tls-store.ts';
 
 /** Opens a worker's connections to backends, in the protocol that the upstream's settings name. */
 export class BackendConnector implements Connector {
   readonly #wire: Wire;
   readonly #deadlines: Deadlines;
+  readonly #tls: BackendTlsStore;
 
-  constructor(wire: Wire, deadlines: Deadlines) {
+  constructor(wire: Wire, deadlines: Deadlines, tls: BackendTlsStore) {
     this.#wire = wire;
     this.#deadlines = deadlines;
+    this.#tls = tls;
   }
 
   connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner): PooledConnection {
-    return new ClientConnection(this.#wire, this.#deadlines, { address, port }, upstream.connectTimeout, owner);
+    const tls = this.#tls.of(upstream, address, port);
+    return new ClientConnection(this.#wire, this.#deadlines, { address, port, tls }, upstream.connectTimeout, owner);
   }
 }

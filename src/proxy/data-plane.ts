@@ -18,6 +18,7 @@ import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { Proxy } from './proxy.ts';
 import { type Runtime, RuntimeBuilder } from './runtime.ts';
+import { BackendTlsStore } from './tls/backend-tls-store.ts';
 import { CertificateStore } from './tls/certificate-store.ts';
 
 export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -44,6 +45,7 @@ export class DataPlane {
   readonly #proxy: Proxy;
   readonly #upstreams: Upstreams;
   readonly #certificates: CertificateStore;
+  readonly #backendTls: BackendTlsStore;
   readonly #runtimes: RuntimeBuilder;
   readonly #http: Listener;
   readonly #https: Listener;
@@ -63,8 +65,9 @@ export class DataPlane {
         : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
     this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog, log);
     const deadlines = this.#proxy.deadlines;
+    this.#backendTls = new BackendTlsStore(log);
     this.#upstreams = new Upstreams({
-      connector: new BackendConnector(wire, deadlines),
+      connector: new BackendConnector(wire, deadlines, this.#backendTls),
       deadlines,
       inFlight: new InFlight(shared.inFlight, workers, worker),
       metrics,
@@ -104,10 +107,12 @@ export class DataPlane {
    * a change is to be ended before the next one begins.
    */
   *applyChange(parts: Iterable<ChangePart>, end: ChangeEnd): Generator<void, void> {
+    if (end.certificates !== undefined) this.#backendTls.know(end.certificates.certificates);
     const runtime = yield* this.#runtimes.change(parts, end);
     if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
     this.#proxy.runtime = runtime;
     this.#upstreams.remove(end.removedUpstreams);
+    this.#backendTls.forget(end.removedUpstreams);
     this.#metrics.forget(end.removedRoutes, end.removedUpstreams);
   }
 

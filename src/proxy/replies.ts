@@ -5,6 +5,7 @@ import { grpcMessage, grpcStatus } from '../exchange/grpc.ts';
 import { problemBody, statusText } from '../exchange/problem.ts';
 import type { UpstreamFailure } from '../exchange/streams.ts';
 import { NO_HOST } from '../policies/request-redirect.ts';
+import { TlsError, type TlsFailure } from '../wire/tls-error.ts';
 
 /** Whoever gets a 503 may try again soon: endpoints come and go within seconds. */
 const RETRY_SOON = [['Retry-After', '1']] as const;
@@ -33,7 +34,13 @@ const badGateway: Readonly<Record<UpstreamFailure, Reply>> = {
 };
 const connectTimeout: Reply = { status: 504, reason: 'connect_timeout', detail: 'The backend did not accept the connection in time.' };
 
+/** The log says what exactly failed; the client learns nothing of the inside. */
+function tlsFailure(failure: TlsFailure): Reply {
+  return { status: 502, reason: `upstream_tls_${failure}`, detail: 'The backend could not be reached securely.' };
+}
+
 export function upstreamFailure(failure: UpstreamFailure, cause: Error | undefined): Reply {
+  if (cause instanceof TlsError) return tlsFailure(cause.failure);
   if (failure === 'connect-failure' && (cause as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return connectTimeout;
   return badGateway[failure];
 }

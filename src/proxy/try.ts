@@ -3,6 +3,7 @@ import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import { CANCELLED, FAILED, type TryResult } from '../upstream/health/worker-health.ts';
+import { TlsError } from '../wire/tls-error.ts';
 import type { ExchangeLife } from './exchange-life.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
 import type { Addressed } from './upstream-request.ts';
@@ -97,6 +98,7 @@ export class Try implements UpstreamHandler {
     // That of the head, once it is there, is what counts.
     this.#end(true, now, FAILED);
     this.latencyMs = now - this.startedAt;
+    if (cause instanceof TlsError) this.addressed.backend.upstream?.metrics.countTlsFailure(cause.failure);
     this.#life.onTryFailed(this, failure, requestBytesSent, reusedConnection, cause);
   }
 

@@ -1,6 +1,7 @@
 /** tidegate.dev/v1alpha1 BackendPolicy. */
 import { z } from 'zod';
 import { UPSTREAM } from '../snapshot/defaults.ts';
+import { backendTls } from './backend-tls.ts';
 import { duration, oneOf, wholeNumber } from './fields.ts';
 import { healthCheck } from './health-check.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
@@ -89,8 +90,9 @@ export const backendPolicySchema = strictObject({
         .exactOptional()
         .describe('Keeps a client at one endpoint, by a cookie. Absent: each request goes where the balancer says.'),
       healthCheck: healthCheck.exactOptional().describe('When endpoints are taken out of use, and when they come back. Absent: never.'),
+      tls: backendTls.exactOptional().describe('Backends are spoken to by TLS.'),
     },
-    { later: ['circuitBreaker', 'protocol', 'tls', 'proxyProtocol'] },
+    { later: ['circuitBreaker', 'protocol', 'proxyProtocol'] },
   ),
   status: unused,
 });

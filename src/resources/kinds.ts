@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { type ApiRoute, apiRouteSchema } from './api-route.ts';
 import { backendPolicySchema } from './backend-policy.ts';
+import { type ConfigMap, configMapSchema } from './config-map.ts';
 import { endpointSliceSchema } from './endpoint-slice.ts';
 import { quote } from './fields.ts';
 import { ingressSchema } from './ingress.ts';
@@ -13,6 +14,7 @@ import { type Secret, secretSchema } from './secret.ts';
 import { serviceSchema } from './service.ts';
 import type { Flaw } from './strict-object.ts';
 import { nearest } from './suggestion.ts';
+import { AUTHORITIES_KEY } from './trust-anchors.ts';
 
 export const GROUP = 'tidegate.dev';
 
@@ -43,6 +45,7 @@ export const KINDS: readonly Kind[] = [
   { kind: 'Service', apiVersion: 'v1', field: 'services', scope: 'Namespaced', schema: serviceSchema },
   { kind: 'EndpointSlice', apiVersion: 'discovery.k8s.io/v1', field: 'endpointSlices', scope: 'Namespaced', schema: endpointSliceSchema },
   { kind: 'Secret', apiVersion: 'v1', field: 'secrets', scope: 'Namespaced', schema: secretSchema, warnings: secretWarnings },
+  { kind: 'ConfigMap', apiVersion: 'v1', field: 'configMaps', scope: 'Namespaced', schema: configMapSchema, warnings: configMapWarnings },
   {
     kind: 'ReferenceGrant',
     apiVersion: REFERENCE_GRANT_VERSIONS[0],
@@ -75,6 +78,7 @@ const NEIGHBOURS: ReadonlySet<string> = new Set([
   'ServiceAccount',
   'EndpointSliceList',
   'ServiceList',
+  'ConfigMapList',
   'SecretList',
   'IngressList',
 ]);
@@ -146,6 +150,12 @@ function routeWarnings(object: ApiRoute): readonly Flaw[] {
       },
     ];
   });
+}
+
+function configMapWarnings({ trust }: ConfigMap, now: number | undefined): readonly Flaw[] {
+  if (trust.notAfter === undefined || now === undefined || trust.notAfter >= now) return [];
+  const message = `a certificate in ${AUTHORITIES_KEY} expired at ${new Date(trust.notAfter).toISOString()}`;
+  return [{ message, hint: 'put the one that replaced it there: what it has issued does not verify', path: ['data', AUTHORITIES_KEY] }];
 }
 
 function secretWarnings(object: Secret, now: number | undefined): readonly Flaw[] {

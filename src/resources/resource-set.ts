@@ -6,6 +6,7 @@
  */
 import type { ApiRoute } from './api-route.ts';
 import type { BackendPolicy } from './backend-policy.ts';
+import type { ConfigMap } from './config-map.ts';
 import type { EndpointSlice } from './endpoint-slice.ts';
 import type { Ingress } from './ingress.ts';
 import type { IngressClass } from './ingress-class.ts';
@@ -84,6 +85,7 @@ export interface ResourceSet {
   readonly services: Entries<Service>;
   readonly endpointSlices: Entries<EndpointSlice>;
   readonly secrets: Entries<Secret>;
+  readonly configMaps: Entries<ConfigMap>;
   readonly referenceGrants: Entries<ReferenceGrant>;
   /**
    * Where the API server itself can be reached, as `host port`: names in lower case, addresses as they are written. No backend

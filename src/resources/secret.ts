@@ -1,4 +1,4 @@
-/** Secret: of type kubernetes.io/tls, a certificate chain and its key; of any other type, nothing is kept. */
+/** Secret: of type kubernetes.io/tls, a certificate chain and its key; of any type, certificates of authorities. Nothing else is kept. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { z } from 'zod';
@@ -6,6 +6,7 @@ import { Sensitive } from '../snapshot/sensitive.ts';
 import { quote } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
+import { readTrustAnchors, type TrustAnchors } from './trust-anchors.ts';
 
 export interface TlsPair {
   /** PEM, leaf first, nothing but certificates. */
@@ -45,21 +46,34 @@ export const secretSchema = strictObject({
   stringData: secretValues.default({}),
   immutable: unused,
 }).transform((secret, context) => {
-  const object = { apiVersion: secret.apiVersion, kind: secret.kind, metadata: secret.metadata, type: secret.type };
+  const { data, stringData } = secret;
+  const trust = readTrustAnchors((key) => (Object.hasOwn(stringData, key) || Object.hasOwn(data, key) ? valueOf(key, data, stringData) : undefined));
+  const object = {
+    apiVersion: secret.apiVersion,
+    kind: secret.kind,
+    metadata: secret.metadata,
+    type: secret.type,
+    ...(Object.keys(trust).length === 0 ? {} : { trust }),
+  };
   if (secret.type !== 'kubernetes.io/tls') return object;
-  const reading = readPair(secret.data, secret.stringData);
+  const reading = readPair(data, stringData);
   if ('pair' in reading) return { ...object, tls: reading.pair };
   flaws(() => reading.flaw)(undefined, context as z.core.$RefinementCtx<unknown>);
   return z.NEVER;
 });
 
-export type Secret = Omit<z.output<typeof secretSchema>, 'tls'> & { readonly tls?: TlsPair };
+export type Secret = Omit<z.output<typeof secretSchema>, 'tls' | 'trust'> & { readonly tls?: TlsPair; readonly trust?: TrustAnchors };
 
 function at(flaw: Flaw | undefined, key: string): Flaw[] {
   return flaw === undefined ? [] : [{ ...flaw, path: [key] }];
 }
 
 type Values = Readonly<Record<string, string>>;
+
+/** stringData wins over data, as in the API server. */
+function valueOf(key: string, data: Values, stringData: Values): string {
+  return Object.hasOwn(stringData, key) ? (stringData[key] as string) : Buffer.from(data[key] as string, 'base64').toString('latin1');
+}
 
 function readPair(data: Values, stringData: Values): TlsReading {
   for (const key of ['tls.crt', 'tls.key']) {
@@ -69,9 +83,7 @@ function readPair(data: Values, stringData: Values): TlsReading {
       };
     }
   }
-  // stringData wins over data, as in the API server.
-  const value = (key: string): string =>
-    Object.hasOwn(stringData, key) ? (stringData[key] as string) : Buffer.from(data[key] as string, 'base64').toString('latin1');
+  const value = (key: string): string => valueOf(key, data, stringData);
   const fieldOf = (key: string): TlsPair['field'] => (Object.hasOwn(stringData, key) ? 'stringData' : 'data');
   const path = (key: string): readonly string[] => [fieldOf(key), key];
 

@@ -261,6 +261,19 @@ export interface AffinityCookie {
   readonly keepOnFailure?: boolean;
 }
 
+/** How an upstream's endpoints are reached by TLS. */
+export interface UpstreamTls {
+  /** Sent as server name, unless it is an IP address, and what the certificate must be for. */
+  readonly hostname: string;
+  /** False: whatever certificate is shown is taken. */
+  readonly verify: boolean;
+  readonly wellKnownAuthorities: boolean;
+  /** Certificates of further ones, each PEM. */
+  readonly authorities: readonly string[];
+  /** Shown to who asks for one: its id among the snapshot's certificates, and a digest of it, so that a new one makes a difference here. */
+  readonly clientCertificate?: { readonly id: string; readonly digest: string };
+}
+
 export interface Upstream {
   readonly key: UpstreamKey;
   readonly namespace: string;
@@ -274,6 +287,8 @@ export interface Upstream {
   readonly maxRequestsPerConnection: number;
   /** What its endpoints speak. HTTP2: over TLS with ALPN where there is TLS, else as H2C, which is HTTP/2 in clear by prior knowledge. */
   readonly protocol: UpstreamProtocol;
+  /** Absent: plain TCP. */
+  readonly tls?: UpstreamTls;
   readonly sessionAffinity?: SessionAffinity;
   /** Absent: every endpoint counts as healthy. */
   readonly healthCheck?: HealthCheck;

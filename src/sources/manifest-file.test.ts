@@ -27,7 +27,7 @@ describe('documents and lists', () => {
     const items = [
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'a' }, spec: { ports: [{ port: 80 }] } },
       { apiVersion: 'v1', kind: 'ServiceList', items: [{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'b' }, spec: { ports: [{ port: 81 }] } }] },
-      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'c' } },
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'c' } },
     ];
     const file = read(JSON.stringify({ apiVersion: 'v1', kind: 'List', metadata: {}, items }, null, 2));
     assert.deepEqual(names(file), ['Service default/a', 'Service default/b']);
@@ -76,7 +76,7 @@ describe('documents and lists', () => {
   });
 
   test('block scalars end where a document begins', () => {
-    const file = read(`apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\ndata:\n  x: |\n    ----\n    --- not a mark\n---\n${service('a')}`);
+    const file = read(`apiVersion: v1\nkind: Pod\nmetadata: { name: c }\ndata:\n  x: |\n    ----\n    --- not a mark\n---\n${service('a')}`);
     assert.deepEqual(names(file), ['Service default/a']);
   });
 
@@ -97,7 +97,7 @@ describe('documents and lists', () => {
   test('blank files', () => {
     for (const text of ['', '\n\n', '# nothing\n', '---\n', '---\n# nothing\n---\n'])
       assert.deepEqual([read(text).isBlank, read(text).flaw], [true, undefined], JSON.stringify(text));
-    assert.equal(read('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}').isBlank, false);
+    assert.equal(read('apiVersion: v1\nkind: Pod\nmetadata: {name: a}').isBlank, false);
   });
 });
 
@@ -167,7 +167,7 @@ describe('problems stand on their lines', () => {
   });
 
   test('other kinds may hold what they like', () => {
-    assert.deepEqual(read('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: 1, a: 2}\n').objects, []);
+    assert.deepEqual(read('apiVersion: v1\nkind: Pod\nmetadata: {name: a}\ndata: {a: 1, a: 2}\n').objects, []);
   });
 });
 

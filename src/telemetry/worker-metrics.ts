@@ -70,9 +70,20 @@ export class UpstreamMetrics {
   /** By status. */
   readonly requests = new Map<number, number>();
   readonly duration = new Histogram();
+  /** By reason; made with the first. */
+  #tlsFailures: Map<string, number> | undefined;
 
   constructor(upstream: string) {
     this.upstream = upstream;
+  }
+
+  get tlsFailures(): ReadonlyMap<string, number> {
+    return this.#tlsFailures ?? NONE;
+  }
+
+  countTlsFailure(reason: string): void {
+    this.#tlsFailures ??= new Map();
+    this.#tlsFailures.set(reason, (this.#tlsFailures.get(reason) ?? 0) + 1);
   }
 
   count(status: number, seconds: number): void {
@@ -181,8 +192,10 @@ export class WorkerMetrics {
     }
     const upstreamRequests: MetricSample[] = [];
     const upstreamDurations: MetricSample[] = [];
+    const tlsFailures: MetricSample[] = [];
     for (const metrics of this.#upstreams.values()) {
       for (const [code, value] of metrics.requests) upstreamRequests.push({ labels: { upstream: metrics.upstream, code }, value });
+      for (const [reason, value] of metrics.tlsFailures) tlsFailures.push({ labels: { upstream: metrics.upstream, reason }, value });
       pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
     }
     const decisions: MetricSample[] = [];
@@ -216,6 +229,7 @@ export class WorkerMetrics {
         aggregator: 'sum',
         values: upstreamDurations,
       },
+      counter('tidegate_upstream_tls_failures_total', 'Tries that failed because of TLS, by upstream and reason.', tlsFailures),
       counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },

@@ -4,9 +4,13 @@ import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
 import type { LoadBalancer, Upstream } from '../snapshot/snapshot.ts';
+import { type BackendTlsSettings, backendTlsOf } from './backend-tls.ts';
+import type { Certificates } from './certificates.ts';
 import type { Issues } from './issues.ts';
+import { oldestFirst } from './order.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { describePorts } from './services.ts';
+import type { Trust } from './trust.ts';
 
 export type BackendSettings = Pick<
   Upstream,
@@ -18,15 +22,20 @@ export class BackendPolicies {
   /** By `namespace/service` and `namespace/service/port name`. */
   readonly #winners = new Map<string, Entry<BackendPolicy>>();
   readonly #settings = new Map<BackendPolicy, BackendSettings>();
+  /** Of those that have it. */
+  readonly #tls = new Map<Entry<BackendPolicy>, BackendTlsSettings>();
 
-  constructor(set: ResourceSet, issues: Issues) {
+  constructor(set: ResourceSet, issues: Issues, trust: Trust, certificates: Certificates) {
+    for (const entry of oldestFirst(set.backendPolicies)) {
+      const tls = backendTlsOf(entry, trust, certificates);
+      if (tls !== undefined) this.#tls.set(entry, tls);
+    }
     this.attachments = attachPolicies(set.backendPolicies, issues, (entry, _policy, target, field) => this.#attach(set, entry, target, field));
   }
 
   /** A policy on the port replaces one on the whole Service. @param port the port's name, may be empty */
   settings(namespace: string, service: string, port: string): BackendSettings {
-    const whole = `${namespace}/${service}`;
-    const policy = ((port === '' ? undefined : this.#winners.get(`${whole}/${port}`)) ?? this.#winners.get(whole))?.object;
+    const policy = this.#winner(namespace, service, port)?.object;
     if (policy === undefined) return UPSTREAM;
     let settings = this.#settings.get(policy);
     if (settings === undefined) {
@@ -34,6 +43,22 @@ export class BackendPolicies {
       this.#settings.set(policy, settings);
     }
     return settings;
+  }
+
+  /** As `settings`; undefined: the policy says nothing of TLS. */
+  tls(namespace: string, service: string, port: string): BackendTlsSettings | undefined {
+    const winner = this.#winner(namespace, service, port);
+    return winner && this.#tls.get(winner);
+  }
+
+  /** Whether the policy refers to objects besides its targets. */
+  refers(entry: Entry<BackendPolicy>): boolean {
+    return this.#tls.has(entry);
+  }
+
+  #winner(namespace: string, service: string, port: string): Entry<BackendPolicy> | undefined {
+    const whole = `${namespace}/${service}`;
+    return (port === '' ? undefined : this.#winners.get(`${whole}/${port}`)) ?? this.#winners.get(whole);
   }
 
   #attach(set: ResourceSet, entry: Entry<BackendPolicy>, target: PolicyTarget, field: string): Problem | undefined {

@@ -24,6 +24,8 @@ export class Certificates {
   readonly #lastGood: TlsPairs;
   readonly #used = new Map<string, TlsPair>();
   readonly #names = new Map<string, { readonly host: HostPattern; readonly claims: Claim[] }>();
+  /** Shown to backends. */
+  readonly #shown = new Set<string>();
   #default: string | undefined;
 
   /** @param lastGood what was in use until now: it serves on for Secrets that are missing, or hold no pair any more */
@@ -61,6 +63,15 @@ export class Certificates {
     if (uncovered.length > 0) this.#issues.add(owner, 'told', uncoveredProblem(field, id, pair, uncovered));
   }
 
+  /** The certificate that the gateway shows to a backend. @returns undefined where there is none, and never was */
+  forClient(owner: Entry<unknown>, field: string, secretName: string): { readonly id: string; readonly chain: string } | undefined {
+    const id = `${owner.namespace}/${secretName}`;
+    const pair = this.#use(owner, field, id, 'no certificate');
+    if (pair === undefined) return undefined;
+    this.#shown.add(id);
+    return { id, chain: pair.chain };
+  }
+
   /** The certificate for names that nobody claimed. @param id of the Secret; it need not exist */
   claimDefault(id: string): void {
     const entry = this.#secrets.get(id) ?? absentSecret(id);
@@ -71,7 +82,7 @@ export class Certificates {
     const serverNames = [...this.#names.values()]
       .sort((one, other) => compareText(hostKey(one.host), hostKey(other.host)))
       .map(({ host, claims }): ServerName => ({ host, certificates: preferred(claims) }));
-    const served = new Set([...serverNames.flatMap(({ certificates }) => certificates), this.#default]);
+    const served = new Set([...serverNames.flatMap(({ certificates }) => certificates), this.#default, ...this.#shown]);
     const certificates = new Map<string, Certificate>();
     for (const [id, { chain, key }] of sortedMap(this.#used)) if (served.has(id)) certificates.set(id, { id, chain, key });
     return { certificates, serverNames, ...(this.#default === undefined ? {} : { defaultCertificate: this.#default }) };

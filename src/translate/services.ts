@@ -5,6 +5,7 @@ import type { Service } from '../resources/service.ts';
 import type { SessionAffinity, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import { isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
+import { PLAIN_TLS } from './backend-tls.ts';
 import type { Issues } from './issues.ts';
 import { ReferenceGrants } from './reference-grants.ts';
 
@@ -54,7 +55,10 @@ export interface ServiceOptions {
 }
 
 /** Protocols that `appProtocol` may ask for and that this version does not speak to backends. */
-const UNSPOKEN = new Set(['https', 'http2', 'h2c', 'kubernetes.io/h2c', 'kubernetes.io/wss', 'grpc', 'grpcs']);
+const UNSPOKEN = new Set(['http2', 'h2c', 'kubernetes.io/h2c', 'grpc', 'grpcs']);
+
+/** Values of `appProtocol` that mean TLS. */
+const SECURE: ReadonlySet<string | undefined> = new Set(['https', 'grpcs', 'kubernetes.io/wss']);
 
 /** Resolves references to upstreams, and collects the upstreams that are in use. */
 export class Upstreams {
@@ -147,13 +151,13 @@ export class Upstreams {
       if (refusal !== undefined)
         return { unresolved: { severity: 'warning', reason: 'RefNotPermitted', part: 'name', message: `${what} ${refusal[0]}`, hint: refusal[1] } };
       // Such a Service needs no ports: nothing listens on it.
-      if (service.spec.ports.length === 0 && typeof port === 'number') return this.#use(namespace, name, port, '');
+      if (service.spec.ports.length === 0 && typeof port === 'number') return this.#use(service, { port, name: '' });
     }
     const candidates = service.spec.ports.filter((one) => (typeof port === 'number' ? one.port === port : one.name === port));
     const found = candidates.find((one) => one.protocol === 'TCP');
     if (found !== undefined) {
       this.#checkProtocol(entry, service, found);
-      return this.#use(namespace, name, found.port, found.name);
+      return this.#use(service, found);
     }
     const asked = typeof port === 'number' ? `port ${port}` : `port named ${JSON.stringify(port)}`;
     const other = candidates[0];
@@ -164,11 +168,14 @@ export class Upstreams {
     return notFound('port', 'error', `${what} has no ${asked}`, describePorts(service));
   }
 
-  #use(namespace: string, service: string, port: number, portName: string): Resolution {
+  #use({ metadata, spec }: Service, servicePort: Pick<ServicePort, 'port' | 'name' | 'appProtocol'>): Resolution {
+    const { namespace, name: service } = metadata;
+    const { port, name: portName, appProtocol } = servicePort;
     const key = `${namespace}/${service}/${port}`;
     if (!this.used.has(key)) {
       const settings = this.#policies.settings(namespace, service, portName);
       const { sessionAffinity } = settings;
+      const tls = this.#policies.tls(namespace, service, portName) ?? (SECURE.has(appProtocol) ? PLAIN_TLS : undefined);
       const upstream = {
         key,
         namespace,
@@ -176,6 +183,7 @@ export class Upstreams {
         port,
         ...settings,
         ...(sessionAffinity === undefined ? {} : { sessionAffinity: this.affinityTo(namespace, service, sessionAffinity) }),
+        ...(tls === undefined ? {} : { tls: { hostname: spec.externalName ?? `${service}.${namespace}.svc`, ...tls } }),
       };
       const before = this.#previous.get(key);
       this.used.set(key, before !== undefined && isDeepStrictEqual(before, upstream) ? before : upstream);

@@ -16,10 +16,7 @@ export function routeStatus(entry: Entry<unknown>, issues: readonly Issue[], ser
   const invalid = errorsOf(entry);
   const refused = invalid.length > 0 ? invalid : problemsWith(issues, 'Accepted');
   const conditions = [refused.length === 0 ? accepted(entry, 'the object is valid') : failed(entry, 'Accepted', refused)];
-  if (entry.object !== undefined) {
-    const unresolved = problemsWith(issues, 'ResolvedRefs');
-    conditions.push(unresolved.length === 0 ? holds(entry, 'ResolvedRefs', 'every reference leads somewhere') : failed(entry, 'ResolvedRefs', unresolved));
-  }
+  if (entry.object !== undefined) conditions.push(resolved(entry, issues));
   conditions.push(programmed(entry, invalid, refused, serves));
   return { kind: entry.kind, namespace: entry.namespace, name: entry.name, conditions };
 }
@@ -27,8 +24,9 @@ export function routeStatus(entry: Entry<unknown>, issues: readonly Issue[], ser
 /**
  * Status of a policy.
  * @param attachments its targets; empty when it never was good
+ * @param references issues with what it refers to besides; undefined: it refers to nothing
  */
-export function policyStatus(entry: Entry<unknown>, attachments: readonly Attachment[]): ObjectStatus {
+export function policyStatus(entry: Entry<unknown>, attachments: readonly Attachment[], references?: readonly Issue[]): ObjectStatus {
   const invalid = errorsOf(entry);
   const unattached = attachments.flatMap(({ problem }) => (problem === undefined ? [] : [problem]));
   const applies = attachments.some(({ problem }) => problem === undefined);
@@ -37,6 +35,7 @@ export function policyStatus(entry: Entry<unknown>, attachments: readonly Attach
     refused.length === 0
       ? accepted(entry, `the policy applies to ${attachments.length - unattached.length} of ${attachments.length} targets`)
       : failed(entry, 'Accepted', refused),
+    ...(references === undefined ? [] : [resolved(entry, references)]),
     programmed(entry, invalid, refused, applies),
   ];
   const ancestors = attachments.map(({ ancestorRef, problem }) => {
@@ -56,6 +55,11 @@ function errorsOf(entry: Entry<unknown>): Problem[] {
 
 function problemsWith(issues: readonly Issue[], consequence: Consequence): Problem[] {
   return issues.filter((issue) => issue.consequence === consequence).map((issue) => issue.problem);
+}
+
+function resolved(entry: Entry<unknown>, issues: readonly Issue[]): Condition {
+  const unresolved = problemsWith(issues, 'ResolvedRefs');
+  return unresolved.length === 0 ? holds(entry, 'ResolvedRefs', 'every reference leads somewhere') : failed(entry, 'ResolvedRefs', unresolved);
 }
 
 function accepted(entry: Entry<unknown>, message: string): Condition {

@@ -22,6 +22,7 @@ import type { RouteContext, RouteDraft, RuleOwner } from './routes.ts';
 import { type NameTroubles, type ServiceOptions, Upstreams } from './services.ts';
 import { SharedParts } from './shared-parts.ts';
 import { policyStatus, routeStatus } from './statuses.ts';
+import { Trust, type TrustBlocks } from './trust.ts';
 
 export interface TranslateOptions extends ServiceOptions {
   /** `--ingress-class`: names our class while there is no IngressClass object of ours. */
@@ -42,6 +43,8 @@ export interface TranslateResult {
   readonly problems: readonly Finding[];
   /** For the next translation: certificates serve on when their Secrets go bad or missing. */
   readonly tlsPairs: TlsPairs;
+  /** For the next translation, as `tlsPairs`. */
+  readonly trustBlocks: TrustBlocks;
   /** For the next translation. */
   readonly endpointTable: EndpointTable;
   /** For the next translation: Ingresses that it need not translate again. */
@@ -68,10 +71,11 @@ type Repeatable = ReadonlyMap<Entry<unknown>, Repeated>;
 export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult, nameTroubles: NameTroubles = new Map()): TranslateResult {
   const issues = new Issues();
   const classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
-  const backendPolicies = new BackendPolicies(set, issues);
+  const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
+  const trust = new Trust(set, issues, previous?.trustBlocks ?? new Map());
+  const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
   const rateLimits = new RateLimits(set, classes, issues);
   const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
-  const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
   const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>() };
   const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
@@ -82,11 +86,12 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
     snapshot: { routes, upstreams: used, endpoints: endpointTable.endpoints, ...certificates.build() },
     statuses: [
       ...statuses,
-      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments),
-      ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments),
+      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, () => false),
+      ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments, issues, (entry) => backendPolicies.refers(entry)),
     ],
     problems: sortFindings([...otherProblems, ...endpointTable.findings()]),
     tlsPairs: certificates.pairs,
+    trustBlocks: trust.blocks,
     endpointTable,
     repeatable,
     otherProblems,
@@ -205,6 +210,6 @@ function ownApiRoute(entry: OfMap<ResourceSet['apiRoutes']>, classes: ClassOwner
   return classes.ownsApiRoute(route) ? translateApiRoute(entry, route, context) : undefined;
 }
 
-function policyStatuses(entries: Iterable<Entry<unknown>>, attachments: Attachments): ObjectStatus[] {
-  return [...entries].sort(compareAge).map((entry) => policyStatus(entry, attachments.get(entry) ?? []));
+function policyStatuses<T>(entries: Iterable<Entry<T>>, attachments: Attachments, issues: Issues, refers: (entry: Entry<T>) => boolean): ObjectStatus[] {
+  return [...entries].sort(compareAge).map((entry) => policyStatus(entry, attachments.get(entry) ?? [], refers(entry) ? issues.of(entry) : undefined));
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
@@ -78,7 +79,7 @@ export class ConnectionPool implements ConnectionOwner, Timed {
     const before = this.#settings;
     if (before === settings) return;
     this.#settings = settings;
-    if (before.protocol !== settings.protocol) {
+    if (before.protocol !== settings.protocol || !isDeepStrictEqual(before.tls, settings.tls)) {
       this.#generation++;
       this.#shared.length = 0;
       this.#closeOldest(this.#idle.length);

@@ -32,6 +32,7 @@ function permissions(objects: readonly Manifest[]): string[] {
 }
 
 const SERVED = [
+  'configmaps get,list,watch',
   'discovery.k8s.io/endpointslices get,list,watch',
   'events.k8s.io/events create',
   'gateway.networking.k8s.io/referencegrants get,list,watch',

@@ -20,6 +20,7 @@ const RESOURCES: Readonly<Record<string, string>> = {
   Service: 'services',
   EndpointSlice: 'endpointslices',
   Secret: 'secrets',
+  ConfigMap: 'configmaps',
   ReferenceGrant: 'referencegrants',
 };
 

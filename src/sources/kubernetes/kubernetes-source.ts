@@ -3,18 +3,19 @@ import type { ResourceSet } from '../../resources/resource-set.ts';
 import type { Source, SourceLog } from '../source.ts';
 import type { ApiClient } from './api-client.ts';
 import { ApiServerAddresses } from './api-server-addresses.ts';
-import { COLLECTIONS, type Collection, pathsOf } from './collections.ts';
+import { COLLECTIONS, type Collection, collectionOf, pathsOf } from './collections.ts';
 import { oneLine } from './errors.ts';
+import { NamedReaders } from './named-readers.ts';
+import { NamedReferences } from './named-references.ts';
 import { type ObjectObserver, ObjectStore } from './object-store.ts';
 import { Reflector, summedCounts, type Timings } from './reflector.ts';
 import { SecretReaders } from './secret-readers.ts';
-import { SecretReferences } from './secret-references.ts';
-import { TroubleLog } from './trouble-log.ts';
+import { type Reading, TroubleLog } from './trouble-log.ts';
 
 /** Events that come together make one set; sets are at least this far apart (ms), and one that comes after a pause is made at once. */
 const GATHER = 10;
-/** A set waits for Secrets that are newly named no longer than this (ms). */
-const SECRET_HOLD = 500;
+/** A set waits for Secrets and ConfigMaps that are newly named no longer than this (ms). */
+const NAMED_HOLD = 500;
 
 export interface KubernetesSourceOptions {
   readonly client: ApiClient;
@@ -33,6 +34,9 @@ export interface KubernetesSourceOptions {
   readonly random?: () => number;
 }
 
+/** Kinds of which as few are read as there can be. */
+const NAMED: ReadonlySet<string> = new Set(['Secret', 'ConfigMap']);
+
 interface Read {
   readonly collection: Collection;
   readonly namespace: string | undefined;
@@ -44,7 +48,8 @@ export class KubernetesSource implements Source {
   readonly #store: ObjectStore;
   readonly #reads: readonly Read[];
   readonly #secrets: SecretReaders;
-  readonly #references: SecretReferences;
+  readonly #configMaps: NamedReaders;
+  readonly #references: NamedReferences;
   readonly #addresses: ApiServerAddresses;
   readonly #trouble: TroubleLog;
   readonly #listeners = new Set<(set: ResourceSet) => void>();
@@ -59,12 +64,12 @@ export class KubernetesSource implements Source {
     const { client, log, timings, random = Math.random } = options;
     const namespaces = options.namespaces.length === 0 ? undefined : [...new Set(options.namespaces)];
     this.#store = new ObjectStore(client.server, () => this.#schedule(), options.observer);
-    this.#references = new SecretReferences(options.ingressClass, options.defaultCertificate);
+    this.#references = new NamedReferences(options.ingressClass, options.defaultCertificate);
     this.#addresses = new ApiServerAddresses(client, () => this.#schedule(), options.serverAddressInterval);
     this.#trouble = new TroubleLog(client.server, log);
     const reads: Read[] = [];
     for (const collection of COLLECTIONS) {
-      if (collection.kind.kind === 'Secret') continue;
+      if (NAMED.has(collection.kind.kind)) continue;
       for (const namespace of collection.kind.scope === 'Cluster' ? [undefined] : (namespaces ?? [undefined])) {
         // With Roles alone nothing of the cluster's own can be read, and who may not read grants has been granted nothing.
         const mayBeDenied = (collection.kind.scope === 'Cluster' && namespaces !== undefined) || collection.kind.kind === 'ReferenceGrant';
@@ -83,17 +88,18 @@ export class KubernetesSource implements Source {
       }
     }
     this.#reads = reads;
-    this.#secrets = new SecretReaders({
+    const named = {
       client,
       store: this.#store,
-      namespaces,
       timings,
       random,
-      onChange: (reading, failure) => {
+      onChange: (reading: Reading, failure?: unknown) => {
         this.#trouble.report(reading, failure);
         this.#schedule();
       },
-    });
+    };
+    this.#secrets = new SecretReaders({ ...named, namespaces });
+    this.#configMaps = new NamedReaders({ ...named, collection: collectionOf('ConfigMap') });
   }
 
   /**
@@ -116,7 +122,7 @@ export class KubernetesSource implements Source {
     this.#listeners.clear();
     clearTimeout(this.#pass);
     this.#addresses.close();
-    await Promise.all([...this.#reads.map(({ reflector }) => reflector.stop()), this.#secrets.stop()]);
+    await Promise.all([...this.#reads.map(({ reflector }) => reflector.stop()), this.#secrets.stop(), this.#configMaps.stop()]);
     this.#first.promise.catch(() => {});
     this.#first.reject(new Error('the source is closed'));
   }
@@ -129,8 +135,12 @@ export class KubernetesSource implements Source {
   /** What `start` waits for, in one line. */
   get waitingFor(): string {
     const open = this.#reads.filter((read) => !isSettled(read));
-    const names = [...new Set(open.map(({ collection }) => collection.resource)), ...(this.#secrets.isSettled ? [] : ['secrets'])];
-    const failure = [...open.map(({ reflector }) => reflector), ...this.#secrets.reflectors]
+    const names = [
+      ...new Set(open.map(({ collection }) => collection.resource)),
+      ...(this.#secrets.isSettled ? [] : ['secrets']),
+      ...(this.#configMaps.isReading ? ['configmaps'] : []),
+    ];
+    const failure = [...open.map(({ reflector }) => reflector), ...this.#secrets.reflectors, ...this.#configMaps.reflectors]
       .map((reflector) => reflector.failure)
       .find((error) => error !== undefined);
     return `waiting for the API server's ${names.join(', ')}${failure === undefined ? '' : `: ${oneLine(failure)}`}`;
@@ -141,10 +151,13 @@ export class KubernetesSource implements Source {
     return COLLECTIONS.map((collection) => {
       const { resource, kind } = collection;
       const reads = this.#reads.filter((read) => read.collection === collection);
-      const isSecret = kind.kind === 'Secret';
-      const reflectors = isSecret ? this.#secrets.reflectors : reads.map(({ reflector }) => reflector);
-      const isSettledNow = isSecret ? this.#secrets.isSettled : reads.every(isSettled);
-      const { lastSync, lastHeard, ...counts } = summedCounts([...reflectors.map((reflector) => reflector.counts), ...(isSecret ? [this.#secrets.past] : [])]);
+      const named = kind.kind === 'Secret' ? this.#secrets : kind.kind === 'ConfigMap' ? this.#configMaps : undefined;
+      const reflectors = named?.reflectors ?? reads.map(({ reflector }) => reflector);
+      const isSettledNow = kind.kind === 'Secret' ? this.#secrets.isSettled : named === undefined ? reads.every(isSettled) : !named.isReading;
+      const { lastSync, lastHeard, ...counts } = summedCounts([
+        ...reflectors.map((reflector) => reflector.counts),
+        ...(named === undefined ? [] : [named.past]),
+      ]);
       const now = performance.now();
       return {
         resource,
@@ -167,23 +180,25 @@ export class KubernetesSource implements Source {
     this.#gatheredAt = performance.now();
     if (this.#set === undefined && !this.#reads.every(isSettled)) return;
     const set = this.#store.current;
-    this.#secrets.want(this.#references.of(set));
-    if (this.#set === undefined && !this.#secrets.isSettled) return;
+    const { secrets, configMaps } = this.#references.of(set);
+    this.#secrets.want(secrets);
+    this.#configMaps.want(configMaps);
+    if (this.#set === undefined && (!this.#secrets.isSettled || this.#configMaps.isReading)) return;
     if (this.#set !== undefined && this.#isHeld()) return;
     this.#store.setApiServer(this.#addresses.of(set));
     this.#publish(this.#store.current);
   }
 
-  /** A Secret that an object has only now come to name is waited for, lest the object be bad for a moment. */
+  /** A Secret or ConfigMap that an object has only now come to name is waited for, lest the object be bad for a moment. */
   #isHeld(): boolean {
-    if (!this.#secrets.isReading) {
+    if (!this.#secrets.isReading && !this.#configMaps.isReading) {
       this.#heldSince = undefined;
       return false;
     }
     const now = performance.now();
     this.#heldSince ??= now;
-    if (now - this.#heldSince >= SECRET_HOLD) return false;
-    this.#pass ??= setTimeout(() => this.#gather(), this.#heldSince + SECRET_HOLD - now);
+    if (now - this.#heldSince >= NAMED_HOLD) return false;
+    this.#pass ??= setTimeout(() => this.#gather(), this.#heldSince + NAMED_HOLD - now);
     return true;
   }
 

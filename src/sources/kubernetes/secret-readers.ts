@@ -3,6 +3,7 @@
  * that a route names and that is not among them, another type is watched for, so that the route can be told why. Elsewhere
  * each Secret that a route names is watched by its name, and no other is ever read.
  */
+import { AUTHORITIES_KEY, REVOCATIONS_KEY } from '../../resources/trust-anchors.ts';
 import type { ApiClient } from './api-client.ts';
 import { classOf } from './backoff.ts';
 import { collectionOf, pathsOf } from './collections.ts';
@@ -195,13 +196,19 @@ function placeholderOf(key: string): RawObject {
   return { metadata: { namespace, name } };
 }
 
-/** What a Secret of another type holds is no business of ours. */
+/** What a Secret of another type holds is no business of ours, but for what others are verified by, which is no secret. */
 function emptied(secret: RawSecret): RawObject {
   if (secret.type === TLS) return secret;
-  const { metadata, type } = secret;
-  return { ...(metadata === undefined ? {} : { metadata }), ...(type === undefined ? {} : { type }) } as RawObject;
+  const { metadata, type, data } = secret;
+  const kept = [AUTHORITIES_KEY, REVOCATIONS_KEY].flatMap((key) => (data !== undefined && Object.hasOwn(data, key) ? [[key, data[key]] as const] : []));
+  return {
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(type === undefined ? {} : { type }),
+    ...(kept.length === 0 ? {} : { data: Object.fromEntries(kept) }),
+  } as RawObject;
 }
 
 interface RawSecret extends RawObject {
   readonly type?: string;
+  readonly data?: Readonly<Record<string, string>>;
 }

@@ -1,0 +1,73 @@
+/** Which Secrets and ConfigMaps the objects that are ours name: no others are ever asked for by name. */
+import { ClassOwnership } from '../../resources/classes.ts';
+import type { ResourceSet } from '../../resources/resource-set.ts';
+
+type Seen = Pick<ResourceSet, 'ingressClasses' | 'ingresses' | 'apiRoutes' | 'backendPolicies'>;
+
+/** `namespace/name` of each; the very same sets while the names are the same. */
+export interface References {
+  readonly secrets: ReadonlySet<string>;
+  readonly configMaps: ReadonlySet<string>;
+}
+
+interface TrustReference {
+  readonly kind: 'ConfigMap' | 'Secret';
+  readonly name: string;
+}
+
+export class NamedReferences {
+  readonly #ingressClass: string;
+  readonly #always: readonly string[];
+  #seen: Seen | undefined;
+  #references: References = { secrets: new Set(), configMaps: new Set() };
+
+  /**
+   * @param ingressClass `--ingress-class`
+   * @param defaultCertificate `--default-certificate`
+   */
+  constructor(ingressClass: string, defaultCertificate: string | undefined) {
+    this.#ingressClass = ingressClass;
+    this.#always = defaultCertificate === undefined ? [] : [defaultCertificate];
+  }
+
+  of({ ingressClasses, ingresses, apiRoutes, backendPolicies }: ResourceSet): References {
+    const seen = this.#seen;
+    if (
+      seen !== undefined &&
+      seen.ingressClasses === ingressClasses &&
+      seen.ingresses === ingresses &&
+      seen.apiRoutes === apiRoutes &&
+      seen.backendPolicies === backendPolicies
+    )
+      return this.#references;
+    this.#seen = { ingressClasses, ingresses, apiRoutes, backendPolicies };
+    const classes = new ClassOwnership(ingressClasses, this.#ingressClass);
+    const secrets = new Set(this.#always);
+    const configMaps = new Set<string>();
+    const trust = (namespace: string, references: readonly TrustReference[]): void => {
+      for (const { kind, name } of references) (kind === 'Secret' ? secrets : configMaps).add(`${namespace}/${name}`);
+    };
+    for (const { namespace, object } of ingresses.values()) {
+      if (object === undefined || !classes.ownsIngress(object)) continue;
+      for (const { secretName } of object.spec.tls) if (secretName !== undefined && secretName !== '') secrets.add(`${namespace}/${secretName}`);
+    }
+    for (const { namespace, object } of apiRoutes.values()) {
+      const tls = object?.spec.tls;
+      if (object === undefined || tls === undefined || !classes.ownsApiRoute(object)) continue;
+      if (tls.secretName !== undefined) secrets.add(`${namespace}/${tls.secretName}`);
+    }
+    for (const { namespace, object } of backendPolicies.values()) {
+      const tls = object?.spec.tls;
+      if (tls === undefined) continue;
+      trust(namespace, tls.caCertificateRefs);
+      if (tls.clientCertificateRef !== undefined) secrets.add(`${namespace}/${tls.clientCertificateRef.name}`);
+    }
+    const before = this.#references;
+    this.#references = { secrets: sameOr(before.secrets, secrets), configMaps: sameOr(before.configMaps, configMaps) };
+    return this.#references;
+  }
+}
+
+function sameOr(before: ReadonlySet<string>, now: ReadonlySet<string>): ReadonlySet<string> {
+  return before.size === now.size && [...now].every((name) => before.has(name)) ? before : now;
+}
