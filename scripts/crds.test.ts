@@ -76,7 +76,6 @@ describe('crds/', () => {
       'retry',
       'hedge',
       'fallback',
-      'healthCheck',
       'circuitBreaker',
       'onStoreFailure',
       'clientValidation',
