@@ -25,6 +25,7 @@ class Sink implements Connection {
   handler!: ConnectionHandler;
   readonly remoteAddress = '127.0.0.1';
   readonly remotePort = 40_000;
+  readonly localAddress = '127.0.0.2';
   readonly localPort = 80;
   readonly tls = undefined;
   readonly bytesRead = 0;

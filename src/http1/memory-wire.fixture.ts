@@ -20,6 +20,7 @@ export class MemoryConnection implements Connection {
   handler: ConnectionHandler;
   readonly remoteAddress = '192.0.2.1';
   readonly remotePort = 40_000;
+  readonly localAddress = '192.0.2.1';
   readonly localPort = 80;
   readonly tls = undefined;
   bytesRead = 0;

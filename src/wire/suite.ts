@@ -8,6 +8,7 @@ import { connectingTlsSuite } from './suite/connecting-tls.ts';
 import { listeningSuite } from './suite/listening.ts';
 import { finishAll } from './suite/peers.ts';
 import { tlsSuite } from './suite/tls.ts';
+import { prefaceSuite } from './suite/preface.ts';
 import { transferSuite } from './suite/transfer.ts';
 
 export function wireSuite(mode: WireMode): void {
@@ -22,6 +23,7 @@ export function wireSuite(mode: WireMode): void {
         describe('transfer', () => transferSuite(make, secure));
         describe('closing', () => closingSuite(make, secure));
         describe('commotion', () => commotionSuite(make, secure));
+        describe('preface', () => prefaceSuite(make, secure));
       });
     }
     describe('handshakes', () => tlsSuite(make));

@@ -3,6 +3,7 @@
  * and `handle` on the socket's own handle. Nothing outside this folder knows which one runs.
  */
 import type { SecureContext } from 'node:tls';
+import type { ProxiedEnds } from './proxy-header.ts';
 
 /** What a connection reports. Every callback runs on the event loop, never from within a call of the connection's own methods. */
 export interface ConnectionHandler {
@@ -36,6 +37,8 @@ export interface Connection {
   /** Without an IPv4-mapped prefix. */
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** Where the client connected to: this end, or what a PROXY header says. Asks the kernel; '' when the connection is gone. */
+  readonly localAddress: string;
   readonly localPort: number;
   readonly tls: TlsInfo | undefined;
   readonly bytesRead: number;
@@ -88,7 +91,40 @@ export interface ListenOptions {
   /** Connections above this are closed at once and counted. */
   readonly maxConnections: number;
   readonly tls?: ServerTls;
+  /** Absent: nothing is read before TLS, or before the connection is accepted. */
+  readonly preface?: Preface;
 }
+
+/** Who reads the first bytes of accepted connections, before TLS. */
+export interface Preface {
+  /** Milliseconds, from the accept to the last byte that is needed. */
+  readonly timeout: number;
+  /** @returns undefined: this connection has none @param remoteAddress of the other side, '' when it is gone already */
+  begin(remoteAddress: string): PrefaceReader | undefined;
+}
+
+export interface PrefaceReader {
+  /**
+   * Called whenever more bytes have come; must bound by itself how many it wants. A throw closes the connection.
+   * @param bytes all that has come so far; they stay unchanged
+   * @returns undefined: more are needed
+   */
+  read(bytes: Buffer): PrefaceOutcome | undefined;
+  /** The connection is gone, or the time is up, before there was an outcome. */
+  abandoned(): void;
+}
+
+export type PrefaceOutcome =
+  /** The connection is closed. */
+  | 'refused'
+  | {
+      /** Bytes to be passed over; those that follow are the first of the TLS handshake, or of the connection. */
+      readonly skip: number;
+      /** Whose connection it is in truth. */
+      readonly ends?: ProxiedEnds | undefined;
+      /** Takes the connection as it is, without TLS, in place of the listener's `accept`. */
+      readonly accept?: (connection: Connection) => void;
+    };
 
 /** What a client can do, as far as is known while its handshake waits for a certificate. `TLSSocket` is one. */
 export interface HandshakeOffer {

@@ -51,9 +51,10 @@ export interface TlsHandle extends StreamHandle {
   getALPNNegotiatedProtocol(): string | false;
   getProtocol(): string;
   getSharedSigalgs(): readonly string[];
-  getSharedSigalgs(): readonly string[];
   isSessionReused(): boolean;
   destroySSL(): void;
+  /** Takes bytes that were read from the TCP handle before TLS was put on it. Copies them. */
+  receive(bytes: Uint8Array): void;
 }
 
 export interface SocketName {

@@ -1,5 +1,6 @@
+import { plainAddress } from '../address.ts';
 import type { Connection, ConnectionHandler, TlsInfo } from '../wire.ts';
-import type { StreamHandle, TcpHandle, TlsHandle } from './bindings.ts';
+import type { SocketName, StreamHandle, TcpHandle, TlsHandle } from './bindings.ts';
 import type { Native } from './native.ts';
 import { Outbound } from './outbound.ts';
 import { systemError } from './system-error.ts';
@@ -15,6 +16,8 @@ export class HandleConnection extends Outbound implements Connection {
   remoteAddress = '';
   remotePort = 0;
   localPort = 0;
+  /** What a PROXY header says of it. */
+  proxiedTo: string | undefined = undefined;
   tls: TlsInfo | undefined = undefined;
   bytesRead = 0;
 
@@ -53,6 +56,24 @@ export class HandleConnection extends Outbound implements Connection {
     this.stream.owner = this;
     this.stream.onread = onRead;
     if (secure === undefined) tcp.useUserBuffer(this.target);
+  }
+
+  get localAddress(): string {
+    if (this.proxiedTo !== undefined) return this.proxiedTo;
+    const name: SocketName = {};
+    return !this.gone && this.tcp.getsockname(name) === 0 ? plainAddress(name.address) : '';
+  }
+
+  /** Bytes that were read before the connection was made; they come first. @param bytes stay unchanged */
+  receive(bytes: Buffer): void {
+    if (this.gone) return;
+    this.bytesRead += bytes.length;
+    if (this.reading) {
+      this.handler.onData(bytes, 0, bytes.length);
+    } else {
+      this.held ??= [];
+      this.held.push(bytes);
+    }
   }
 
   /** Reads, unless the connection is paused or over. */

@@ -10,7 +10,8 @@ import type { SocketName, TcpHandle } from './bindings.ts';
 import { highestAccepted } from './descriptors.ts';
 import { HandleConnection } from './handle-connection.ts';
 import type { Native } from './native.ts';
-import { type HandshakeOwner, ServerHandshake } from './server-handshake.ts';
+import { type PrefaceOwner, PrefaceReading } from './preface-reading.ts';
+import { type ConnectionEnds, type HandshakeOwner, ServerHandshake } from './server-handshake.ts';
 import { systemError } from './system-error.ts';
 
 /** As `node:net`: the kernel rounds it up to a power of two. */
@@ -18,7 +19,7 @@ const BACKLOG = 511;
 /** An accepted socket has the listening one's TCP_NODELAY there, which saves a system call for each. */
 const INHERITS_NO_DELAY = process.platform === 'linux';
 
-export class HandleListener implements WireListener, HandshakeOwner {
+export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwner {
   connections = 0;
   refusedConnections = 0;
   failedHandshakes = 0;
@@ -102,20 +103,38 @@ export class HandleListener implements WireListener, HandshakeOwner {
     }
     if (!INHERITS_NO_DELAY) tcp.setNoDelay(true);
     this.connections++;
-    if (this.secure) {
-      const handshake = new ServerHandshake(this, tcp, this.context?.context, this.alpn);
-      this.handshakes.add(handshake);
-      handshake.start();
+    const { preface } = this.options;
+    if (preface === undefined) {
+      this.begin(tcp, undefined, undefined);
       return;
     }
-    this.open(new HandleConnection(this.native, tcp, undefined, true, unhandled, this), tcp);
+    const ends = ownEnds(tcp);
+    const reader = preface.begin(ends.remoteAddress);
+    if (reader === undefined) this.begin(tcp, ends, undefined);
+    else new PrefaceReading(this, tcp, reader, ends, this.handshakes, preface.timeout).start();
+  }
+
+  /** @param ends undefined: still to be asked for @param first bytes that were read already */
+  private begin(tcp: TcpHandle, ends: ConnectionEnds | undefined, first: Buffer | undefined): void {
+    if (!this.secure) {
+      this.open(new HandleConnection(this.native, tcp, undefined, true, unhandled, this), tcp, ends, this.accept, first);
+      return;
+    }
+    const handshake = new ServerHandshake(this, tcp, this.context?.context, this.alpn, ends);
+    this.handshakes.add(handshake);
+    handshake.start(first);
+  }
+
+  prefaceRead(tcp: TcpHandle, ends: ConnectionEnds, first: Buffer | undefined, accept: ((connection: Connection) => void) | undefined): void {
+    if (accept === undefined) this.begin(tcp, ends, first);
+    else this.open(new HandleConnection(this.native, tcp, undefined, true, unhandled, this), tcp, ends, accept, first);
   }
 
   established(handshake: ServerHandshake): void {
     this.handshakes.remove(handshake);
     const connection = new HandleConnection(this.native, handshake.tcp, handshake.secure, true, unhandled, this);
     connection.tls = handshake.info();
-    this.open(connection, handshake.tcp);
+    this.open(connection, handshake.tcp, handshake.ends, this.accept, undefined);
   }
 
   failed(handshake: ServerHandshake): void {
@@ -127,16 +146,32 @@ export class HandleListener implements WireListener, HandshakeOwner {
     this.connections--;
   }
 
-  private open(connection: HandleConnection, tcp: TcpHandle): void {
-    // Fails when the client is gone already, which the first read will tell.
-    if (tcp.getpeername(peer) === 0) {
+  private open(
+    connection: HandleConnection,
+    tcp: TcpHandle,
+    ends: ConnectionEnds | undefined,
+    accept: (connection: Connection) => void,
+    first: Buffer | undefined,
+  ): void {
+    if (ends !== undefined) {
+      connection.remoteAddress = ends.remoteAddress;
+      connection.remotePort = ends.remotePort;
+      connection.proxiedTo = ends.localAddress;
+    } else if (tcp.getpeername(peer) === 0) {
+      // Fails when the client is gone already, which the first read will tell.
       connection.remoteAddress = plainAddress(peer.address);
       connection.remotePort = peer.port ?? 0;
     }
     connection.localPort = this.port;
-    this.accept(connection);
+    accept(connection);
+    if (first !== undefined) connection.receive(first);
     connection.start();
   }
+}
+
+function ownEnds(tcp: TcpHandle): ConnectionEnds {
+  if (tcp.getpeername(peer) !== 0) return { remoteAddress: '', remotePort: 0, localAddress: undefined };
+  return { remoteAddress: plainAddress(peer.address), remotePort: peer.port ?? 0, localAddress: undefined };
 }
 
 /** Filled anew for each connection, which is faster than a new object. */

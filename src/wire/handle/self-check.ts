@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import { secureContextOptions } from '../secure-context.ts';
-import type { Connection, ConnectionHandler, ListenOptions, ServerTls, Wire } from '../wire.ts';
+import type { Connection, ConnectionHandler, ListenOptions, Preface, ServerTls, Wire } from '../wire.ts';
 import { selfCheckCertificate, selfCheckKey } from './self-check-certificate.ts';
 
 /** Milliseconds for all of it; it takes a few dozen. */
@@ -29,6 +29,12 @@ export async function selfCheck(wire: Wire): Promise<void> {
     await check.finish();
   }
 }
+
+/** Looks at the first bytes, and leaves them all to whoever comes next. */
+const PEEK: Preface = {
+  timeout: TIME_LIMIT,
+  begin: () => ({ read: (bytes) => (bytes.length < 5 ? undefined : { skip: 0 }), abandoned() {} }),
+};
 
 class SelfCheck {
   private readonly wire: Wire;
@@ -115,7 +121,8 @@ class SelfCheck {
     };
     for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
       const server = new Side();
-      const port = await this.listen(tls, server);
+      // Once with the first bytes read before TLS, and handed to it afterwards.
+      const port = await this.listen(tls, server, maxVersion === 'TLSv1.3' ? PEEK : undefined);
       const servername = 'self-check.invalid';
       const answer = Promise.withResolvers<string>();
       // Nothing is at stake on the way to oneself: `ca` is the very certificate.
@@ -151,8 +158,12 @@ class SelfCheck {
   }
 
   /** Listens on a port of its own. */
-  private async listen(tls: ServerTls | undefined, side: Side): Promise<number> {
-    const options: ListenOptions = { host: '127.0.0.1', port: 0, reusePort: true, maxConnections: 1, ...(tls === undefined ? {} : { tls }) };
+  private async listen(tls: ServerTls | undefined, side: Side, preface?: Preface): Promise<number> {
+    const options: ListenOptions = {
+      ...{ host: '127.0.0.1', port: 0, reusePort: true, maxConnections: 1 },
+      ...(tls === undefined ? {} : { tls }),
+      ...(preface === undefined ? {} : { preface }),
+    };
     const listener = await this.wire.listen(options, (connection) => {
       side.connection = connection;
       connection.handler = side;

@@ -3,6 +3,14 @@ import type { ServerTls, TlsInfo } from '../wire.ts';
 import type { StreamHandle, TcpHandle, TlsHandle } from './bindings.ts';
 import type { Native } from './native.ts';
 
+/** Whose connection it is. */
+export interface ConnectionEnds {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** What a PROXY header says; undefined: ask the handle. */
+  readonly localAddress: string | undefined;
+}
+
 /** Who started a handshake, and hears how it went; the listener. */
 export interface HandshakeOwner {
   readonly native: Native;
@@ -33,11 +41,18 @@ export class ServerHandshake implements Timed {
   private readonly owner: HandshakeOwner;
   private state: 'running' | 'done' | 'over' = 'running';
 
-  /** @param context what the handshake starts with: versions, suites and ticket keys, no certificate */
-  constructor(owner: HandshakeOwner, tcp: TcpHandle, context: unknown, alpn: Buffer | undefined) {
+  /** Whose connection it is, where a preface was read before. */
+  readonly ends: ConnectionEnds | undefined;
+
+  /**
+   * @param context what the handshake starts with: versions, suites and ticket keys, no certificate
+   * @param ends undefined: the handle's own
+   */
+  constructor(owner: HandshakeOwner, tcp: TcpHandle, context: unknown, alpn: Buffer | undefined, ends: ConnectionEnds | undefined) {
     const { native, tls } = owner;
     this.owner = owner;
     this.tcp = tcp;
+    this.ends = ends;
     this.deadline = performance.now() + tls.handshakeTimeout;
     const secure = native.bindings.tls.wrap(tcp, context, true, false);
     this.secure = secure;
@@ -53,8 +68,10 @@ export class ServerHandshake implements Timed {
     secure.useUserBuffer(native.buffers.shared);
   }
 
-  start(): void {
-    if (this.secure.readStart() !== 0) this.fail();
+  /** @param first bytes that were read from the TCP handle already */
+  start(first?: Buffer): void {
+    if (first !== undefined) this.secure.receive(first);
+    if (this.state === 'running' && this.secure.readStart() !== 0) this.fail();
   }
 
   /** What was agreed upon. */

@@ -11,6 +11,15 @@ const TEXT_LIMIT = 8 * 1024;
 /** Up to here a write to an idle TLS connection counts as gone: it has been encrypted, and only its completion is reported later. */
 const TLS_UNHELD = 16 * 1024;
 
+/** Whose connection it is. */
+export interface ConnectionEnds {
+  /** Of the other side. */
+  readonly address: string | undefined;
+  readonly port: number;
+  /** What a PROXY header says; undefined: ask the socket. */
+  readonly localAddress: string | undefined;
+}
+
 /** A connection on a public socket. Made by the listener and the connector, who attach it to the socket's reading. */
 export class StreamConnection implements Connection {
   handler: ConnectionHandler;
@@ -27,6 +36,8 @@ export class StreamConnection implements Connection {
   private readonly raw: Socket;
   private readonly secure: boolean;
   private readonly knownLocalPort: number;
+  /** What a PROXY header says of the local address. */
+  private readonly proxiedTo: string | undefined;
   private gone = false;
   private ended = false;
   private awaitingDrain = false;
@@ -41,7 +52,7 @@ export class StreamConnection implements Connection {
     socket: Socket | TLSSocket,
     raw: Socket,
     handler: ConnectionHandler,
-    remote: { address: string | undefined; port: number },
+    ends: ConnectionEnds,
     localPort: number,
     tls: TlsInfo | undefined,
     up = true,
@@ -50,8 +61,9 @@ export class StreamConnection implements Connection {
     this.raw = raw;
     this.secure = socket !== raw;
     this.handler = handler;
-    this.remoteAddress = plainAddress(remote.address);
-    this.remotePort = remote.port;
+    this.remoteAddress = plainAddress(ends.address);
+    this.remotePort = ends.port;
+    this.proxiedTo = ends.localAddress;
     this.knownLocalPort = localPort;
     this.tls = tls;
     this.up = up;
@@ -61,6 +73,10 @@ export class StreamConnection implements Connection {
       this.failure ??= this.secure ? tlsErrorOf(error, this.up) : error;
     });
     socket.on('close', () => this.onClosed());
+  }
+
+  get localAddress(): string {
+    return this.proxiedTo ?? plainAddress(this.raw.localAddress);
   }
 
   get localPort(): number {

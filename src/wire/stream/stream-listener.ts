@@ -1,10 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
+import { plainAddress } from '../address.ts';
 import { TicketKeys } from '../secure-context.ts';
 import { unhandled } from '../unhandled.ts';
 import type { Connection, ListenOptions, ServerTls, WireListener } from '../wire.ts';
-import { StreamConnection } from './stream-connection.ts';
+import { PrefaceReading } from './preface-reading.ts';
+import { type ConnectionEnds, StreamConnection } from './stream-connection.ts';
 
 export class StreamListener implements WireListener {
   connections = 0;
@@ -64,7 +66,6 @@ export class StreamListener implements WireListener {
   }
 
   private onConnection(raw: Socket): void {
-    const { tls } = this.options;
     this.connections++;
     raw.once('close', () => {
       this.connections--;
@@ -73,14 +74,30 @@ export class StreamListener implements WireListener {
     if (raw.remoteAddress === undefined) {
       raw.on('error', ignore);
       raw.destroy();
-    } else if (tls === undefined) {
-      this.open(raw, raw, undefined);
-    } else {
-      this.secure(raw, tls);
+      return;
     }
+    const ends: ConnectionEnds = { address: raw.remoteAddress, port: raw.remotePort ?? 0, localAddress: undefined };
+    const { preface } = this.options;
+    const reader = preface?.begin(plainAddress(raw.remoteAddress));
+    if (preface === undefined || reader === undefined) {
+      this.begin(raw, ends);
+      return;
+    }
+    const reading = new PrefaceReading(raw, reader, this.handshakes, ({ ends: proxied, accept }) => {
+      const from = proxied === undefined ? ends : { address: proxied.sourceAddress, port: proxied.sourcePort, localAddress: proxied.destinationAddress };
+      if (accept === undefined) this.begin(raw, from);
+      else this.open(raw, raw, undefined, from, accept);
+    });
+    reading.start(preface.timeout);
   }
 
-  private secure(raw: Socket, tls: ServerTls): void {
+  private begin(raw: Socket, ends: ConnectionEnds): void {
+    const { tls } = this.options;
+    if (tls === undefined) this.open(raw, raw, undefined, ends, this.accept);
+    else this.secure(raw, tls, ends);
+  }
+
+  private secure(raw: Socket, tls: ServerTls, ends: ConnectionEnds): void {
     const keys = this.ticketKeys;
     let socket: TLSSocket;
     try {
@@ -123,19 +140,20 @@ export class StreamListener implements WireListener {
       this.handshakes.remove(handshake);
       socket.off('close', failed);
       socket.off('end', vanished);
-      this.open(socket, raw, {
+      const info = {
         version: socket.getProtocol() ?? '',
         serverName: (socket as unknown as { servername: string | false | null }).servername || '',
         resumed: socket.isSessionReused(),
         alpn: socket.alpnProtocol || '',
-      });
+      };
+      this.open(socket, raw, info, ends, this.accept);
     });
     this.handshakes.add(handshake);
   }
 
-  private open(socket: Socket | TLSSocket, raw: Socket, tls: Connection['tls']): void {
-    const connection = new StreamConnection(socket, raw, unhandled, { address: raw.remoteAddress, port: raw.remotePort ?? 0 }, this.listeningPort, tls);
-    this.accept(connection);
+  private open(socket: Socket | TLSSocket, raw: Socket, tls: Connection['tls'], ends: ConnectionEnds, accept: (connection: Connection) => void): void {
+    const connection = new StreamConnection(socket, raw, unhandled, ends, this.listeningPort, tls);
+    accept(connection);
     socket.on('data', (bytes: Buffer) => connection.received(bytes, 0, bytes.length));
   }
 }

@@ -52,7 +52,7 @@ export class StreamWire implements Wire {
         },
       },
     });
-    connection = new StreamConnection(socket, socket, handler, { address: host, port }, 0, undefined);
+    connection = new StreamConnection(socket, socket, handler, { address: host, port, localAddress: undefined }, 0, undefined);
     socket.once('connect', () => connection?.connected());
     return connection;
   }
