@@ -42,6 +42,7 @@ export function serveCommand(): Command {
     .addOption(flag('--publish-service <ns/name>', 'Service whose addresses Ingresses get as theirs').argParser(parsePublishedService))
     .addOption(flag('--publish-address <addresses>', 'what Ingresses get, IP or host name, several with commas').argParser(parsePublishedAddresses))
     .addOption(flag('--trusted-proxies <cidrs>', 'peers whose forwarding fields are believed').argParser(parseCidrs).default([], 'none'))
+    .addOption(flag('--proxy-protocol', 'connections of trusted proxies begin with a PROXY header, version 1 or 2; on both ports'))
     .addOption(flag('--zone <name>', "the pod's zone, for topology hints and zoneAware").argParser(parseZone).default('', 'unknown'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
     .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))

@@ -49,6 +49,8 @@ export interface GatewayOptions {
   readonly workers: number;
   readonly ingressClass: string;
   readonly trustedProxies: readonly string[];
+  /** Connections of `trustedProxies` begin with a PROXY header, on both ports. */
+  readonly proxyProtocol: boolean;
   readonly defaultCertificate?: string;
   readonly allowExternalName: boolean;
   /** Milliseconds. */
@@ -111,6 +113,7 @@ export class Gateway {
           https,
           wire: options.wire,
           trustedProxies: options.trustedProxies,
+          proxyProtocol: options.proxyProtocol,
           accessLog: options.accessLog,
           maxConnections: LISTENER.maxConnections,
           zone: options.zone,
@@ -128,6 +131,12 @@ export class Gateway {
     // Not before: a start that fails is one line.
     if (output === 'shared') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output is a socket: it does not block any more, for all who share it');
     if (output === 'blocking') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output may block, and hold up traffic');
+    if (options.proxyProtocol && options.trustedProxies.length === 0) {
+      this.#log.warn(
+        { remedy: "name the load balancer's addresses with --trusted-proxies" },
+        '--proxy-protocol does nothing: no peer is trusted to say whose a connection is',
+      );
+    }
     this.#log.info({ http, https, workers: options.workers }, 'serving');
   }
 

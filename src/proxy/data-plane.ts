@@ -17,6 +17,7 @@ import { BackendConnector } from './backend-connector.ts';
 import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { Proxy } from './proxy.ts';
+import { ProxyProtocol } from './proxy-protocol.ts';
 import { type Runtime, RuntimeBuilder } from './runtime.ts';
 import { BackendTlsStore } from './tls/backend-tls-store.ts';
 import { CertificateStore } from './tls/certificate-store.ts';
@@ -128,7 +129,10 @@ export class DataPlane {
   /** @throws (rejects) ListenError */
   async listen(): Promise<void> {
     const { http, https } = this.#settings;
-    await this.#http.listen(this.#wire, http.host, http.port, undefined).catch((error) => {
+    const preface = this.#settings.proxyProtocol
+      ? new ProxyProtocol(this.#settings.trustedProxies, () => this.#metrics.add('tidegate_proxy_protocol_failures_total', 1))
+      : undefined;
+    await this.#http.listen(this.#wire, http.host, http.port, undefined, preface).catch((error) => {
       throw new ListenError('http', error);
     });
     const tls = {
@@ -137,7 +141,7 @@ export class DataPlane {
       handshakeTimeout: LISTENER.handshakeTimeout,
       alpnProtocols: ['http/1.1'],
     };
-    await this.#https.listen(this.#wire, https.host, https.port, tls).catch((error) => {
+    await this.#https.listen(this.#wire, https.host, https.port, tls, preface).catch((error) => {
       throw new ListenError('https', error);
     });
   }

@@ -1,5 +1,5 @@
 import { ServerConnection, type ServerOptions } from '../http1/server-connection.ts';
-import type { ConnectionHandler, ServerTls, Wire, WireListener } from '../wire/wire.ts';
+import type { ConnectionHandler, Preface, ServerTls, Wire, WireListener } from '../wire/wire.ts';
 import type { Proxy } from './proxy.ts';
 
 /** Names of the listeners, as metrics show them; their index is their cell in the shared connection counts. */
@@ -87,9 +87,9 @@ export class Listener {
   }
 
   /** @throws (rejects) with the system's error, such as EADDRINUSE */
-  async listen(wire: Wire, host: string, port: number, tls: ServerTls | undefined): Promise<void> {
+  async listen(wire: Wire, host: string, port: number, tls: ServerTls | undefined, preface: Preface | undefined): Promise<void> {
     this.#wire = await wire.listen(
-      { host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls === undefined ? {} : { tls }) },
+      { host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls && { tls }), ...(preface && { preface }) },
       (connection) => {
         if (this.#counts.total(this.#index) >= this.#maxConnections) {
           this.#refused++;

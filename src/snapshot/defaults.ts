@@ -15,6 +15,8 @@ export const LISTENER = {
   keepAliveTimeout: 75_000,
   /** ms for a TLS handshake, as long as for a head. */
   handshakeTimeout: 10_000,
+  /** ms for what comes before the handshake, or the first head: a PROXY header, and a ClientHello that is read for its server name. */
+  prefaceTimeout: 10_000,
   /** Bytes of a request's head, else 431 (RFC 6585 section 5). */
   maxHeaderBytes: 16 * 1024,
   /** Fields of a request's head, else 431. Envoy's max_headers_count. */

@@ -247,6 +247,7 @@ export const PLAIN_COUNTERS = {
   tidegate_access_log_dropped_total: 'Access log lines dropped because the sink was blocked.',
   tidegate_connections_refused_total: 'Connections closed at once because a listener was full.',
   tidegate_tls_handshake_failures_total: 'TLS handshakes that failed or timed out.',
+  tidegate_proxy_protocol_failures_total: 'Connections of trusted proxies closed because their PROXY header was missing, malformed, cut short or late.',
   tidegate_request_fields_dropped_total: 'Request header fields dropped because of an underscore in their name.',
 } as const;
 

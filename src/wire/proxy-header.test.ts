@@ -149,7 +149,13 @@ test('nobody to speak of is UNKNOWN, or LOCAL', () => {
 });
 
 test('never throws, and once it has judged, more bytes change nothing', () => {
-  const begin = fc.constantFrom(Buffer.alloc(0), Buffer.from('PROXY '), Buffer.from('PROXY TCP4 '), Buffer.from(`${SIGNATURE}2111`, 'hex'), Buffer.from(SIGNATURE, 'hex'));
+  const begin = fc.constantFrom(
+    Buffer.alloc(0),
+    Buffer.from('PROXY '),
+    Buffer.from('PROXY TCP4 '),
+    Buffer.from(`${SIGNATURE}2111`, 'hex'),
+    Buffer.from(SIGNATURE, 'hex'),
+  );
   fc.assert(
     fc.property(begin, fc.uint8Array({ maxLength: 200 }), (start, junk) => {
       const bytes = Buffer.concat([start, junk]);

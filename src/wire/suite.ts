@@ -7,8 +7,8 @@ import { connectingSuite } from './suite/connecting.ts';
 import { connectingTlsSuite } from './suite/connecting-tls.ts';
 import { listeningSuite } from './suite/listening.ts';
 import { finishAll } from './suite/peers.ts';
-import { tlsSuite } from './suite/tls.ts';
 import { prefaceSuite } from './suite/preface.ts';
+import { tlsSuite } from './suite/tls.ts';
 import { transferSuite } from './suite/transfer.ts';
 
 export function wireSuite(mode: WireMode): void {

@@ -56,6 +56,8 @@ export interface WorkerSettings {
   readonly https: Address;
   readonly wire: 'auto' | 'stream' | 'handle';
   readonly trustedProxies: readonly string[];
+  /** Connections of `trustedProxies` begin with a PROXY header, on both ports. */
+  readonly proxyProtocol: boolean;
   /** `stdout`, `off` or a path. */
   readonly accessLog: string;
   readonly maxConnections: number;

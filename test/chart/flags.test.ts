@@ -14,6 +14,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     workers: 2,
     watchNamespaces: ['a', 'b'],
     trustedProxies: ['10.0.0.0/8'],
+    proxyProtocol: true,
     defaultCertificate: 'a/tls',
     allowExternalName: true,
   };

@@ -22,6 +22,7 @@ test('the table in docs/architecture.md', () => {
     seconds(ROUTE_TIMEOUTS.idle),
     seconds(LISTENER.keepAliveTimeout),
     seconds(LISTENER.handshakeTimeout),
+    seconds(LISTENER.prefaceTimeout),
     String(LISTENER.maxRequestsPerConnection),
     String(LISTENER.maxConnections),
     seconds(UPSTREAM.connectTimeout),

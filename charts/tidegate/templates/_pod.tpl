@@ -32,6 +32,12 @@
 {{- with .Values.trustedProxies }}
 - --trusted-proxies={{ join "," . }}
 {{- end }}
+{{- if .Values.proxyProtocol }}
+{{- if not .Values.trustedProxies }}
+{{- fail "proxyProtocol needs trustedProxies: the addresses that the load balancer connects from" }}
+{{- end }}
+- --proxy-protocol
+{{- end }}
 {{- with .Values.defaultCertificate }}
 - --default-certificate={{ . }}
 {{- end }}

@@ -72,8 +72,7 @@ export class PrefaceReading implements Timed {
     this.finish();
     this.tcp.readStop();
     const { skip, ends, accept } = outcome;
-    const from =
-      ends === undefined ? this.ends : { remoteAddress: ends.sourceAddress, remotePort: ends.sourcePort, localAddress: ends.destinationAddress };
+    const from = ends === undefined ? this.ends : { remoteAddress: ends.sourceAddress, remotePort: ends.sourcePort, localAddress: ends.destinationAddress };
     this.owner.prefaceRead(this.tcp, from, skip < this.bytes.length ? this.bytes.subarray(skip) : undefined, accept);
     return undefined;
   }

@@ -27,7 +27,7 @@ export function connectTls({ host, port, handler }: Omit<ConnectOptions, 'tls'>,
     checkServerIdentity: (_, certificate) => (verifyName === undefined ? undefined : checkServerIdentity(verifyName, certificate)),
     ...(sessions.session === undefined ? {} : { session: sessions.session }),
   });
-  const connection = new StreamConnection(socket, raw, handler, { address: host, port }, 0, undefined, false);
+  const connection = new StreamConnection(socket, raw, handler, { localAddress: undefined, address: host, port }, 0, undefined, false);
   // A refused connection is told by the socket below alone.
   raw.once('error', (error) => connection.fail(error));
   socket.once('secureConnect', () => {
