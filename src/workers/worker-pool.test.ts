@@ -46,7 +46,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       https: { host: '127.0.0.1', port: await freePort() },
       wire: 'auto',
       trustedProxies: [],
-    proxyProtocol: false,
+      proxyProtocol: false,
       accessLog: 'off',
       maxConnections: 20,
       zone: '',
