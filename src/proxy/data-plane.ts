@@ -7,6 +7,8 @@ import type { UpstreamKey } from '../snapshot/snapshot.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { AffinityKeys } from '../upstream/affinity-keys.ts';
+import { BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
+import { breakerFamilies } from '../upstream/breaker/breaker-metrics.ts';
 import { SharedHealth } from '../upstream/health/shared-health.ts';
 import type { WorkerHealth } from '../upstream/health/worker-health.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
@@ -72,6 +74,7 @@ export class DataPlane {
       deadlines,
       inFlight: new InFlight(shared.inFlight, workers, worker),
       metrics,
+      breakers: new BreakerMemory(shared.breakers, workers, worker),
       affinityKeys: new AffinityKeys(settings.affinity),
       health: { shared: new SharedHealth(shared.health), tellFailing },
       zone: settings.zone,
@@ -159,10 +162,11 @@ export class DataPlane {
   collectMetrics(): MetricFamily[] {
     const listeners = [this.#http, this.#https];
     const connections = listeners.map((listener) => ({ listener: listener.name, open: listener.open, active: listener.active }));
-    return this.#metrics.families(connections, {
+    const counted = {
       tidegate_connections_refused_total: listeners.reduce((sum, listener) => sum + listener.refused, 0),
       tidegate_tls_handshake_failures_total: this.#https.failedHandshakes,
-    });
+    };
+    return [...this.#metrics.families(connections, counted), ...breakerFamilies(this.#upstreams, performance.now())];
   }
 
   /** Every answer is from now on the last on its connection; connections are still taken. */

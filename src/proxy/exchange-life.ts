@@ -165,14 +165,17 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
       return;
     }
     settleHost(exchange, backend.upstream.upstream);
-    this.#begin(addressTo(exchange, this.route as CompiledRoute, backend), endpoint, false);
+    const refusal = this.#begin(addressTo(exchange, this.route as CompiledRoute, backend), endpoint, false);
+    if (refusal !== undefined) this.#reply(refusal);
   }
 
-  /** @param fresh on a new connection, for a try after another */
-  #begin(addressed: Addressed, endpoint: EndpointState, fresh: boolean): void {
+  /** @param fresh on a new connection, for a try after another @returns why it may not begin, in which case nothing was done */
+  #begin(addressed: Addressed, endpoint: EndpointState, fresh: boolean): Reply | undefined {
     const now = performance.now();
     const { timeouts } = (this.route as CompiledRoute).route;
     const attempt = new Try(this, addressed, endpoint, now);
+    const stream = attempt.begin(fresh);
+    if (stream === undefined) return attempt.refusal;
     this.#try = attempt;
     this.backend = addressed.backend;
     this.endpoint = endpoint;
@@ -182,9 +185,9 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
     this.deadline = Math.min(this.#requestDeadline, attempt.headDeadline);
     if (!this.#requestEnded) this.deadline = Math.min(this.deadline, now + timeouts.idle);
     this.#proxy.deadlines.add(this);
-    const stream = attempt.begin(fresh);
     // Until the connection is up the body stays with the client, so that another endpoint can still have it whole.
     if (!this.#requestEnded && stream.connected) this.exchange.stream.resumeRequestBody();
+    return undefined;
   }
 
   onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void {
@@ -353,8 +356,8 @@ export class ExchangeLife implements ClientHandler, TunnelOwner, Timed {
       to = addressTo(this.exchange, route, other.backend);
       endpoint = other.endpoint;
     }
+    if (this.#begin(to, endpoint, true) !== undefined) return false;
     route.metrics.countRetry(failure);
-    this.#begin(to, endpoint, true);
     return true;
   }
 

@@ -5,6 +5,7 @@ import { grpcMessage, grpcStatus } from '../exchange/grpc.ts';
 import { problemBody, statusText } from '../exchange/problem.ts';
 import type { UpstreamFailure } from '../exchange/streams.ts';
 import { NO_HOST } from '../policies/request-redirect.ts';
+import { Refusal } from '../upstream/breaker/circuit-breaker.ts';
 import { TlsError, type TlsFailure } from '../wire/tls-error.ts';
 
 /** Whoever gets a 503 may try again soon: endpoints come and go within seconds. */
@@ -43,6 +44,31 @@ export function upstreamFailure(failure: UpstreamFailure, cause: Error | undefin
   if (cause instanceof TlsError) return tlsFailure(cause.failure);
   if (failure === 'connect-failure' && (cause as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return connectTimeout;
   return badGateway[failure];
+}
+
+const circuitMaxRequests: Reply = {
+  status: 503,
+  reason: 'circuit_max_requests',
+  detail: 'The backend has as many requests under way as it may have.',
+  fields: RETRY_SOON,
+};
+const circuitMaxPending: Reply = {
+  status: 503,
+  reason: 'circuit_max_pending_requests',
+  detail: 'As many requests wait for a connection to the backend as may.',
+  fields: RETRY_SOON,
+};
+
+/** @param opensIn milliseconds until the breaker lets something through, where it is open */
+export function circuitRefusal(refusal: Refusal, opensIn: number): Reply {
+  if (refusal === Refusal.MaxRequests) return circuitMaxRequests;
+  if (refusal === Refusal.MaxPending) return circuitMaxPending;
+  return {
+    status: 503,
+    reason: 'circuit_open',
+    detail: 'The backend has failed too often, and gets no requests for a while.',
+    fields: [['Retry-After', String(Math.max(1, Math.ceil(opensIn / 1000)))]],
+  };
 }
 
 /** @param reason which time-out it was, for the log */

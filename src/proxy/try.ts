@@ -1,10 +1,13 @@
 import { performance } from 'node:perf_hooks';
+import type { Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
+import { type CircuitBreaker, Refusal } from '../upstream/breaker/circuit-breaker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import { CANCELLED, FAILED, type TryResult } from '../upstream/health/worker-health.ts';
 import { TlsError } from '../wire/tls-error.ts';
 import type { ExchangeLife } from './exchange-life.ts';
+import * as replies from './replies.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
 import type { Addressed } from './upstream-request.ts';
 
@@ -27,7 +30,13 @@ export class Try implements UpstreamHandler {
   /** What the exchange has become, once both sides have switched protocols. */
   tunnel: Tunnel | undefined = undefined;
   #status = 0;
+  /** Why it did not begin. */
+  refusal: Reply | undefined = undefined;
   readonly #life: ExchangeLife;
+  #breaker: CircuitBreaker | undefined = undefined;
+  #ticket = 0;
+  /** The breaker knows how it went. */
+  #settled = false;
 
   constructor(life: ExchangeLife, addressed: Addressed, endpoint: EndpointState, startedAt: number) {
     this.#life = life;
@@ -36,19 +45,59 @@ export class Try implements UpstreamHandler {
     this.startedAt = startedAt;
   }
 
-  /** @param fresh on a new connection, whatever the pool has */
-  begin(fresh: boolean): UpstreamStream {
-    this.endpoint.started();
+  /**
+   * @param fresh on a new connection, whatever the pool has
+   * @returns undefined when the circuit breaker does not let it through: `refusal` says why, and nothing else was done
+   */
+  begin(fresh: boolean): UpstreamStream | undefined {
+    const breaker = this.addressed.backend.upstream?.breaker;
+    if (breaker !== undefined && !this.#admit(breaker)) return undefined;
     const stream = this.endpoint.pool.request(this.addressed.request, this, fresh);
+    if (stream === undefined) {
+      this.#breaker?.release(this.#ticket, false);
+      this.#refuse(Refusal.MaxPending);
+      return undefined;
+    }
+    this.endpoint.started();
     this.stream = stream;
     return stream;
+  }
+
+  #admit(breaker: CircuitBreaker): boolean {
+    const ticket = breaker.admit(this.startedAt);
+    if (ticket < 0) {
+      this.#refuse(ticket as Refusal, breaker.opensIn(this.startedAt));
+      return false;
+    }
+    this.#breaker = breaker;
+    this.#ticket = ticket;
+    return true;
+  }
+
+  #refuse(refusal: Refusal, opensIn = 0): void {
+    this.refusal = replies.circuitRefusal(refusal, opensIn);
+    this.addressed.backend.upstream?.metrics.countRefusal(this.refusal.reason);
+  }
+
+  #settle(failed: boolean, now: number): void {
+    if (this.#breaker === undefined || this.#settled) return;
+    this.#settled = true;
+    this.#breaker.settle(this.#ticket, failed, now);
+  }
+
+  /** For the breaker: no answer, or none that was complete. */
+  #fail(now: number): void {
+    if (this.#settled) this.#breaker?.turnBad(this.#ticket, now);
+    else this.#settle(true, now);
   }
 
   /** Nobody wants its answer any more. @param result FAILED where that is the endpoint's fault: it has not answered in time */
   cancel(result: TryResult = CANCELLED): void {
     if (this.stream === undefined) return;
+    const now = performance.now();
+    if (result === FAILED) this.#fail(now);
     this.stream.cancel();
-    this.#end(true, performance.now(), result);
+    this.#end(true, now, result);
   }
 
   onInformational(status: number, fields: Fields): void {
@@ -62,6 +111,7 @@ export class Try implements UpstreamHandler {
     this.#status = status;
     this.latencyMs = now - this.startedAt;
     this.addressed.backend.upstream?.metrics.count(status, this.latencyMs / 1000);
+    if (this.#breaker !== undefined) this.#settle(status >= 500, now);
     if (last) this.#end(false, now, status);
     this.#life.onAnswer(this, now, status, fields, length, first, start, end, stable, last);
   }
@@ -95,6 +145,7 @@ export class Try implements UpstreamHandler {
       return;
     }
     const now = performance.now();
+    this.#fail(now);
     // That of the head, once it is there, is what counts.
     this.#end(true, now, FAILED);
     this.latencyMs = now - this.startedAt;
@@ -110,6 +161,7 @@ export class Try implements UpstreamHandler {
   #end(failed: boolean, now: number, result: TryResult): void {
     this.stream = undefined;
     this.awaitingHead = false;
+    this.#breaker?.release(this.#ticket, this.#settled);
     this.endpoint.finished(this.latencyMs === 0 ? now - this.startedAt : this.latencyMs, failed, result);
   }
 }

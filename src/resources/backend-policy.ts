@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { UPSTREAM } from '../snapshot/defaults.ts';
 import { backendTls } from './backend-tls.ts';
+import { circuitBreaker } from './circuit-breaker.ts';
 import { duration, oneOf, wholeNumber } from './fields.ts';
 import { healthCheck } from './health-check.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
@@ -86,13 +87,16 @@ export const backendPolicySchema = strictObject({
       targetRefs: targetRefs(['Service'], { Service: '' }, "a port of the Service, by the port's name"),
       loadBalancer: loadBalancer.prefault({}).describe('How requests are spread over endpoints.'),
       connection: connection.prefault({}).describe('Connections to endpoints.'),
+      circuitBreaker: circuitBreaker
+        .exactOptional()
+        .describe('Bounds what goes to the Service at once, and leaves it alone while it fails; counted in each pod. Absent: no limits.'),
       sessionAffinity: sessionAffinity
         .exactOptional()
         .describe('Keeps a client at one endpoint, by a cookie. Absent: each request goes where the balancer says.'),
       healthCheck: healthCheck.exactOptional().describe('When endpoints are taken out of use, and when they come back. Absent: never.'),
       tls: backendTls.exactOptional().describe('Backends are spoken to by TLS.'),
     },
-    { later: ['circuitBreaker', 'protocol', 'proxyProtocol'] },
+    { later: ['protocol', 'proxyProtocol'] },
   ),
   status: unused,
 });

@@ -65,5 +65,17 @@ export const HEALTH_CHECK = {
 /** Of its `passive`; times in ms. */
 export const EJECTION = { consecutiveErrors: 5, errorStatuses: ['500-599'], base: 30_000, longest: 300_000, maxPercent: 50 } as const;
 
+/** Of a BackendPolicy's circuitBreaker; without one there are no such limits. Times in ms. */
+export const CIRCUIT_BREAKER = {
+  maxConnections: 1024,
+  maxPendingRequests: 1024,
+  maxRequests: 1024,
+  failurePercent: 50,
+  minRequests: 20,
+  window: 10_000,
+  openFor: 30_000,
+  halfOpenRequests: 5,
+} as const;
+
 /** ms, both from SIGTERM on: how long new connections are still taken, and when to exit at the latest (Kubernetes' grace period). */
 export const DRAIN = { delay: 5_000, timeout: 30_000 } as const;

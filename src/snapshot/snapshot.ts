@@ -274,6 +274,24 @@ export interface UpstreamTls {
   readonly clientCertificate?: { readonly id: string; readonly digest: string };
 }
 
+/** Limits of what goes to one upstream at once, and when to leave it alone; all counted in the pod. Times in milliseconds. */
+export interface CircuitBreaker {
+  /** Open connections to all its endpoints together. */
+  readonly maxConnections: number;
+  /** Requests that wait because there are that many. */
+  readonly maxPendingRequests: number;
+  /** Tries under way, those that wait included. */
+  readonly maxRequests: number;
+  /** Share of failed tries in `window` from which on it opens, where there were `minRequests` at least; 0: it never does. */
+  readonly failurePercent: number;
+  readonly minRequests: number;
+  readonly window: number;
+  /** How long nothing is let through. */
+  readonly openFor: number;
+  /** What is let through after that; it closes once all of them went well. */
+  readonly halfOpenRequests: number;
+}
+
 export interface Upstream {
   readonly key: UpstreamKey;
   readonly namespace: string;
@@ -292,6 +310,7 @@ export interface Upstream {
   readonly sessionAffinity?: SessionAffinity;
   /** Absent: every endpoint counts as healthy. */
   readonly healthCheck?: HealthCheck;
+  readonly circuitBreaker?: CircuitBreaker;
 }
 
 /** One address of one Service port. */

@@ -72,6 +72,7 @@ export class UpstreamMetrics {
   readonly duration = new Histogram();
   /** By reason; made with the first. */
   #tlsFailures: Map<string, number> | undefined;
+  #refusals: Map<string, number> | undefined;
 
   constructor(upstream: string) {
     this.upstream = upstream;
@@ -84,6 +85,16 @@ export class UpstreamMetrics {
   countTlsFailure(reason: string): void {
     this.#tlsFailures ??= new Map();
     this.#tlsFailures.set(reason, (this.#tlsFailures.get(reason) ?? 0) + 1);
+  }
+
+  /** What its circuit breaker did not let through, by reason. */
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#refusals ?? NONE;
+  }
+
+  countRefusal(reason: string): void {
+    this.#refusals ??= new Map();
+    increment(this.#refusals, reason, 1);
   }
 
   count(status: number, seconds: number): void {
@@ -193,9 +204,11 @@ export class WorkerMetrics {
     const upstreamRequests: MetricSample[] = [];
     const upstreamDurations: MetricSample[] = [];
     const tlsFailures: MetricSample[] = [];
+    const refusals: MetricSample[] = [];
     for (const metrics of this.#upstreams.values()) {
       for (const [code, value] of metrics.requests) upstreamRequests.push({ labels: { upstream: metrics.upstream, code }, value });
       for (const [reason, value] of metrics.tlsFailures) tlsFailures.push({ labels: { upstream: metrics.upstream, reason }, value });
+      for (const [reason, value] of metrics.refusals) refusals.push({ labels: { upstream: metrics.upstream, reason }, value });
       pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
     }
     const decisions: MetricSample[] = [];
@@ -231,6 +244,7 @@ export class WorkerMetrics {
       },
       counter('tidegate_upstream_tls_failures_total', 'Tries that failed because of TLS, by upstream and reason.', tlsFailures),
       counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
+      counter('tidegate_circuit_breaker_refusals_total', 'Requests that a circuit breaker did not let through, by upstream and reason.', refusals),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
       ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>

@@ -14,7 +14,7 @@ import type { Trust } from './trust.ts';
 
 export type BackendSettings = Pick<
   Upstream,
-  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol' | 'sessionAffinity' | 'healthCheck'
+  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol' | 'sessionAffinity' | 'healthCheck' | 'circuitBreaker'
 >;
 
 export class BackendPolicies {
@@ -100,6 +100,7 @@ function settingsOf({ spec }: BackendPolicy): BackendSettings {
     idleTimeout: spec.connection.idleTimeout,
     maxRequestsPerConnection: spec.connection.maxRequests,
     protocol: UPSTREAM.protocol,
+    ...(spec.circuitBreaker === undefined ? {} : { circuitBreaker: spec.circuitBreaker }),
     ...(spec.sessionAffinity === undefined ? {} : { sessionAffinity: spec.sessionAffinity }),
     ...(spec.healthCheck === undefined ? {} : { healthCheck: spec.healthCheck }),
   };

@@ -121,7 +121,7 @@ describe('upstreams over HTTP/1.1', () => {
   async function serve(backends: readonly { readonly port: number }[], change: Partial<Upstream> = {}) {
     const wire = await createWire('stream');
     const deadlines = new Deadlines(5);
-    const { inFlight, metrics, affinityKeys, health, zone } = fakeContext();
+    const { inFlight, metrics, affinityKeys, health, zone, breakers } = fakeContext();
     const upstreams = new Upstreams({
       connector: { connect: (address, port, { connectTimeout }, owner) => new ClientConnection(wire, deadlines, { address, port }, connectTimeout, owner) },
       deadlines,
@@ -130,6 +130,7 @@ describe('upstreams over HTTP/1.1', () => {
       affinityKeys,
       health,
       zone,
+      breakers,
       random: () => 0,
     });
     closing.push(() => {

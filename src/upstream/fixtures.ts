@@ -5,6 +5,7 @@ import type { Upstream } from '../snapshot/snapshot.ts';
 import { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
 import { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced } from './balancers/balancer.ts';
+import { BreakerMemory } from './breaker/breaker-memory.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
 import { EndpointState, type SlottedEndpoint } from './endpoint-state.ts';
 import { SharedHealth } from './health/shared-health.ts';
@@ -48,6 +49,10 @@ export class FakeConnection implements PooledConnection {
     this.#running++;
     this.requests++;
     return SILENT;
+  }
+
+  get isBusy(): boolean {
+    return this.#running > 0;
   }
 
   get hasRoom(): boolean {
@@ -144,6 +149,7 @@ export function fakeContext(slots = 1024) {
     deadlines,
     inFlight: new InFlight(InFlight.allocate(1, slots), 1, 0),
     availability: { version: 0 },
+    breakers: new BreakerMemory(BreakerMemory.allocate(1, 4), 1, 0),
     affinityKeys: new AffinityKeys({ own: new Uint8Array(32) }),
     metrics: { upstream: (key: string) => new UpstreamMetrics(key) },
   };

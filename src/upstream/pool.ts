@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
+import type { BudgetedPool, ConnectionBudget } from './breaker/connection-budget.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
 
 /** Idle connections that one worker keeps to one endpoint; what comes back beyond that is closed. */
@@ -12,7 +13,7 @@ export const MAX_IDLE_CONNECTIONS = 512;
  * beyond the need grow old and time out; the pool itself is the one timed item, not each connection. Where connections carry
  * several requests at once, one is filled before the next is used, for the same reason.
  */
-export class ConnectionPool implements ConnectionOwner, Timed {
+export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   deadline = Number.POSITIVE_INFINITY;
   deadlineIndex = -1;
 
@@ -30,6 +31,8 @@ export class ConnectionPool implements ConnectionOwner, Timed {
   /** Those that have requests under way and room for more. */
   readonly #shared: PooledConnection[] = [];
   #closed = false;
+  /** What connections to the upstream there may be; undefined while it never had a circuit breaker. */
+  #budget: ConnectionBudget | undefined = undefined;
 
   /** @param settings 0 for idleTimeout or maxRequestsPerConnection: no limit */
   constructor(address: string, port: number, settings: Upstream, connector: Connector, deadlines: Deadlines) {
@@ -50,8 +53,17 @@ export class ConnectionPool implements ConnectionOwner, Timed {
    * exchanges that picked its endpoint just before: each gets a connection that is closed afterwards.
    * @param fresh never on a connection that was idle, for a retry after such a one died. One that carries other requests will
    *   do: it would be gone from here, had it died. So the many requests of a connection that is lost don't each get their own.
+   * @returns undefined when the circuit breaker allows no further connection, nor one more to wait for it
    */
-  request(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream {
+  request(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream | undefined {
+    return this.#send(request, handler, fresh) ?? this.#budget?.wait(this, request, handler);
+  }
+
+  tryRequest(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined {
+    return this.#send(request, handler, false);
+  }
+
+  #send(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream | undefined {
     const shared = this.#shared;
     const last = shared.length - 1;
     if (last >= 0) {
@@ -66,12 +78,24 @@ export class ConnectionPool implements ConnectionOwner, Timed {
       if (connection !== undefined) this.#idleSince.pop();
     }
     if (connection === undefined) {
-      connection = this.#connector.connect(this.#address, this.#port, this.#settings, this);
-      connection.generation = this.#generation;
+      connection = this.#budget === undefined ? this.#connect() : this.#budget.connect(() => this.#connect());
+      if (connection === undefined) return undefined;
     }
     const stream = connection.request(request, handler);
     if (this.#takesMore(connection)) shared.push(connection);
     return stream;
+  }
+
+  #connect(): PooledConnection {
+    const connection = this.#connector.connect(this.#address, this.#port, this.#settings, this);
+    connection.generation = this.#generation;
+    return connection;
+  }
+
+  /** Connections that are open already don't count. */
+  setBudget(budget: ConnectionBudget): void {
+    this.#budget = budget;
+    if (!this.#closed) budget.join(this);
   }
 
   /** New settings; a shorter idle time-out or request limit holds for the connections that are open, too. */
@@ -95,22 +119,31 @@ export class ConnectionPool implements ConnectionOwner, Timed {
     this.#deadlines.remove(this);
     this.#shared.length = 0;
     this.#closeOldest(this.#idle.length);
+    this.#budget?.leave(this);
+  }
+
+  closeIdle(): boolean {
+    if (this.#idle.length === 0) return false;
+    this.#closeOldest(1);
+    return true;
   }
 
   onReusable(connection: PooledConnection): void {
     this.#unshare(connection);
     if (!this.#keeps(connection) || this.#idle.length >= MAX_IDLE_CONNECTIONS) {
-      connection.destroy();
+      this.#destroy(connection);
       return;
     }
     this.#idle.push(connection);
     this.#idleSince.push(this.#deadlines.now);
     // Otherwise a deadline is set already, too early at worst: then `onDeadline` sets the right one.
     if (this.deadlineIndex < 0) this.#schedule();
+    this.#budget?.wake();
   }
 
   onRoom(connection: PooledConnection): void {
     if (this.#takesMore(connection) && !this.#shared.includes(connection)) this.#shared.push(connection);
+    this.#budget?.wake();
   }
 
   onRetired(connection: PooledConnection): void {
@@ -120,6 +153,7 @@ export class ConnectionPool implements ConnectionOwner, Timed {
 
   onGone(connection: PooledConnection): void {
     this.onRetired(connection);
+    this.#budget?.released(connection);
   }
 
   onDeadline(now: number): void {
@@ -167,6 +201,11 @@ export class ConnectionPool implements ConnectionOwner, Timed {
   #closeOldest(count: number): void {
     if (count === 0) return;
     this.#idleSince.splice(0, count);
-    for (const connection of this.#idle.splice(0, count)) connection.destroy();
+    for (const connection of this.#idle.splice(0, count)) this.#destroy(connection);
+  }
+
+  #destroy(connection: PooledConnection): void {
+    connection.destroy();
+    this.#budget?.released(connection);
   }
 }

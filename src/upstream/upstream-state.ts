@@ -1,11 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines } from '../exchange/deadlines.ts';
+import { SHARED_OFFSET } from '../exchange/shared-clock.ts';
 import type { SessionAffinity, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
 import { type AffineUpstream, EndpointDigests } from './affinity.ts';
 import type { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced, Balancer, BalancerContext } from './balancers/balancer.ts';
 import { createBalancer, sameLoadBalancer } from './balancers/index.ts';
+import type { BreakerMemory } from './breaker/breaker-memory.ts';
+import { CircuitBreaker } from './breaker/circuit-breaker.ts';
+import { ConnectionBudget } from './breaker/connection-budget.ts';
 import type { Connector } from './connector.ts';
 import { chooseEndpoints } from './endpoint-choice.ts';
 import { EndpointState, endpointName, type SlottedEndpoint } from './endpoint-state.ts';
@@ -32,6 +36,7 @@ export interface UpstreamContext extends BalancerContext {
   readonly health: WorkerHealth;
   /** The gateway's own; empty: unknown. */
   readonly zone: string;
+  readonly breakers: BreakerMemory;
 }
 
 /** With these, the request says which endpoint it is. */
@@ -44,12 +49,16 @@ const HASHES: ReadonlySet<string> = new Set(['SourceIP', 'ConsistentHash']);
 export class UpstreamState implements AffineUpstream {
   readonly key: UpstreamKey;
   readonly metrics: UpstreamMetrics;
+  /** Undefined: there are no limits, and nothing to be counted. */
+  breaker: CircuitBreaker | undefined = undefined;
   readonly #context: UpstreamContext;
   #upstream: Upstream;
   #balancer: Balancer;
   #listed: readonly SlottedEndpoint[] = [];
   #states: ReadonlyMap<string, EndpointState> = new Map();
   #inUse: readonly EndpointState[] = [];
+  /** Once it had a breaker: its pools keep this one, whatever becomes of that. */
+  #budget: ConnectionBudget | undefined = undefined;
   #digests: { readonly serviceUid: string | undefined; readonly digests: EndpointDigests } | undefined = undefined;
   /** Usable ones of other zones. */
   #elsewhere: readonly EndpointState[] = [];
@@ -58,13 +67,15 @@ export class UpstreamState implements AffineUpstream {
   #step = 0;
   #nextStep = 0;
 
-  constructor(upstream: Upstream, endpoints: readonly SlottedEndpoint[], context: UpstreamContext) {
+  /** @param breakerSlot its place in the memory of breakers; undefined where it has none */
+  constructor(upstream: Upstream, endpoints: readonly SlottedEndpoint[], context: UpstreamContext, breakerSlot?: number) {
     this.key = upstream.key;
     this.metrics = context.metrics.upstream(upstream.key);
     this.#upstream = upstream;
     this.#context = context;
     this.#balancer = createBalancer(upstream.loadBalancer, context);
     this.#failures = this.#failureCounter();
+    this.#setBreaker(breakerSlot);
     this.#setEndpoints(endpoints);
   }
 
@@ -116,9 +127,10 @@ export class UpstreamState implements AffineUpstream {
   }
 
   /** Takes over what changed. Endpoints whose address stays keep their connections and counters. */
-  update(upstream: Upstream, endpoints: readonly SlottedEndpoint[]): void {
+  update(upstream: Upstream, endpoints: readonly SlottedEndpoint[], breakerSlot?: number): void {
     const before = this.#upstream;
     this.#upstream = upstream;
+    this.#setBreaker(breakerSlot);
     if (!sameLoadBalancer(before.loadBalancer, upstream.loadBalancer)) {
       this.#balancer = createBalancer(upstream.loadBalancer, this.#context);
       this.#balancer.update(this.#inUse);
@@ -149,6 +161,28 @@ export class UpstreamState implements AffineUpstream {
    */
   close(): void {
     for (const state of this.#states.values()) state.pool.close();
+    this.#budget?.configure(undefined);
+  }
+
+  #setBreaker(slot: number | undefined): void {
+    const { circuitBreaker } = this.#upstream;
+    const { breakers, deadlines } = this.#context;
+    if (circuitBreaker === undefined || slot === undefined) {
+      this.breaker = undefined;
+      this.#budget?.configure(undefined);
+    } else if (this.breaker === undefined) {
+      this.breaker = new CircuitBreaker(circuitBreaker, breakers, slot, SHARED_OFFSET);
+      if (this.#budget === undefined) this.#openBudget(new ConnectionBudget(circuitBreaker, breakers, slot, deadlines));
+      else this.#budget.configure(circuitBreaker);
+    } else {
+      this.breaker.settings = circuitBreaker;
+      this.#budget?.configure(circuitBreaker);
+    }
+  }
+
+  #openBudget(budget: ConnectionBudget): void {
+    this.#budget = budget;
+    for (const state of this.#states.values()) state.pool.setBudget(budget);
   }
 
   /** @returns whether they differ from those before */
@@ -218,7 +252,9 @@ export class UpstreamState implements AffineUpstream {
   #refreshed(state: EndpointState | undefined, endpoint: SlottedEndpoint): EndpointState {
     const { connector, deadlines, inFlight } = this.#context;
     if (state === undefined) {
-      return new EndpointState(endpoint, new ConnectionPool(endpoint.address, endpoint.port, this.#upstream, connector, deadlines), inFlight);
+      const pool = new ConnectionPool(endpoint.address, endpoint.port, this.#upstream, connector, deadlines);
+      if (this.#budget !== undefined) pool.setBudget(this.#budget);
+      return new EndpointState(endpoint, pool, inFlight);
     }
     state.state = endpoint.state;
     state.weight = endpoint.weight ?? 1;

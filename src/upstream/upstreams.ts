@@ -7,6 +7,8 @@ import { type Availability, type UpstreamContext, UpstreamState } from './upstre
 export interface UpstreamsPart {
   readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
   readonly endpoints: ReadonlyMap<UpstreamKey, readonly SlottedEndpoint[]>;
+  /** Places in the memory of breakers, of those that have a circuit breaker. */
+  readonly breakerSlots?: ReadonlyMap<UpstreamKey, number>;
 }
 
 export type UpstreamsContext = Omit<UpstreamContext, 'availability' | 'random' | 'now'> & Partial<Pick<UpstreamContext, 'random' | 'now'>>;
@@ -29,7 +31,7 @@ export class Upstreams {
     return this.#states.get(key);
   }
 
-  [Symbol.iterator](): Iterator<UpstreamState> {
+  [Symbol.iterator](): IterableIterator<UpstreamState> {
     return this.#states.values();
   }
 
@@ -38,8 +40,9 @@ export class Upstreams {
     for (const [key, upstream] of part.upstreams) {
       const endpoints = part.endpoints.get(key) ?? NONE;
       const state = this.#states.get(key);
-      if (state === undefined) this.#states.set(key, new UpstreamState(upstream, endpoints, this.#context));
-      else state.update(upstream, endpoints);
+      const slot = part.breakerSlots?.get(key);
+      if (state === undefined) this.#states.set(key, new UpstreamState(upstream, endpoints, this.#context, slot));
+      else state.update(upstream, endpoints, slot);
     }
   }
 

@@ -23,6 +23,8 @@ export interface ChangePart {
   /** New or changed, with all their endpoints. */
   readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
   readonly endpoints: PublishedEndpoints;
+  /** Of the upstreams that have a circuit breaker: their places in the memory of breakers. */
+  readonly breakerSlots: ReadonlyMap<UpstreamKey, number>;
   /** New, or in the place of those by the same id. */
   readonly routes: readonly Route[];
 }
@@ -81,6 +83,8 @@ export interface SharedBuffers {
   readonly logBaton: SharedArrayBuffer;
   /** Of endpoints, by slot. */
   readonly health: SharedArrayBuffer;
+  /** What circuit breakers count. */
+  readonly breakers: SharedArrayBuffer;
 }
 
 /** What workers and the health thread say to each other, past the main thread, which may be busy with a translation. */

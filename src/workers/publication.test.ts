@@ -4,7 +4,9 @@ import { deserialize } from 'node:v8';
 import fc from 'fast-check';
 import { route } from '../router/testdata/routes.ts';
 import type { Endpoint, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import { BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
 import { upstream } from '../upstream/fixtures.ts';
+import { BreakerSlots } from './breaker-slots.ts';
 import type { ChangePart, PublishedEndpoint, ToWorker } from './messages.ts';
 import { Publication } from './publication.ts';
 
@@ -84,7 +86,7 @@ class Received {
 }
 
 test('a change of one route and one endpoint list is all that is sent', () => {
-  const publication = new Publication();
+  const publication = new Publication(new BreakerSlots(new BreakerMemory(BreakerMemory.allocate(1, 4), 1, 0), 4));
   const first = partsOf(publication.next(snapshot([named('a', 0), named('b', 1)], { one: ['10.0.0.1'], two: ['10.0.0.2'] })));
   assert.equal(first.flatMap(({ routes }) => routes).length, 2);
   const change = publication.next(snapshot([named('a', 0), named('b', 1, 'other')], { one: ['10.0.0.1'], two: ['10.0.0.3'] }));
@@ -101,7 +103,7 @@ test('a change of one route and one endpoint list is all that is sent', () => {
 
 test('a large snapshot goes in parts', () => {
   const routes = Array.from({ length: 2000 }, (_, index) => named(`r${index}`, index));
-  const parts = partsOf(new Publication().next(snapshot(routes, {})));
+  const parts = partsOf(new Publication(new BreakerSlots(new BreakerMemory(BreakerMemory.allocate(1, 4), 1, 0), 4)).next(snapshot(routes, {})));
   assert.ok(parts.length >= 8);
   assert.deepEqual(
     parts.flatMap((part) => part.routes),
@@ -123,7 +125,7 @@ test('whatever changes, a worker that was there all along, and one that comes la
     .map((parts) => snapshot(...parts));
   fc.assert(
     fc.property(fc.array(fc.tuple(anySnapshot, fc.option(addresses)), { minLength: 1, maxLength: 6 }), (rounds) => {
-      const publication = new Publication();
+      const publication = new Publication(new BreakerSlots(new BreakerMemory(BreakerMemory.allocate(1, 4), 1, 0), 4));
       const received = new Received();
       for (const [next, later] of rounds) {
         received.take(publication.next(next));

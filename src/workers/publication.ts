@@ -4,6 +4,7 @@ import { serialize } from 'node:v8';
 import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
 import type { Endpoint, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
+import type { BreakerSlots } from './breaker-slots.ts';
 import { EndpointSlots } from './endpoint-slots.ts';
 import type { ChangeEnd, ChangePart, PublishedCertificates, PublishedEndpoints, ToWorker } from './messages.ts';
 import { RouteOrder } from './route-order.ts';
@@ -25,6 +26,7 @@ export interface CheckedChange {
 
 export class Publication {
   readonly #slots: EndpointSlots;
+  readonly #breakers: BreakerSlots;
   readonly #order = new RouteOrder();
   #snapshot: Snapshot | undefined;
   #version = 0;
@@ -33,7 +35,8 @@ export class Publication {
   #lastChecked: CheckedChange = { set: [], removed: [] };
 
   /** @param onSlotTaken see EndpointSlots */
-  constructor(onSlotTaken?: (slot: number) => void) {
+  constructor(breakers: BreakerSlots, onSlotTaken?: (slot: number) => void) {
+    this.#breakers = breakers;
     this.#slots = new EndpointSlots(onSlotTaken);
   }
 
@@ -51,6 +54,7 @@ export class Publication {
     const removedUpstreams = [...(before?.upstreams.keys() ?? [])].filter((key) => !snapshot.upstreams.has(key));
     const endpoints = before === undefined ? snapshot.endpoints : changedEndpoints(before, snapshot);
     this.#slots.assign(new Map(removedUpstreams.map((key) => [key, []])));
+    this.#breakers.release(removedUpstreams);
     const slotted = this.#slots.assign(new Map([...endpoints, ...upstreams.map(({ key }) => [key, snapshot.endpoints.get(key) ?? []] as const)]));
     const routes = this.#order.change(snapshot.routes);
     const end: ChangeEnd = {
@@ -61,7 +65,11 @@ export class Publication {
     };
     const others = new Map([...slotted].filter(([key]) => !changed.has(key)));
     this.#lastChecked = this.#checkedChange(snapshot, slotted, removedUpstreams);
-    return { type: 'change', parts: [...upstreamParts(upstreams, slotted), ...endpointParts(others), ...routeParts(routes.set)], end };
+    return {
+      type: 'change',
+      parts: [...upstreamParts(upstreams, slotted, this.#breakers.assign(upstreams)), ...endpointParts(others), ...routeParts(routes.set)],
+      end,
+    };
   }
 
   /** @param changes of upstreams of the last snapshot */
@@ -111,7 +119,10 @@ export class Publication {
     const snapshot = this.#snapshot as Snapshot;
     const upstreams = [...snapshot.upstreams.values()];
     const end: ChangeEnd = { version: this.#version, removedRoutes: [], removedUpstreams: [], certificates: publishedCertificates(snapshot) };
-    const parts = [...upstreamParts(upstreams, this.#slots.assign(snapshot.endpoints)), ...routeParts([...this.#order.routes])];
+    const parts = [
+      ...upstreamParts(upstreams, this.#slots.assign(snapshot.endpoints), this.#breakers.assign(upstreams)),
+      ...routeParts([...this.#order.routes]),
+    ];
     return { type: 'change', parts, end };
   }
 }
@@ -128,14 +139,20 @@ function publishedCertificates({ certificates, serverNames, defaultCertificate }
   return { certificates: [...certificates.values()].map(({ id, chain, key }) => ({ id, chain, key: key.reveal() })), serverNames, defaultCertificate };
 }
 
-const NONE = { upstreams: new Map<UpstreamKey, Upstream>(), endpoints: new Map(), routes: [] } satisfies ChangePart;
+const NONE = {
+  upstreams: new Map<UpstreamKey, Upstream>(),
+  endpoints: new Map(),
+  breakerSlots: new Map<UpstreamKey, number>(),
+  routes: [],
+} satisfies ChangePart;
 
-function upstreamParts(upstreams: readonly Upstream[], endpoints: PublishedEndpoints): Buffer[] {
+function upstreamParts(upstreams: readonly Upstream[], endpoints: PublishedEndpoints, breakerSlots: ReadonlyMap<UpstreamKey, number>): Buffer[] {
   return chunks(upstreams, UPSTREAMS_A_PART).map((some) =>
     write({
       ...NONE,
       upstreams: new Map(some.map((upstream) => [upstream.key, upstream])),
       endpoints: new Map(some.map(({ key }) => [key, endpoints.get(key) ?? []])),
+      breakerSlots: new Map(some.flatMap(({ key }) => (breakerSlots.has(key) ? [[key, breakerSlots.get(key) as number] as const] : []))),
     }),
   );
 }

@@ -9,9 +9,11 @@ import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
 import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
+import { BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
 import { monotonicNow } from '../upstream/health/monotonic-clock.ts';
 import { type EndpointHealth, SharedHealth } from '../upstream/health/shared-health.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
+import { BreakerSlots } from './breaker-slots.ts';
 import { ENDPOINT_SLOTS } from './endpoint-slots.ts';
 import { HealthThread } from './health-thread.ts';
 import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
@@ -60,11 +62,13 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #log: PoolLog;
   readonly #events: PoolEvents;
   readonly #members: Member[] = [];
-  readonly #publication: Publication;
   readonly #endpointHealth: SharedHealth;
   readonly #health: HealthThread;
   /** Its own for each pool of the process. */
   readonly #healthChannel = `tidegate-health-${randomUUID()}`;
+  readonly #breakers: BreakerMemory;
+  readonly #breakerSlots: BreakerSlots;
+  readonly #publication: Publication;
   readonly #waiting = new Set<() => void>();
   /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
   #buried: readonly MetricFamily[] = [];
@@ -88,12 +92,15 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       inFlight: InFlight.allocate(workers, ENDPOINT_SLOTS),
       rateLimits: RateLimiter.allocate(),
       connections: ConnectionCounts.allocate(workers),
+      breakers: BreakerMemory.allocate(workers),
       logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
       health: SharedHealth.allocate(ENDPOINT_SLOTS),
     };
     const endpointHealth = new SharedHealth(this.#shared.health);
     this.#endpointHealth = endpointHealth;
-    this.#publication = new Publication((slot) => endpointHealth.clear(slot, monotonicNow()));
+    this.#breakers = new BreakerMemory(this.#shared.breakers, workers, 0);
+    this.#breakerSlots = new BreakerSlots(this.#breakers);
+    this.#publication = new Publication(this.#breakerSlots, (slot) => endpointHealth.clear(slot, monotonicNow()));
     const healthSettings = { health: this.#shared.health, healthChannel: this.#healthChannel };
     this.#health = new HealthThread(healthSettings, () => this.#publication.wholeChecked(), log);
     this.#inFlight = new InFlight(this.#shared.inFlight, workers, 0);
@@ -272,6 +279,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     if (this.#stopping) return;
     this.#inFlight.clearWorker(member.index);
     this.#connections.clearWorker(member.index);
+    this.#breakers.releaseWorker(member.index, this.#breakerSlots.used, monotonicNow());
     LogBaton.release(this.#shared.logBaton, member.index);
     RateLimiter.releaseWorker(this.#shared.rateLimits, member.index);
     if (member.lastScrape !== undefined) this.#buried = addCounts(this.#buried, member.lastScrape.families);

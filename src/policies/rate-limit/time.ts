@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks';
  * a clock that is set an hour forward or back neither freezes a limit nor fills it again. Day and Month are UTC: daylight
  * saving time has no part in them.
  */
+import { SHARED_OFFSET } from '../../exchange/shared-clock.ts';
 import { FLOATS, INTS } from './memory.ts';
 import type { SetLocks } from './set-locks.ts';
 
@@ -17,28 +18,8 @@ export interface TimeSource {
   wall(): number;
 }
 
-/**
- * `performance.now()` counts from the start of its thread; this is what its readings are short of the machine's own
- * monotonic clock. The narrowest of a few measurements is right to the microsecond.
- */
-function threadOffset(): number {
-  let offset = 0;
-  let narrowest = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 8; round++) {
-    const before = performance.now();
-    const [seconds, nanoseconds] = process.hrtime();
-    const after = performance.now();
-    if (after - before >= narrowest) continue;
-    narrowest = after - before;
-    offset = seconds * 1000 + nanoseconds / 1e6 - (before + after) / 2;
-  }
-  return offset;
-}
-
-const offset = threadOffset();
-
 export const systemTime: TimeSource = {
-  monotonic: () => performance.now() + offset,
+  monotonic: () => performance.now() + SHARED_OFFSET,
   wall: () => Date.now(),
 };
 

@@ -54,6 +54,12 @@ export const BAD_OTHERS: readonly BadObject[] = [
     /own/,
   ],
 
+  ['breaker without connections', backendPolicy({ circuitBreaker: { maxConnections: 0 } }), 'spec.circuitBreaker.maxConnections', /out of range/, /from 1/],
+  ['breaker above 100 %', backendPolicy({ circuitBreaker: { failurePercent: 101 } }), 'spec.circuitBreaker.failurePercent', /out of range/, /percentage/],
+  ['breaker below 0 %', backendPolicy({ circuitBreaker: { failurePercent: -1 } }), 'spec.circuitBreaker.failurePercent', /out of range/, /percentage/],
+  ['breaker of no time', backendPolicy({ circuitBreaker: { openFor: '0s' } }), 'spec.circuitBreaker.openFor', /longer than zero/, /1s/],
+  ['breaker for days', backendPolicy({ circuitBreaker: { window: '48h' } }), 'spec.circuitBreaker.window', /too long/, /3600s/],
+  ['breaker by another name', backendPolicy({ circuitBreaker: { maxRequest: 1 } }), 'spec.circuitBreaker.maxRequest', /unknown field/, /maxRequests/],
   ['affinity cookie', backendPolicy({ sessionAffinity: { cookieName: 'a b' } }), 'spec.sessionAffinity.cookieName', /not a cookie name/, /letters/],
   ['affinity for no time', backendPolicy({ sessionAffinity: { ttl: '0s' } }), 'spec.sessionAffinity.ttl', /longer than zero/, /1s/],
   ['affinity for half a second', backendPolicy({ sessionAffinity: { ttl: '500ms' } }), 'spec.sessionAffinity.ttl', /no whole number of seconds/, /90s/],

@@ -1,15 +1,8 @@
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
-
-/** From this thread's `performance.now()`, which begins with the thread, to the clock that all threads share. */
-const OFFSET = origin();
-
-function origin(): number {
-  const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1000 + nanoseconds / 1e6 - performance.now();
-}
+import { SHARED_OFFSET } from '../../exchange/shared-clock.ts';
 
 /** Milliseconds on a monotonic clock that is the same for all threads of the process. */
 export function monotonicNow(): number {
-  return performance.now() + OFFSET;
+  return performance.now() + SHARED_OFFSET;
 }
