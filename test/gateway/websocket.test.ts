@@ -29,7 +29,7 @@ const routes = (ports: { readonly ws: number; readonly raw: number }) =>
         responseHeaderModifier: { set: [{ name: X-Answered, value: gateway }] }
       backendRefs: [{ name: ws, port: 80 }]
     - matches: [{ path: { value: /idle } }]
-      timeouts: { idle: 300ms }
+      timeouts: { idle: 1500ms }
       backendRefs: [{ name: raw, port: 80 }]
     - matches: [{ path: { value: /life } }]
       timeouts: { request: 400ms }
