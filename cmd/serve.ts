@@ -57,6 +57,7 @@ export function serveCommand(): Command {
         .default(DRAIN.timeout, `${DRAIN.timeout / 1000}s`),
     )
     .addOption(flag('--affinity-key-file <file>', 'secret of session affinity cookies, the same for all replicas; else made of UIDs'))
+    .addOption(flag('--h2c <mode>', 'HTTP/2 by prior knowledge on the plain listener').choices(['on', 'off']).default('on'))
     .addOption(flag('--wire <kind>', 'how sockets are driven').choices(['auto', 'stream', 'handle']).default('auto'))
     .addOption(flag('--log-level <level>', 'of the log on standard error').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .addOption(flag('--access-log <target>', 'stdout, off, or a file to append to').default('stdout'))

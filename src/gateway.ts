@@ -58,6 +58,8 @@ export interface GatewayOptions {
   readonly drainTimeout: number;
   readonly wire: WorkerSettings['wire'];
   readonly accessLog: string;
+  /** HTTP/2 by prior knowledge on the plain listener. */
+  readonly h2c: 'on' | 'off';
   /** File with the secret that affinity cookies are made with. */
   readonly affinityKeyFile?: string;
   /** The pod's; empty: unknown. */
@@ -115,6 +117,7 @@ export class Gateway {
           trustedProxies: options.trustedProxies,
           proxyProtocol: options.proxyProtocol,
           accessLog: options.accessLog,
+          h2c: options.h2c === 'on',
           maxConnections: LISTENER.maxConnections,
           zone: options.zone,
           selfSigned: makeSelfSigned(),

@@ -25,3 +25,10 @@ export function canonicalMethod(bytes: Uint8Array, start: number, end: number): 
   }
   return '';
 }
+
+const KNOWN: ReadonlySet<string> = new Set(METHODS);
+
+/** Whether a method is one that is passed on. */
+export function isKnownMethod(method: string): boolean {
+  return method === 'GET' || KNOWN.has(method);
+}

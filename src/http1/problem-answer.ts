@@ -2,8 +2,8 @@ import { problemBody } from '../exchange/problem.ts';
 import type { Fault } from './fault.ts';
 import { dateLine, statusLine } from './message-writer.ts';
 
-/** A 405 must name what is allowed (RFC 9110 section 15.5.6). */
-const ALLOW = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
+/** The line by which a 405 names what is allowed (RFC 9110 section 15.5.6). */
+export const ALLOW = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
 
 /**
  * The engine's own answer to a request that it can't or won't go on with, the last of its connection: what comes after a

@@ -67,6 +67,16 @@ export class FrameReader {
     return this.#state === AT_HEADER && this.#partial.length === 0;
   }
 
+  /** A frame's header was read, and not yet all of its payload, which is put together. */
+  get inPayload(): boolean {
+    return this.#state === IN_PAYLOAD;
+  }
+
+  /** Within a DATA frame. */
+  get inData(): boolean {
+    return this.#state === IN_DATA || this.#state === AT_PAD_LENGTH || this.#state === IN_PADDING;
+  }
+
   next(bytes: Buffer, start: number, end: number): Read {
     let position = start;
     // The pieces of the last frame that was put together are done with.

@@ -87,8 +87,8 @@ export class DataPlane {
     this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);
     const counts = new ConnectionCounts(shared.connections, worker);
     const maxConnections = settings.maxConnections;
-    this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections);
-    this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections);
+    this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections, settings.h2c);
+    this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections, settings.h2c);
   }
 
   #serverOptions(scheme: 'http' | 'https'): ServerOptions {
@@ -142,7 +142,7 @@ export class DataPlane {
       secureContext: (serverName: string, offer?: HandshakeOffer) => this.#certificates.secureContext(serverName, offer),
       ticketKeys: this.#ticketKeys,
       handshakeTimeout: LISTENER.handshakeTimeout,
-      alpnProtocols: ['http/1.1'],
+      alpnProtocols: ['h2', 'http/1.1'],
     };
     await this.#https.listen(this.#wire, https.host, https.port, tls, preface).catch((error) => {
       throw new ListenError('https', error);

@@ -1,5 +1,8 @@
+import type { Timed } from '../exchange/deadlines.ts';
 import { ServerConnection, type ServerOptions } from '../http1/server-connection.ts';
-import type { ConnectionHandler, Preface, ServerTls, Wire, WireListener } from '../wire/wire.ts';
+import { PrefaceProbe } from '../http2/preface-probe.ts';
+import { ServerConnection as Http2ServerConnection } from '../http2/server-connection.ts';
+import type { Connection, ConnectionHandler, Preface, ServerTls, Wire, WireListener } from '../wire/wire.ts';
 import type { Proxy } from './proxy.ts';
 
 /** Names of the listeners, as metrics show them; their index is their cell in the shared connection counts. */
@@ -41,13 +44,22 @@ const REFUSED: ConnectionHandler = { onData: ignore, onEnd: ignore, onDrain: ign
 
 function ignore(): void {}
 
+/** An engine's end of a client's connection. */
+interface ClientEnd {
+  /** No request is under way, nor has one begun to arrive. */
+  readonly idle: boolean;
+  /** Closes the connection now, if it is idle, or as soon as it is. */
+  closeIfIdle(): void;
+}
+
 /** One listening port of one worker, and the connections that came in by it. */
 export class Listener {
   readonly name: ListenerName;
   readonly #index: number;
   readonly #counts: ConnectionCounts;
   readonly #maxConnections: number;
-  readonly #connections = new Set<ServerConnection>();
+  readonly #h2c: boolean;
+  readonly #connections = new Set<ClientEnd>();
   readonly #options: ServerOptions;
   readonly #proxy: Proxy;
   #wire: WireListener | undefined;
@@ -57,14 +69,16 @@ export class Listener {
   /**
    * @param options how strict the connections are
    * @param counts shared, so that `maxConnections` holds over all workers
+   * @param h2c whether HTTP/2 is taken by prior knowledge where there is no TLS
    */
-  constructor(name: ListenerName, proxy: Proxy, options: ServerOptions, counts: ConnectionCounts, maxConnections: number) {
+  constructor(name: ListenerName, proxy: Proxy, options: ServerOptions, counts: ConnectionCounts, maxConnections: number, h2c: boolean) {
     this.name = name;
     this.#index = LISTENERS.indexOf(name);
     this.#proxy = proxy;
     this.#options = options;
     this.#counts = counts;
     this.#maxConnections = maxConnections;
+    this.#h2c = h2c;
   }
 
   get open(): number {
@@ -98,10 +112,31 @@ export class Listener {
           return;
         }
         this.#counts.add(this.#index, 1);
-        const server: ServerConnection = new ServerConnection(connection, this.#options, this.#proxy, () => this.#closed(server));
-        this.#connections.add(server);
+        this.#accept(connection);
       },
     );
+  }
+
+  /** Chooses the protocol: by ALPN under TLS, else by the first bytes. */
+  #accept(connection: Connection): void {
+    if (connection.tls !== undefined || !this.#h2c) {
+      this.#serve(connection, connection.tls?.alpn === 'h2');
+      return;
+    }
+    const { deadlines, headerTimeout } = this.#options;
+    const choose = (isHttp2: boolean) => {
+      this.#connections.delete(probe);
+      return this.#serve(connection, isHttp2);
+    };
+    const probe: PrefaceProbe = new PrefaceProbe(connection, deadlines, headerTimeout, choose, () => this.#closed(probe));
+    this.#connections.add(probe);
+  }
+
+  #serve(connection: Connection, isHttp2: boolean): ConnectionHandler & Timed {
+    const Engine = isHttp2 ? Http2ServerConnection : ServerConnection;
+    const server: ConnectionHandler & Timed & ClientEnd = new Engine(connection, this.#options, this.#proxy, () => this.#closed(server));
+    this.#connections.add(server);
+    return server;
   }
 
   setTicketKeys(keys: Buffer): void {
@@ -118,7 +153,7 @@ export class Listener {
     });
   }
 
-  #closed(connection: ServerConnection): void {
+  #closed(connection: ClientEnd): void {
     if (!this.#connections.delete(connection)) return;
     this.#counts.add(this.#index, -1);
     if (this.#connections.size === 0) this.#onEmpty?.();

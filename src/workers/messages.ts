@@ -62,6 +62,8 @@ export interface WorkerSettings {
   readonly proxyProtocol: boolean;
   /** `stdout`, `off` or a path. */
   readonly accessLog: string;
+  /** HTTP/2 by prior knowledge on the plain listener. */
+  readonly h2c: boolean;
   readonly maxConnections: number;
   /** PEM of the certificate for unknown names when no Secret gives one. */
   readonly selfSigned: PublishedCertificate;

@@ -48,6 +48,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       trustedProxies: [],
       proxyProtocol: false,
       accessLog: 'off',
+      h2c: true,
       maxConnections: 20,
       zone: '',
       selfSigned: makeSelfSigned(),

@@ -142,6 +142,7 @@ describe('chart', { skip: helm.skip }, () => {
         'ingressClass.name': 'edge',
         logLevel: 'debug',
         accessLog: 'off',
+        h2c: false,
         extraArgs: ['--wire=stream'],
         extraEnv: [{ name: 'NODE_OPTIONS', value: '--max-old-space-size=512' }],
       }),
@@ -155,6 +156,7 @@ describe('chart', { skip: helm.skip }, () => {
       '--ingress-class=edge',
       '--log-level=debug',
       '--access-log=off',
+      '--h2c=off',
       '--wire=stream',
       `--publish-service=${NAMESPACE}/tidegate`,
     ])

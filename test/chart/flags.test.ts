@@ -8,7 +8,7 @@ import { container, helm, render, root } from './render.ts';
 describe("the chart's flags", { skip: helm.skip }, () => {
   const help = execFileSync(join(root, 'bin/tidegate'), ['serve', '--help'], { encoding: 'utf8' });
   /** Whether each of the program's flags takes a value. */
-  const known = new Map([...help.matchAll(/^ {2}(--[a-z-]+)( <)?/gm)].map(([, name, value]) => [name ?? '', value !== undefined]));
+  const known = new Map([...help.matchAll(/^ {2}(--[a-z0-9-]+)( <)?/gm)].map(([, name, value]) => [name ?? '', value !== undefined]));
 
   const everything = {
     workers: 2,
@@ -17,6 +17,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     proxyProtocol: true,
     defaultCertificate: 'a/tls',
     allowExternalName: true,
+    h2c: false,
   };
   for (const [what, values] of [
     ['without a value', {}],

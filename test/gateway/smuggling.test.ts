@@ -47,7 +47,7 @@ const refused: readonly (readonly [string, string, number])[] = [
   ['absolute form that differs', `GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`, 400],
   ['two spaces', `GET  / HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`, 400],
   ['version', `GET / HTTP/1.2\r\nHost: a\r\n\r\n${SMUGGLED}`, 400],
-  ['HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400],
+  ['not quite the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n', 400],
   ['encoded slash', `GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`, 400],
   ['encoded backslash', `GET /a%5Cb HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`, 400],
   ['encoded NUL', `GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`, 400],

@@ -44,6 +44,9 @@
 {{- if .Values.allowExternalName }}
 - --allow-external-name
 {{- end }}
+{{- if not .Values.h2c }}
+- --h2c=off
+{{- end }}
 - --drain-delay={{ .Values.drainDelay }}
 - --drain-timeout={{ .Values.drainTimeout }}
 - --access-log={{ .Values.accessLog }}
