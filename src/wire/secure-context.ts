@@ -1,4 +1,5 @@
 /** What every TLS context of the gateway has in common: protocol versions, suites, and the ticket keys that the workers share. */
+import { createHash, createHmac } from 'node:crypto';
 import type { SecureContext, SecureContextOptions } from 'node:tls';
 
 /**
@@ -31,6 +32,16 @@ export function checkTicketKeys(keys: Buffer): Buffer {
   return Buffer.from(keys);
 }
 
+/** As `SecureContextOptions.sessionIdContext`, of which OpenSSL takes 32 bytes at most; it resumes no session of another one. */
+export function sessionIdContextOf(id: string): string {
+  return createHash('sha256').update(id).digest('hex').slice(0, 32);
+}
+
+/** The same in all workers. */
+function derivedKeys(keys: Buffer, id: string): Buffer {
+  return createHmac('sha512', keys).update(id).digest().subarray(0, TICKET_KEYS_LENGTH);
+}
+
 interface TicketKeyHolder {
   setTicketKeys?(keys: Buffer): void;
 }
@@ -52,10 +63,11 @@ export class TicketKeys {
     this.keys = checkTicketKeys(keys);
   }
 
-  apply(context: SecureContext): void {
+  /** @param id of a `HandshakeStart`, whose tickets nobody else takes */
+  apply(context: SecureContext, id = ''): void {
     if (this.applied.get(context) === this.keys) return;
     const holder = context.context as TicketKeyHolder;
-    holder.setTicketKeys?.(this.keys);
+    holder.setTicketKeys?.(id === '' ? this.keys : derivedKeys(this.keys, id));
     this.applied.set(context, this.keys);
   }
 }

@@ -1,6 +1,7 @@
 /** One suite for every implementation of sockets: what holds of one holds of all. */
 import { after, describe } from 'node:test';
 import { createWire, type WireMode } from './index.ts';
+import { clientCertificatesSuite } from './suite/client-certificates.ts';
 import { closingSuite } from './suite/closing.ts';
 import { commotionSuite } from './suite/commotion.ts';
 import { connectingSuite } from './suite/connecting.ts';
@@ -27,5 +28,6 @@ export function wireSuite(mode: WireMode): void {
       });
     }
     describe('handshakes', () => tlsSuite(make));
+    describe('client certificates', () => clientCertificatesSuite(make));
   });
 }

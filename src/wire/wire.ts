@@ -3,6 +3,7 @@
  * and `handle` on the socket's own handle. Nothing outside this folder knows which one runs.
  */
 import type { SecureContext } from 'node:tls';
+import type { ClientCertificate } from './client-certificate.ts';
 import type { ProxiedEnds } from './proxy-header.ts';
 
 /** What a connection reports. Every callback runs on the event loop, never from within a call of the connection's own methods. */
@@ -29,6 +30,8 @@ export interface TlsInfo {
   readonly serverName: string;
   readonly resumed: boolean;
   readonly alpn: string;
+  /** Where a `HandshakeStart` asked the client for one. */
+  readonly clientCertificate?: ClientCertificate;
 }
 
 export interface Connection {
@@ -122,9 +125,19 @@ export type PrefaceOutcome =
       readonly skip: number;
       /** Whose connection it is in truth. */
       readonly ends?: ProxiedEnds | undefined;
+      /** How the handshake is to begin; absent: as the listener's `tls` says. */
+      readonly handshake?: HandshakeStart | undefined;
       /** Takes the connection as it is, without TLS, in place of the listener's `accept`. */
       readonly accept?: (connection: Connection) => void;
     };
+
+/** A handshake in which the client is asked for a certificate. Who has none, or no good one, is connected all the same, and known for it. */
+export interface HandshakeStart {
+  /** Digest of whom to trust: a session is resumed with equal ones only, so that nobody passes by having been good for another. */
+  readonly id: string;
+  /** Certificate and key, authorities and revocation lists, and `sessionIdContextOf(id)`. Its ticket keys are the wire's to set. */
+  readonly secureContext: SecureContext;
+}
 
 /** What a client can do, as far as is known while its handshake waits for a certificate. `TLSSocket` is one. */
 export interface HandshakeOffer {

@@ -52,6 +52,10 @@ export interface TlsHandle extends StreamHandle {
   getProtocol(): string;
   getSharedSigalgs(): readonly string[];
   isSessionReused(): boolean;
+  /** Servers: whether the client is asked for a certificate, and whether the handshake fails without one. */
+  setVerifyMode(request: boolean, require: boolean): void;
+  verifyError(): NodeJS.ErrnoException | null | undefined;
+  getPeerCertificate(detailed: boolean): { readonly raw?: Buffer } | undefined;
   destroySSL(): void;
   /** Takes bytes that were read from the TCP handle before TLS was put on it. Copies them. */
   receive(bytes: Uint8Array): void;

@@ -5,7 +5,7 @@ import type { Deadlines } from '../../exchange/deadlines.ts';
 import { plainAddress } from '../address.ts';
 import { secureContextOptions, TicketKeys } from '../secure-context.ts';
 import { unhandled } from '../unhandled.ts';
-import type { Connection, ListenOptions, ServerTls, WireListener } from '../wire.ts';
+import type { Connection, HandshakeStart, ListenOptions, ServerTls, WireListener } from '../wire.ts';
 import type { SocketName, TcpHandle } from './bindings.ts';
 import { highestAccepted } from './descriptors.ts';
 import { HandleConnection } from './handle-connection.ts';
@@ -105,28 +105,35 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
     this.connections++;
     const { preface } = this.options;
     if (preface === undefined) {
-      this.begin(tcp, undefined, undefined);
+      this.begin(tcp, undefined, undefined, undefined);
       return;
     }
     const ends = ownEnds(tcp);
     const reader = preface.begin(ends.remoteAddress);
-    if (reader === undefined) this.begin(tcp, ends, undefined);
+    if (reader === undefined) this.begin(tcp, ends, undefined, undefined);
     else new PrefaceReading(this, tcp, reader, ends, this.handshakes, preface.timeout).start();
   }
 
   /** @param ends undefined: still to be asked for @param first bytes that were read already */
-  private begin(tcp: TcpHandle, ends: ConnectionEnds | undefined, first: Buffer | undefined): void {
+  private begin(tcp: TcpHandle, ends: ConnectionEnds | undefined, first: Buffer | undefined, start: HandshakeStart | undefined): void {
     if (!this.secure) {
       this.open(new HandleConnection(this.native, tcp, undefined, true, unhandled, this), tcp, ends, this.accept, first);
       return;
     }
-    const handshake = new ServerHandshake(this, tcp, this.context?.context, this.alpn, ends);
+    if (start !== undefined) this.ticketKeys?.apply(start.secureContext, start.id);
+    const handshake = new ServerHandshake(this, tcp, this.context?.context, this.alpn, ends, start);
     this.handshakes.add(handshake);
     handshake.start(first);
   }
 
-  prefaceRead(tcp: TcpHandle, ends: ConnectionEnds, first: Buffer | undefined, accept: ((connection: Connection) => void) | undefined): void {
-    if (accept === undefined) this.begin(tcp, ends, first);
+  prefaceRead(
+    tcp: TcpHandle,
+    ends: ConnectionEnds,
+    first: Buffer | undefined,
+    accept: ((connection: Connection) => void) | undefined,
+    start: HandshakeStart | undefined,
+  ): void {
+    if (accept === undefined) this.begin(tcp, ends, first, start);
     else this.open(new HandleConnection(this.native, tcp, undefined, true, unhandled, this), tcp, ends, accept, first);
   }
 

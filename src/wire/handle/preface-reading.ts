@@ -1,5 +1,5 @@
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
-import type { Connection, PrefaceOutcome, PrefaceReader } from '../wire.ts';
+import type { Connection, HandshakeStart, PrefaceOutcome, PrefaceReader } from '../wire.ts';
 import type { StreamHandle, TcpHandle } from './bindings.ts';
 import type { Native } from './native.ts';
 import type { ConnectionEnds } from './server-handshake.ts';
@@ -8,7 +8,13 @@ import type { ConnectionEnds } from './server-handshake.ts';
 export interface PrefaceOwner {
   readonly native: Native;
   /** @param first what was read beyond the preface @param accept takes the connection as it is */
-  prefaceRead(tcp: TcpHandle, ends: ConnectionEnds, first: Buffer | undefined, accept: ((connection: Connection) => void) | undefined): void;
+  prefaceRead(
+    tcp: TcpHandle,
+    ends: ConnectionEnds,
+    first: Buffer | undefined,
+    accept: ((connection: Connection) => void) | undefined,
+    handshake: HandshakeStart | undefined,
+  ): void;
   /** The handle of a connection that came to nothing is closed. */
   released(): void;
 }
@@ -71,9 +77,9 @@ export class PrefaceReading implements Timed {
     }
     this.finish();
     this.tcp.readStop();
-    const { skip, ends, accept } = outcome;
+    const { skip, ends, accept, handshake } = outcome;
     const from = ends === undefined ? this.ends : { remoteAddress: ends.sourceAddress, remotePort: ends.sourcePort, localAddress: ends.destinationAddress };
-    this.owner.prefaceRead(this.tcp, from, skip < this.bytes.length ? this.bytes.subarray(skip) : undefined, accept);
+    this.owner.prefaceRead(this.tcp, from, skip < this.bytes.length ? this.bytes.subarray(skip) : undefined, accept, handshake);
     return undefined;
   }
 

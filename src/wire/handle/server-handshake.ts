@@ -1,5 +1,6 @@
 import type { Timed } from '../../exchange/deadlines.ts';
-import type { ServerTls, TlsInfo } from '../wire.ts';
+import { ClientCertificate } from '../client-certificate.ts';
+import type { HandshakeStart, ServerTls, TlsInfo } from '../wire.ts';
 import type { StreamHandle, TcpHandle, TlsHandle } from './bindings.ts';
 import type { Native } from './native.ts';
 
@@ -41,29 +42,45 @@ export class ServerHandshake implements Timed {
   private readonly owner: HandshakeOwner;
   private state: 'running' | 'done' | 'over' = 'running';
 
+  /** Of the `HandshakeStart`, where there is one. */
+  private readonly validation: string | undefined;
   /** Whose connection it is, where a preface was read before. */
   readonly ends: ConnectionEnds | undefined;
 
   /**
    * @param context what the handshake starts with: versions, suites and ticket keys, no certificate
    * @param ends undefined: the handle's own
+   * @param start takes the context's place, and asks for a certificate
    */
-  constructor(owner: HandshakeOwner, tcp: TcpHandle, context: unknown, alpn: Buffer | undefined, ends: ConnectionEnds | undefined) {
+  constructor(
+    owner: HandshakeOwner,
+    tcp: TcpHandle,
+    context: unknown,
+    alpn: Buffer | undefined,
+    ends: ConnectionEnds | undefined,
+    start: HandshakeStart | undefined,
+  ) {
     const { native, tls } = owner;
     this.owner = owner;
     this.tcp = tcp;
     this.ends = ends;
     this.deadline = performance.now() + tls.handshakeTimeout;
-    const secure = native.bindings.tls.wrap(tcp, context, true, false);
+    const secure = native.bindings.tls.wrap(tcp, start === undefined ? context : start.secureContext.context, true, false);
     this.secure = secure;
+    this.validation = start?.id;
     tcp.owner = this;
     secure.owner = this;
     secure.onread = onRead;
     secure.oncertcb = onCertificateWanted;
     secure.onhandshakedone = onHandshakeDone;
     secure.onerror = onError;
-    secure.sni_context = context;
-    secure.enableCertCb();
+    if (start === undefined) {
+      secure.sni_context = context;
+      secure.enableCertCb();
+    } else {
+      // Everything is known: no other context takes its place on the way.
+      secure.setVerifyMode(true, false);
+    }
     if (alpn !== undefined) secure.setALPNProtocols(alpn);
     secure.useUserBuffer(native.buffers.shared);
   }
@@ -82,7 +99,14 @@ export class ServerHandshake implements Timed {
       serverName: secure.getServername() || '',
       resumed: secure.isSessionReused(),
       alpn: secure.getALPNNegotiatedProtocol() || '',
+      ...(this.validation === undefined ? {} : { clientCertificate: this.clientCertificate(this.validation) }),
     };
+  }
+
+  private clientCertificate(validation: string): ClientCertificate {
+    const { secure } = this;
+    const error = secure.verifyError();
+    return new ClientCertificate(validation, secure.getPeerCertificate(false)?.raw, error ? (error.code ?? error.message) : undefined);
   }
 
   chooseCertificate(serverName: string): void {

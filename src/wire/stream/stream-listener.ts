@@ -2,9 +2,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
 import { plainAddress } from '../address.ts';
+import { ClientCertificate } from '../client-certificate.ts';
 import { TicketKeys } from '../secure-context.ts';
 import { unhandled } from '../unhandled.ts';
-import type { Connection, ListenOptions, ServerTls, WireListener } from '../wire.ts';
+import type { Connection, HandshakeStart, ListenOptions, ServerTls, TlsInfo, WireListener } from '../wire.ts';
 import { PrefaceReading } from './preface-reading.ts';
 import { type ConnectionEnds, StreamConnection } from './stream-connection.ts';
 
@@ -80,43 +81,27 @@ export class StreamListener implements WireListener {
     const { preface } = this.options;
     const reader = preface?.begin(plainAddress(raw.remoteAddress));
     if (preface === undefined || reader === undefined) {
-      this.begin(raw, ends);
+      this.begin(raw, ends, undefined);
       return;
     }
-    const reading = new PrefaceReading(raw, reader, this.handshakes, ({ ends: proxied, accept }) => {
+    const reading = new PrefaceReading(raw, reader, this.handshakes, ({ ends: proxied, accept, handshake }) => {
       const from = proxied === undefined ? ends : { address: proxied.sourceAddress, port: proxied.sourcePort, localAddress: proxied.destinationAddress };
-      if (accept === undefined) this.begin(raw, from);
+      if (accept === undefined) this.begin(raw, from, handshake);
       else this.open(raw, raw, undefined, from, accept);
     });
     reading.start(preface.timeout);
   }
 
-  private begin(raw: Socket, ends: ConnectionEnds): void {
+  private begin(raw: Socket, ends: ConnectionEnds, start: HandshakeStart | undefined): void {
     const { tls } = this.options;
     if (tls === undefined) this.open(raw, raw, undefined, ends, this.accept);
-    else this.secure(raw, tls, ends);
+    else this.secure(raw, tls, ends, start);
   }
 
-  private secure(raw: Socket, tls: ServerTls, ends: ConnectionEnds): void {
-    const keys = this.ticketKeys;
+  private secure(raw: Socket, tls: ServerTls, ends: ConnectionEnds, start: HandshakeStart | undefined): void {
     let socket: TLSSocket;
     try {
-      const context = tls.secureContext('');
-      keys?.apply(context);
-      socket = new TLSSocket(raw, {
-        isServer: true,
-        requestCert: false,
-        secureContext: context,
-        ALPNProtocols: tls.alpnProtocols as string[],
-        SNICallback(name, done) {
-          // A throw here must end this handshake, not the process.
-          try {
-            done(null, tls.secureContext(name, socket));
-          } catch (error) {
-            done(error instanceof Error ? error : new Error(String(error)));
-          }
-        },
-      });
+      socket = start === undefined ? this.plainHandshake(raw, tls) : this.askingHandshake(raw, tls, start);
       socket.disableRenegotiation();
     } catch {
       this.failedHandshakes++;
@@ -140,15 +125,48 @@ export class StreamListener implements WireListener {
       this.handshakes.remove(handshake);
       socket.off('close', failed);
       socket.off('end', vanished);
-      const info = {
+      const info: TlsInfo = {
         version: socket.getProtocol() ?? '',
         serverName: (socket as unknown as { servername: string | false | null }).servername || '',
         resumed: socket.isSessionReused(),
         alpn: socket.alpnProtocol || '',
+        ...(start === undefined ? {} : { clientCertificate: clientCertificateOf(socket, start) }),
       };
       this.open(socket, raw, info, ends, this.accept);
     });
     this.handshakes.add(handshake);
+  }
+
+  private plainHandshake(raw: Socket, tls: ServerTls): TLSSocket {
+    const context = tls.secureContext('');
+    this.ticketKeys?.apply(context);
+    const socket: TLSSocket = new TLSSocket(raw, {
+      isServer: true,
+      requestCert: false,
+      secureContext: context,
+      ALPNProtocols: tls.alpnProtocols as string[],
+      SNICallback(name, done) {
+        // A throw here must end this handshake, not the process.
+        try {
+          done(null, tls.secureContext(name, socket));
+        } catch (error) {
+          done(error instanceof Error ? error : new Error(String(error)));
+        }
+      },
+    });
+    return socket;
+  }
+
+  /** Everything is known: no other context takes its place on the way. */
+  private askingHandshake(raw: Socket, tls: ServerTls, { id, secureContext }: HandshakeStart): TLSSocket {
+    this.ticketKeys?.apply(secureContext, id);
+    return new TLSSocket(raw, {
+      isServer: true,
+      requestCert: true,
+      rejectUnauthorized: false,
+      secureContext,
+      ALPNProtocols: tls.alpnProtocols as string[],
+    });
   }
 
   private open(socket: Socket | TLSSocket, raw: Socket, tls: Connection['tls'], ends: ConnectionEnds, accept: (connection: Connection) => void): void {
@@ -156,6 +174,19 @@ export class StreamListener implements WireListener {
     accept(connection);
     socket.on('data', (bytes: Buffer) => connection.received(bytes, 0, bytes.length));
   }
+}
+
+interface Verification {
+  verifyError(): NodeJS.ErrnoException | null | undefined;
+}
+
+/** `authorized` and its like are set where a `tls.Server` made the socket; they come from what is asked here. */
+function clientCertificateOf(socket: TLSSocket, { id }: HandshakeStart): ClientCertificate {
+  const handle = (socket as unknown as { _handle: Partial<Verification> | null })._handle;
+  // Where nobody says how it went, nothing has been verified.
+  if (handle?.verifyError === undefined) return new ClientCertificate(id, undefined, undefined);
+  const error = handle.verifyError();
+  return new ClientCertificate(id, socket.getPeerX509Certificate()?.raw, error ? (error.code ?? error.message) : undefined);
 }
 
 class Handshake implements Timed {
