@@ -21,6 +21,8 @@ FILES ?=
 # Faults to try, and how long the API server is down: make faults FAULTS=8,13 MINUTES=3
 FAULTS ?=
 MINUTES ?= 10
+# How long the soak takes.
+SOAK ?= 30
 # Options of the profile.
 CASE ?= plain
 WIRE ?= handle
@@ -95,8 +97,8 @@ profiles: $(BUILT) ## the profile of each case whose goal is not met, kept in do
 fuzz: $(INSTALLED) ## the HTTP/1.1 codec against Node's own parser (MINUTES=10)
 	@exec node src/http1/fuzz.ts --seconds $$(($(MINUTES) * 60)) $(if $(SEED),--seed $(SEED))
 
-faults: $(BUILT) ## faults of a cluster at full size; writes docs/reliability.md (FAULTS=8,13, MINUTES=10)
-	@exec node test-e2e/run.ts --program test-e2e/faults/run-faults.ts --minutes $(MINUTES) $(if $(FAULTS),--only $(FAULTS))
+faults: $(BUILT) ## faults at full size; writes docs/reliability.md (FAULTS=8,13, MINUTES=10, SOAK=30)
+	@exec node test-e2e/run.ts --program test-e2e/faults/run-faults.ts --minutes $(MINUTES) --soak-minutes $(SOAK) $(if $(FAULTS),--only $(FAULTS))
 
 golden: $(INSTALLED) ## record the expected outputs of the golden cases anew
 	@UPDATE_GOLDEN=1 node --test 'src/translate/**/golden.test.ts'

@@ -1,8 +1,9 @@
 /** The API server is away: for those who serve nothing changes, and who starts then must wait for it. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Findings, seconds } from '../../test/faults/findings.ts';
 import { ask } from '../cluster/client.ts';
 import { Balancer } from '../cluster/tcp-proxy.ts';
-import { type Fault, Findings, memoryWhenWarm, seconds, sumOf } from './fault.ts';
+import { type Fault, memoryWhenWarm, sumOf } from './fault.ts';
 import { hostOf, launch, loadOn, route, serve, startServing, timeUntil, until } from './scene.ts';
 
 /** Milliseconds within which everything is up to date after the server's return. */

@@ -1,8 +1,9 @@
 /** Ingresses by the thousand that are edited all the time. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Findings, residentMemory, seconds } from '../../test/faults/findings.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { percentile } from '../percentile.ts';
-import { type Fault, Findings, residentMemory, type Stage, seconds, sumOf } from './fault.ts';
+import { type Fault, type Stage, sumOf } from './fault.ts';
 import { loadOn, serve, startServing, timeUntil, until } from './scene.ts';
 import { inParallel } from './volume.ts';
 

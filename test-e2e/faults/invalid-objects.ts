@@ -1,7 +1,8 @@
 /** Thousands of objects that the API server takes and that can't be served. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Findings, seconds } from '../../test/faults/findings.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
-import { type Fault, Findings, memoryWhenWarm, seconds, sumOf } from './fault.ts';
+import { type Fault, memoryWhenWarm, sumOf } from './fault.ts';
 import { loadOn, route, serve, startServing } from './scene.ts';
 import { inParallel } from './volume.ts';
 

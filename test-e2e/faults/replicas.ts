@@ -1,10 +1,11 @@
 /** Replicas that are told to go, and leaders that are gone without a word. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Findings, seconds } from '../../test/faults/findings.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { makeCertificate, tlsSecret } from '../cluster/certificates.ts';
 import type { Gateway } from '../cluster/gateway.ts';
 import { Balancer } from '../cluster/tcp-proxy.ts';
-import { type Fault, Findings, type Stage, seconds } from './fault.ts';
+import type { Fault, Stage } from './fault.ts';
 import { hostOf, loadOn, route, serve, startServing, until } from './scene.ts';
 
 /** Milliseconds: the grace period of a pod. */

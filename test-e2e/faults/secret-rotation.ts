@@ -1,8 +1,10 @@
 /** Certificates that are replaced while clients shake hands all the time, and one that can't be used. */
+
+import { Findings, seconds } from '../../test/faults/findings.ts';
 import { type CertificatePair, makeCertificate, tlsSecret } from '../cluster/certificates.ts';
 import { ask } from '../cluster/client.ts';
 import { percentile } from '../percentile.ts';
-import { type Fault, Findings, seconds, sumOf } from './fault.ts';
+import { type Fault, sumOf } from './fault.ts';
 import { hostOf, loadOn, serve, startServing, timeUntil } from './scene.ts';
 
 const NAME = 'rotated';

@@ -1,5 +1,6 @@
 /** Watches that cannot go on where they were, and watches that say nothing any more. */
-import { type Fault, Findings, seconds, sumOf } from './fault.ts';
+import { Findings, seconds } from '../../test/faults/findings.ts';
+import { type Fault, sumOf } from './fault.ts';
 import { detour, hostOf, loadOn, route, serve, startServing, timeUntil } from './scene.ts';
 
 const ROUNDS = 5;

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { Findings, seconds } from '../../test/faults/findings.ts';
 import { plantedFault } from '../../test/gateway/planted-fault.ts';
 import { percentile } from '../percentile.ts';
-import { type Fault, Findings, seconds, sumOf } from './fault.ts';
+import { type Fault, sumOf } from './fault.ts';
 import { loadOn, serve, startServing } from './scene.ts';
 
 const REPLACED = 2000;
