@@ -173,7 +173,7 @@ export class Gateway {
       {
         ready: () => this.#readiness(pool, source),
         metrics: async () => ({ status: 200, contentType: CONTENT_TYPE, body: await metrics.render() }),
-        snapshot: () => publisher.published ?? null,
+        snapshot: () => (publisher.published === undefined ? null : withHealth(publisher.published, pool)),
         explain: (query) => explainQuery(publisher.published, query),
       },
       (error) => this.#log.error({ error: String(error) }, 'admin request failed'),
@@ -322,6 +322,18 @@ function configState({ resources }: Controller, published: Snapshot | undefined,
     endpoints.set(key, counts);
   }
   return { objects, endpoints };
+}
+
+/** The snapshot, with the health of those endpoints that are not healthy. */
+function withHealth(snapshot: Snapshot, pool: WorkerPool): unknown {
+  const endpoints = [...snapshot.endpoints].map(([key, list]) => {
+    const told = list.map((endpoint) => {
+      const health = pool.healthOf(key, endpoint);
+      return health === 'healthy' ? endpoint : { ...endpoint, health };
+    });
+    return [key, told] as const;
+  });
+  return { ...snapshot, endpoints: new Map(endpoints) };
 }
 
 /** @throws BadQuery */

@@ -1,6 +1,6 @@
 /** The health thread, as the main thread sees it: started when something is to be checked, replaced when it dies. */
 import { Worker } from 'node:worker_threads';
-import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
+import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
 import type { FromHealthThread, HealthSettings, ToHealthThread } from './messages.ts';
 import type { CheckedChange } from './publication.ts';
@@ -20,8 +20,6 @@ export class HealthThread {
   #scrapes = 0;
   readonly #scrapeReplies = new Map<number, () => void>();
   #lastScrape: readonly MetricFamily[] = [];
-  /** Counted by threads that died. */
-  #buried: readonly MetricFamily[] = [];
 
   /** @param everything that is to be checked now, for a thread that takes the place of another */
   constructor(settings: HealthSettings, everything: () => readonly CheckedUpstream[], log: PoolLog) {
@@ -48,7 +46,7 @@ export class HealthThread {
       clearTimeout(timer);
       this.#scrapeReplies.delete(id);
     }
-    return addCounts(this.#buried, this.#lastScrape);
+    return this.#lastScrape;
   }
 
   async stop(): Promise<void> {
@@ -80,7 +78,7 @@ export class HealthThread {
   #bury(code: number, cause: unknown): void {
     if (this.#stopping) return;
     this.#log('error', 'health thread died', { code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });
-    this.#buried = addCounts(this.#buried, this.#lastScrape);
+    // Its counters begin anew, as those of a process that was replaced.
     this.#lastScrape = [];
     for (const resolve of this.#scrapeReplies.values()) resolve();
     setTimeout(() => {

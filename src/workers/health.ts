@@ -23,6 +23,7 @@ const monitor = new HealthMonitor({
   random: Math.random,
   setTimer: setTimeout,
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
+  afterInput: setImmediate,
   log: (level, message, fields) => send({ type: 'log', level, message, fields }),
   onTurned: (upstream) => news.postMessage({ type: 'turned', upstream } satisfies HealthNews),
 });

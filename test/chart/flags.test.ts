@@ -15,6 +15,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     watchNamespaces: ['a', 'b'],
     trustedProxies: ['10.0.0.0/8'],
     proxyProtocol: true,
+    zone: 'europe-west1-b',
     defaultCertificate: 'a/tls',
     allowExternalName: true,
     h2c: false,

@@ -152,6 +152,7 @@ test('an endpoint whose checks fail gets nothing from any worker, until they pas
   await turn(one, 500);
   await untilBodies('/checked', ['two']);
   assert.match(await metrics(), /tidegate_upstream_endpoints\{upstream="default\/checked\/80",state="unhealthy"\} 1/);
+  assert.match((await get(gateway.admin, '/debug/snapshot')).body, new RegExp(`"port": ?${one.backend.port},[^}]*"health": ?"unhealthy"`));
   assert.match(await metrics(), /tidegate_health_checks_total\{upstream="default\/checked\/80",result="failed"\} [1-9]/);
   await turn(one, 200);
   await untilBodies('/checked', ['one', 'two']);

@@ -38,6 +38,9 @@
 {{- end }}
 - --proxy-protocol
 {{- end }}
+{{- with .Values.zone }}
+- --zone={{ . }}
+{{- end }}
 {{- with .Values.defaultCertificate }}
 - --default-certificate={{ . }}
 {{- end }}

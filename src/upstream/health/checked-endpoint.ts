@@ -109,17 +109,21 @@ export class CheckedEndpoint {
 
   async #ask(): Promise<void> {
     const check = this.#check as ActiveCheck;
-    const { probe, setTimer, clearTimer, random, now } = this.#context;
+    const { probe, setTimer, clearTimer, afterInput, random, now } = this.#context;
     const startedAt = now();
     const underWay = new AbortController();
     this.#underWay = underWay;
+    let isOver = false;
     let isLate = false;
-    const timer = setTimer(() => {
-      isLate = true;
+    const expire = (): void => {
+      isLate = !isOver;
       underWay.abort();
-    }, check.timeout);
+    };
+    // Timers come before input: after a standstill of the process the answer may be there already.
+    const timer = setTimer(() => afterInput(expire), check.timeout);
     const target = { address: this.#address, port: check.port ?? this.#port, upstream: this.#owner.upstream };
     const result = await probe(target, check, underWay.signal);
+    isOver = true;
     clearTimer(timer);
     // Stopped meanwhile: somebody else may be asked already.
     if (this.#underWay !== underWay) return;

@@ -22,6 +22,8 @@ export interface HealthContext {
   /** setTimeout, clearTimeout or what stands for them. */
   readonly setTimer: (run: () => void, ms: number) => unknown;
   readonly clearTimer: (timer: unknown) => void;
+  /** Runs it once what has come in by now has been read: setImmediate. */
+  readonly afterInput: (run: () => void) => void;
   readonly log: (level: 'info' | 'warn', message: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Endpoints of that upstream are in use or out of use from now on. */
   readonly onTurned: (upstream: UpstreamKey) => void;

@@ -40,7 +40,8 @@ export function requestOverHttp2(target: ProbeTarget, headers: OutgoingHttpHeade
       else chunks.push(chunk);
     });
     stream.on('end', () => resolve({ headers: answered, body: Buffer.concat(chunks), trailers }));
-    stream.on('error', reject);
+    // Where the connection failed, that is the cause.
+    stream.on('error', (error) => reject(error.cause ?? error));
     if (body !== undefined) stream.end(body);
   }).finally(() => session.destroy());
 }
