@@ -104,6 +104,8 @@ before(async () => {
       accessLog: 'off',
       maxConnections: 20,
       zone: '',
+      proxyProtocol: false,
+      h2c: true,
       affinity: { own: randomBytes(32) },
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),
