@@ -1,0 +1,187 @@
+/** What the tests of the client's role stand on: a backend that is made of calls, and what became of a try. */
+import assert from 'node:assert/strict';
+import { Deadlines } from '../exchange/deadlines.ts';
+import { Fields } from '../exchange/fields.ts';
+import { type BodyLength, NO_BODY, type UpstreamFailure, type UpstreamHandler, type UpstreamStream } from '../exchange/streams.ts';
+import { type MemoryConnection, MemoryWire } from '../http1/memory-wire.fixture.ts';
+import { ClientConnection } from './client-connection.ts';
+import { FrameReader, Read } from './frame-reader.ts';
+import { Flag, FrameType, frameHeader, headersFrames, PREFACE, readUint32, settingsFrame } from './frames.ts';
+import { HpackDecoder } from './hpack/decoder.ts';
+import { HpackEncoder } from './hpack/encoder.ts';
+import { decodePairs, type Pair } from './hpack/hpack.fixture.ts';
+
+/** What became of one try. */
+export class Answer implements UpstreamHandler {
+  status = 0;
+  fields = '';
+  length: BodyLength = 0;
+  body = '';
+  ended = false;
+  /** The whole answer came with one callback. */
+  whole = false;
+  trailers: string | undefined = undefined;
+  readonly informed: string[] = [];
+  writable = 0;
+  failure: UpstreamFailure | '' = '';
+  bytesSent = false;
+  reused = false;
+  cause = '';
+  onBytes: (() => void) | undefined = undefined;
+  onWritable: (() => void) | undefined = undefined;
+
+  get over(): boolean {
+    return this.ended || this.failure !== '';
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    assert.ok(!this.over && this.status === 0);
+    this.informed.push(`${status} ${fields.serialize()}`);
+  }
+
+  onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, _stable: boolean, last: boolean): void {
+    assert.ok(!this.over && this.status === 0);
+    this.status = status;
+    this.fields = fields.serialize();
+    this.length = length;
+    if (first !== undefined) this.body = first.toString('latin1', start, end);
+    this.ended = last;
+    this.whole = last;
+    this.onBytes?.();
+  }
+
+  onResponseData(bytes: Buffer, start: number, end: number): void {
+    assert.ok(!this.over && this.status !== 0 && end > start);
+    this.body += bytes.toString('latin1', start, end);
+    this.onBytes?.();
+  }
+
+  onResponseEnd(trailers: Fields | undefined): void {
+    assert.ok(!this.over && this.status !== 0);
+    this.ended = true;
+    this.trailers = trailers?.serialize();
+  }
+
+  onUpstreamWritable(): void {
+    assert.ok(!this.over);
+    this.writable++;
+    this.onWritable?.();
+  }
+
+  onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
+    assert.ok(!this.over);
+    this.failure = failure;
+    this.bytesSent = requestBytesSent;
+    this.reused = reusedConnection;
+    this.cause = cause?.message ?? '';
+  }
+}
+
+const TYPES = Object.keys(FrameType);
+
+/** One frame that the backend has got, as a line: type, stream, and what is in it. */
+export type Line = string;
+
+/** The backend's end of a connection in memory. */
+export class FakeBackend {
+  readonly connection: MemoryConnection;
+  readonly #reader = new FrameReader();
+  readonly #decoder = new HpackDecoder();
+  readonly #encoder = new HpackEncoder();
+  #read = PREFACE.length;
+
+  constructor(connection: MemoryConnection) {
+    this.connection = connection;
+  }
+
+  /** The frames since the last call. DATA of one call in one line. */
+  lines(): Line[] {
+    const lines: Line[] = [];
+    const bytes = Buffer.from(this.connection.received, 'latin1');
+    const reader = this.#reader;
+    let data = '';
+    for (let result: number = Read.Frame; result !== Read.More || this.#read < bytes.length; ) {
+      if (this.#read >= bytes.length) break;
+      result = reader.next(bytes, this.#read, bytes.length);
+      this.#read = reader.position;
+      assert.notEqual(result, Read.Bad);
+      const payload = reader.payload.subarray(reader.payloadStart, reader.payloadEnd);
+      const end = (reader.flags & Flag.EndStream) !== 0 ? ' END' : '';
+      if (result === Read.DataHeader) data = '';
+      if (result === Read.Data) {
+        data += payload.toString('latin1');
+        if (reader.frameEnded) lines.push(`Data ${reader.streamId} ${data.length > 40 ? data.length : data}${end}`);
+      } else if (result === Read.Frame) {
+        lines.push(`${TYPES[reader.type]} ${reader.streamId}${this.#describe(payload, end)}`);
+      }
+    }
+    return lines;
+  }
+
+  #describe(payload: Buffer, end: string): string {
+    const { type, flags } = this.#reader;
+    if (type === FrameType.Headers) {
+      assert.ok((flags & Flag.EndHeaders) !== 0);
+      const pairs = decodePairs(this.#decoder, Buffer.from(payload)) as Pair[];
+      return `${pairs.map(([name, value]) => ` ${name}=${value}`).join('')}${end}`;
+    }
+    if (type === FrameType.Settings) return (flags & Flag.Ack) !== 0 ? ' ack' : '';
+    if (type === FrameType.Ping) return ` ${payload.toString('latin1')}${(flags & Flag.Ack) !== 0 ? ' ack' : ''}`;
+    if (type === FrameType.RstStream || type === FrameType.WindowUpdate) return ` ${readUint32(payload, 0)}`;
+    if (type === FrameType.GoAway) return ` ${readUint32(payload, 0)} ${readUint32(payload, 4)}`;
+    return '';
+  }
+
+  /** @param settings identifier and value in turns */
+  settings(...settings: readonly number[]): void {
+    this.send(settingsFrame(...settings));
+  }
+
+  head(stream: number, pairs: readonly Pair[], end = false): string {
+    this.#encoder.begin();
+    for (const [name, value] of pairs) this.#encoder.pair(name, value);
+    return headersFrames(stream, this.#encoder.finish(), end, 16_384);
+  }
+
+  data(stream: number, body: string, end = false): string {
+    return frameHeader(body.length, FrameType.Data, end ? Flag.EndStream : 0, stream) + body;
+  }
+
+  /** An answer of status 200. */
+  ok(stream: number, body: string): string {
+    return this.head(stream, [[':status', '200']]) + this.data(stream, body, true);
+  }
+
+  send(...frames: readonly string[]): void {
+    this.connection.send(frames.join(''));
+  }
+}
+
+/** A connection that is up, its settings exchanged, unless it is said otherwise. */
+export function clientBench(up = true, settled = up) {
+  const wire = new MemoryWire();
+  const deadlines = new Deadlines(1_000_000);
+  deadlines.sweep(1000);
+  const counts = { reusable: 0, room: 0, retired: 0, gone: 0 };
+  const client = new ClientConnection((handler) => wire.connect({ host: '192.0.2.9', port: 8080, handler }), deadlines, 'http', 5_000, {
+    onReusable: () => counts.reusable++,
+    onRoom: () => counts.room++,
+    onRetired: () => counts.retired++,
+    onGone: () => counts.gone++,
+  });
+  const connection = wire.connections[0] as MemoryConnection;
+  const backend = new FakeBackend(connection);
+  const send = (method = 'GET', body: BodyLength = NO_BODY, fields: readonly Pair[] = [['Host', 'a']]) => {
+    const answer = new Answer();
+    const stream: UpstreamStream = client.request({ method, target: '/x', fields: Fields.of(fields), body }, answer);
+    return { answer, stream };
+  };
+  if (up) connection.handler.onConnect?.();
+  if (settled) {
+    backend.settings();
+    connection.received = '';
+    // Its own frames are of no interest to most.
+    connection.received = PREFACE;
+  }
+  return { client, connection, backend, counts, deadlines, send };
+}
