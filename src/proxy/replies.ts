@@ -4,6 +4,7 @@ import { Fields } from '../exchange/fields.ts';
 import { grpcMessage, grpcStatus } from '../exchange/grpc.ts';
 import { problemBody, statusText } from '../exchange/problem.ts';
 import type { UpstreamFailure } from '../exchange/streams.ts';
+import { NotHttp2Error } from '../http2/client-connection.ts';
 import { NO_HOST } from '../policies/request-redirect.ts';
 import { Refusal } from '../upstream/breaker/circuit-breaker.ts';
 import { TlsError, type TlsFailure } from '../wire/tls-error.ts';
@@ -33,6 +34,8 @@ const badGateway: Readonly<Record<UpstreamFailure, Reply>> = {
   reset: { status: 502, reason: 'upstream_reset', detail: 'The backend closed the connection before it answered.' },
   malformed: { status: 502, reason: 'upstream_malformed', detail: 'The backend sent an answer that is not valid HTTP.' },
 };
+/** Such as HTTP/1.1 on a port that is configured as H2C. */
+const notHttp2: Reply = { status: 502, reason: 'upstream_not_http2', detail: 'The backend does not speak the protocol that it is configured for.' };
 const connectTimeout: Reply = { status: 504, reason: 'connect_timeout', detail: 'The backend did not accept the connection in time.' };
 
 /** The log says what exactly failed; the client learns nothing of the inside. */
@@ -42,6 +45,7 @@ function tlsFailure(failure: TlsFailure): Reply {
 
 export function upstreamFailure(failure: UpstreamFailure, cause: Error | undefined): Reply {
   if (cause instanceof TlsError) return tlsFailure(cause.failure);
+  if (failure === 'malformed' && cause instanceof NotHttp2Error) return notHttp2;
   if (failure === 'connect-failure' && (cause as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return connectTimeout;
   return badGateway[failure];
 }

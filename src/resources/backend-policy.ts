@@ -94,9 +94,28 @@ export const backendPolicySchema = strictObject({
         .exactOptional()
         .describe('Keeps a client at one endpoint, by a cookie. Absent: each request goes where the balancer says.'),
       healthCheck: healthCheck.exactOptional().describe('When endpoints are taken out of use, and when they come back. Absent: never.'),
+      protocol: oneOf(['HTTP1', 'HTTP2', 'H2C'])
+        .exactOptional()
+        .describe(
+          "What endpoints speak. HTTP2: over TLS where tls is given or the port's appProtocol means TLS, else in clear. H2C: in clear, by prior knowledge. Absent: what the port's appProtocol says, else HTTP1.",
+        ),
       tls: backendTls.exactOptional().describe('Backends are spoken to by TLS.'),
     },
-    { later: ['protocol', 'proxyProtocol'] },
+    {
+      later: ['proxyProtocol'],
+      cel: [
+        {
+          rule: "!(has(self.protocol) && self.protocol == 'H2C' && has(self.tls))",
+          message: 'protocol H2C is HTTP/2 in clear, and does not go with tls; write HTTP2',
+        },
+      ],
+    },
+  ).superRefine(
+    flaws((value) =>
+      value.protocol === 'H2C' && value.tls !== undefined
+        ? { message: 'protocol H2C is HTTP/2 in clear, and does not go with tls', hint: 'write protocol: HTTP2, or leave tls out', path: ['protocol'] }
+        : undefined,
+    ),
   ),
   status: unused,
 });

@@ -3,7 +3,7 @@ import type { BackendPolicy } from '../resources/backend-policy.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
-import type { LoadBalancer, Upstream } from '../snapshot/snapshot.ts';
+import type { LoadBalancer, Upstream, UpstreamProtocol } from '../snapshot/snapshot.ts';
 import { type BackendTlsSettings, backendTlsOf } from './backend-tls.ts';
 import type { Certificates } from './certificates.ts';
 import type { Issues } from './issues.ts';
@@ -14,7 +14,7 @@ import type { Trust } from './trust.ts';
 
 export type BackendSettings = Pick<
   Upstream,
-  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'protocol' | 'sessionAffinity' | 'healthCheck' | 'circuitBreaker'
+  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'sessionAffinity' | 'healthCheck' | 'circuitBreaker'
 >;
 
 export class BackendPolicies {
@@ -43,6 +43,11 @@ export class BackendPolicies {
       this.#settings.set(policy, settings);
     }
     return settings;
+  }
+
+  /** As `settings`; undefined: the policy says nothing of it. */
+  protocol(namespace: string, service: string, port: string): UpstreamProtocol | undefined {
+    return this.#winner(namespace, service, port)?.object?.spec.protocol;
   }
 
   /** As `settings`; undefined: the policy says nothing of TLS. */
@@ -99,7 +104,6 @@ function settingsOf({ spec }: BackendPolicy): BackendSettings {
     connectTimeout: spec.connection.connectTimeout,
     idleTimeout: spec.connection.idleTimeout,
     maxRequestsPerConnection: spec.connection.maxRequests,
-    protocol: UPSTREAM.protocol,
     ...(spec.circuitBreaker === undefined ? {} : { circuitBreaker: spec.circuitBreaker }),
     ...(spec.sessionAffinity === undefined ? {} : { sessionAffinity: spec.sessionAffinity }),
     ...(spec.healthCheck === undefined ? {} : { healthCheck: spec.healthCheck }),

@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
-import type { SessionAffinity, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import { UPSTREAM } from '../snapshot/defaults.ts';
+import type { SessionAffinity, Upstream, UpstreamKey, UpstreamProtocol } from '../snapshot/snapshot.ts';
 import { isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
 import { PLAIN_TLS } from './backend-tls.ts';
@@ -54,8 +55,14 @@ export interface ServiceOptions {
   readonly allowLoopbackEndpoints: boolean;
 }
 
-/** Protocols that `appProtocol` may ask for and that this version does not speak to backends. */
-const UNSPOKEN = new Set(['http2', 'h2c', 'kubernetes.io/h2c', 'grpc', 'grpcs']);
+/** What values of `appProtocol` mean (KEP-3726, and the names that service meshes have made common); others mean HTTP/1.1. */
+const PROTOCOLS: ReadonlyMap<string | undefined, UpstreamProtocol> = new Map([
+  ['kubernetes.io/h2c', 'H2C'],
+  ['h2c', 'H2C'],
+  ['http2', 'HTTP2'],
+  ['grpc', 'HTTP2'],
+  ['grpcs', 'HTTP2'],
+]);
 
 /** Values of `appProtocol` that mean TLS. */
 const SECURE: ReadonlySet<string | undefined> = new Set(['https', 'grpcs', 'kubernetes.io/wss']);
@@ -155,10 +162,7 @@ export class Upstreams {
     }
     const candidates = service.spec.ports.filter((one) => (typeof port === 'number' ? one.port === port : one.name === port));
     const found = candidates.find((one) => one.protocol === 'TCP');
-    if (found !== undefined) {
-      this.#checkProtocol(entry, service, found);
-      return this.#use(service, found);
-    }
+    if (found !== undefined) return this.#use(service, found);
     const asked = typeof port === 'number' ? `port ${port}` : `port named ${JSON.stringify(port)}`;
     const other = candidates[0];
     if (other !== undefined) {
@@ -175,13 +179,17 @@ export class Upstreams {
     if (!this.used.has(key)) {
       const settings = this.#policies.settings(namespace, service, portName);
       const { sessionAffinity } = settings;
-      const tls = this.#policies.tls(namespace, service, portName) ?? (SECURE.has(appProtocol) ? PLAIN_TLS : undefined);
+      const chosen = this.#policies.protocol(namespace, service, portName);
+      const tls = this.#policies.tls(namespace, service, portName) ?? (SECURE.has(appProtocol) && chosen !== 'H2C' ? PLAIN_TLS : undefined);
+      const protocol = chosen ?? PROTOCOLS.get(appProtocol) ?? UPSTREAM.protocol;
       const upstream = {
         key,
         namespace,
         service,
         port,
         ...settings,
+        // A policy's tls is for what the port speaks, whatever its appProtocol says of the clear text.
+        protocol: protocol === 'H2C' && tls !== undefined ? 'HTTP2' : protocol,
         ...(sessionAffinity === undefined ? {} : { sessionAffinity: this.affinityTo(namespace, service, sessionAffinity) }),
         ...(tls === undefined ? {} : { tls: { hostname: spec.externalName ?? `${service}.${namespace}.svc`, ...tls } }),
       };
@@ -192,21 +200,6 @@ export class Upstreams {
     if (trouble === undefined) return { upstream: key };
     const { reason, message, hint } = trouble;
     return { upstream: key, flaw: { severity: 'warning', reason, part: 'name', message: `Service ${namespace}/${service} ${message}`, hint } };
-  }
-
-  #checkProtocol(entry: Entry<Service>, service: Service, port: ServicePort): void {
-    const { appProtocol } = port;
-    if (appProtocol === undefined || !UNSPOKEN.has(appProtocol)) return;
-    const field = `spec.ports[${service.spec.ports.indexOf(port)}].appProtocol`;
-    // A port may be referred to by number and by name.
-    if (this.#issues.of(entry).some((issue) => issue.problem.field === field)) return;
-    this.#issues.add(entry, 'told', {
-      severity: 'warning',
-      reason: 'UnsupportedValue',
-      field,
-      message: `appProtocol ${JSON.stringify(appProtocol)} is not supported in this version: the backend is spoken to in HTTP/1.1 without TLS`,
-      hint: 'offer plain HTTP/1.1 on a port, and leave appProtocol out or write http',
-    });
   }
 }
 

@@ -60,6 +60,8 @@ export const BAD_OTHERS: readonly BadObject[] = [
   ['breaker of no time', backendPolicy({ circuitBreaker: { openFor: '0s' } }), 'spec.circuitBreaker.openFor', /longer than zero/, /1s/],
   ['breaker for days', backendPolicy({ circuitBreaker: { window: '48h' } }), 'spec.circuitBreaker.window', /too long/, /3600s/],
   ['breaker by another name', backendPolicy({ circuitBreaker: { maxRequest: 1 } }), 'spec.circuitBreaker.maxRequest', /unknown field/, /maxRequests/],
+  ['protocol', backendPolicy({ protocol: 'h2c' }), 'spec.protocol', /not one of HTTP1, HTTP2, H2C/, /H2C/],
+  ['clear text by TLS', backendPolicy({ protocol: 'H2C', tls: {} }), 'spec.protocol', /does not go with tls/, /HTTP2/],
   ['affinity cookie', backendPolicy({ sessionAffinity: { cookieName: 'a b' } }), 'spec.sessionAffinity.cookieName', /not a cookie name/, /letters/],
   ['affinity for no time', backendPolicy({ sessionAffinity: { ttl: '0s' } }), 'spec.sessionAffinity.ttl', /longer than zero/, /1s/],
   ['affinity for half a second', backendPolicy({ sessionAffinity: { ttl: '500ms' } }), 'spec.sessionAffinity.ttl', /no whole number of seconds/, /90s/],
