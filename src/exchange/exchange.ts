@@ -112,6 +112,8 @@ export class Exchange {
   onAbandoned: (() => void) | undefined = undefined;
   /** What filters of this exchange keep from request to response, by `FilterSlot` (policies/policy.ts); made on first use. */
   filterState: unknown[] | undefined = undefined;
+  /** A copy of the request goes to the route's mirror. Set by a filter. */
+  isMirrored = false;
   /** Names of the limits in mode Shadow that would have refused this request, with commas between; for the log. */
   shadowRefusals = '';
 

@@ -102,8 +102,12 @@ function reportOthers({ outranked, nearMisses }: Explanation): Pick<ExplainRepor
   };
 }
 
-/** What a rate limit would decide hangs on the requests before; it is told, not asked. */
-const STATEFUL = 'rateLimit';
+/** What hangs on the requests before, or on chance, is told, not asked. */
+const UNASKED: Readonly<Record<string, FilterReport['outcome']>> = {
+  rateLimit: 'depends on earlier requests',
+  faultInjection: 'by chance',
+  mirror: 'by chance',
+};
 
 /** Runs the request steps of a route's filters on the exchange, as the proxy does. */
 function runFilters(route: Route, exchange: Exchange): { readonly answer: AnswerReport | undefined; readonly filters: readonly FilterReport[] } {
@@ -113,7 +117,8 @@ function runFilters(route: Route, exchange: Exchange): { readonly answer: Answer
     const described = { policy: filter.policy, does: filter.describe() };
     if (filter.onRequest === undefined) return { ...described, outcome: 'on the answer' };
     if (answer !== undefined) return { ...described, outcome: 'not reached' };
-    if (filter.policy === STATEFUL) return { ...described, outcome: 'depends on earlier requests' };
+    const unasked = UNASKED[filter.policy];
+    if (unasked !== undefined) return { ...described, outcome: unasked };
     if (filter.onRequest(exchange) === Verdict.Continue) return { ...described, outcome: 'passed' };
     answer = reportAnswer(exchange.reply ?? replies.internalError, filter.policy);
     return { ...described, outcome: 'answers' };
@@ -126,6 +131,7 @@ function unsharedContext(): PolicyContext {
   const memory = RateLimiter.allocate({ counterSets: 1, logSets: 1 });
   return {
     rateLimiter: new RateLimiter(memory, 0),
+    random: Math.random,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
   };
 }

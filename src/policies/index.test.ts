@@ -64,6 +64,7 @@ function context(): PolicyContext {
   const time = new SimulatedTime();
   return {
     rateLimiter: new RateLimiter(RateLimiter.allocate({ counterSets: 64, logSets: 64, time }), 0, time),
+    random: () => 0.5,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
   };
 }
@@ -97,10 +98,12 @@ describe('the registry', () => {
       'ipAccess',
       'limits',
       'rateLimit',
+      'faultInjection',
       'requestRedirect',
       'directResponse',
       'requestHeaderModifier',
       'urlRewrite',
+      'mirror',
       'responseHeaderModifier',
     ];
     assert.deepEqual(

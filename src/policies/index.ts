@@ -6,17 +6,21 @@
  *    shut out eats into the limits of others.)
  * 2. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
  *    there whatever a header modifier or a backend says.
- * 3. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
- * 4. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
+ * 3. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
+ * 4. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
+ * 5. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
  *    what they wrote.
- * 5. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
+ * 6. `mirror`: the copy is what the backend gets.
+ * 7. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
  */
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import { closed } from './closed.ts';
 import { directResponse } from './direct-response.ts';
+import { faultInjection } from './fault-injection.ts';
 import { ipAccess } from './ip-access.ts';
 import { limits } from './limits.ts';
+import { mirror } from './mirror.ts';
 import type { Policy } from './policy.ts';
 import { rateLimit } from './rate-limit/rate-limit.ts';
 import { requestHeaderModifier } from './request-header-modifier.ts';
@@ -29,9 +33,11 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   ipAccess,
   limits,
   rateLimit,
+  faultInjection,
   requestRedirect,
   directResponse,
   requestHeaderModifier,
   urlRewrite,
+  mirror,
   responseHeaderModifier,
 ];

@@ -46,6 +46,8 @@ export interface LimitDecisions {
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
+  /** Chance: at least 0, less than 1. */
+  random(): number;
   /** The counters of a limit, the same for the same names. */
   limitDecisions(policy: string, limit: string): LimitDecisions;
 }

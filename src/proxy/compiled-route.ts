@@ -5,7 +5,9 @@ import { responseHeaderModifier } from '../policies/response-header-modifier.ts'
 import type { Backend, PathMatch, Route, RouteFilters } from '../snapshot/snapshot.ts';
 import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { BackendPicker } from '../upstream/backend-picker.ts';
+import type { UpstreamState } from '../upstream/upstream-state.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
+import { compileRecovery, type RecoveryPlan } from './recovery-plan.ts';
 
 /** What belongs to one backendRef of a route, by its index. */
 export interface CompiledBackend {
@@ -26,6 +28,10 @@ export interface CompiledRoute {
   readonly picker: BackendPicker;
   readonly backends: readonly CompiledBackend[];
   readonly metrics: RouteMetrics;
+  /** Absent for most. */
+  readonly recovery: RecoveryPlan | undefined;
+  /** Where copies of its requests go. */
+  readonly mirror: UpstreamState | undefined;
 }
 
 /** @param context what filters may use; one per worker */
@@ -39,6 +45,8 @@ export function compileRoute(route: Route, upstreams: Upstreams, chains: FilterC
     picker: new BackendPicker(route.backends, upstreams),
     backends: route.backends.map((backend) => compileBackend(backend, context)),
     metrics: metrics.route(route.id),
+    recovery: compileRecovery(route, upstreams),
+    mirror: route.filters.mirror && upstreams.get(route.filters.mirror.upstream),
   };
 }
 

@@ -20,6 +20,7 @@ import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { Proxy } from './proxy.ts';
 import { ProxyProtocol } from './proxy-protocol.ts';
+import { RetryBudget } from './retry-budget.ts';
 import { type Runtime, RuntimeBuilder } from './runtime.ts';
 import { BackendTlsStore } from './tls/backend-tls-store.ts';
 import { CertificateStore } from './tls/certificate-store.ts';
@@ -66,7 +67,14 @@ export class DataPlane {
       settings.accessLog === 'off'
         ? undefined
         : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
-    this.#proxy = new Proxy(NOTHING, new ClientIdentity(settings.trustedProxies), metrics, this.#accessLog, log);
+    this.#proxy = new Proxy(
+      NOTHING,
+      new ClientIdentity(settings.trustedProxies),
+      metrics,
+      this.#accessLog,
+      new RetryBudget(shared.retries, workers, worker),
+      log,
+    );
     const deadlines = this.#proxy.deadlines;
     this.#backendTls = new BackendTlsStore(log);
     this.#upstreams = new Upstreams({
@@ -82,6 +90,7 @@ export class DataPlane {
     this.#certificates = new CertificateStore(settings.selfSigned, log);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
+      random: Math.random,
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
     };
     this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);

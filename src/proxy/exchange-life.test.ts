@@ -8,6 +8,7 @@ import { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { ClientIdentity } from './client-identity.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { Proxy } from './proxy.ts';
+import { RetryBudget } from './retry-budget.ts';
 
 /** The client's side, which remembers what it was told to answer. */
 class RecordedStream implements Partial<ClientStream> {
@@ -42,7 +43,9 @@ function run(filter: Filter): Outcome {
     metrics: metrics.route('ApiRoute/default/a/0'),
   } as unknown as CompiledRoute;
   const runtime = { version: 1, router: { find: () => ({ value: route, matchIndex: 0 }) } };
-  const proxy = new Proxy(runtime, new ClientIdentity([]), metrics, undefined, (_level, message) => errors.push(message));
+  const proxy = new Proxy(runtime, new ClientIdentity([]), metrics, undefined, new RetryBudget(RetryBudget.allocate(1), 1, 0), (_level, message) =>
+    errors.push(message),
+  );
   const stream = new RecordedStream();
   const head: RequestHead = {
     method: 'GET',

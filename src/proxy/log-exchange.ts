@@ -1,12 +1,12 @@
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
-import type { ExchangeLife } from './exchange-life.ts';
+import type { RoutedExchange } from './routed-exchange.ts';
 
 const USER_AGENT = maskOf(FieldKind.UserAgent);
 const REFERER = maskOf(FieldKind.Referer);
 
 /** Writes the access log's line of an exchange that is over. */
-export function logExchange(log: AccessLog, life: ExchangeLife, durationMs: number): void {
+export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: number): void {
   const exchange = life.exchange;
   const endpoint = life.endpoint;
   const fields = exchange.requestFields;

@@ -8,7 +8,9 @@ import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/wo
 import type { ClientIdentity } from './client-identity.ts';
 import { ExchangeLife } from './exchange-life.ts';
 import { GrpcWebStream } from './grpc-web.ts';
+import { Mirrors } from './mirrors.ts';
 import * as replies from './replies.ts';
+import type { RetryBudget } from './retry-budget.ts';
 import type { Runtime } from './runtime.ts';
 import { Tunnels } from './tunnel/tunnels.ts';
 
@@ -21,18 +23,22 @@ export class Proxy implements ExchangeSink {
   readonly metrics: WorkerMetrics;
   readonly accessLog: AccessLog | undefined;
   readonly log: ProxyLog;
+  readonly retryBudget: RetryBudget;
+  readonly mirrors: Mirrors;
   /** Counts requests that no route took. */
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
   readonly tunnels = new Tunnels();
 
-  constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined, log: ProxyLog) {
+  constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined, retryBudget: RetryBudget, log: ProxyLog) {
     this.runtime = runtime;
     this.deadlines = new Deadlines();
     this.identity = identity;
     this.metrics = metrics;
     this.accessLog = accessLog;
     this.log = log;
+    this.retryBudget = retryBudget;
+    this.mirrors = new Mirrors(this.deadlines, metrics);
     this.unrouted = metrics.route(NO_ROUTE);
   }
 

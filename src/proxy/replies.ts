@@ -8,6 +8,7 @@ import { NotHttp2Error } from '../http2/client-connection.ts';
 import { NO_HOST } from '../policies/request-redirect.ts';
 import { Refusal } from '../upstream/breaker/circuit-breaker.ts';
 import { TlsError, type TlsFailure } from '../wire/tls-error.ts';
+import type { TryFailure } from './retry.ts';
 
 /** Whoever gets a 503 may try again soon: endpoints come and go within seconds. */
 const RETRY_SOON = [['Retry-After', '1']] as const;
@@ -43,7 +44,9 @@ function tlsFailure(failure: TlsFailure): Reply {
   return { status: 502, reason: `upstream_tls_${failure}`, detail: 'The backend could not be reached securely.' };
 }
 
-export function upstreamFailure(failure: UpstreamFailure, cause: Error | undefined): Reply {
+/** What a try that failed so comes to, where nothing else is tried. */
+export function tryFailure(failure: TryFailure, cause: Error | undefined): Reply {
+  if (failure === 'timeout') return backendRequestTimeout;
   if (cause instanceof TlsError) return tlsFailure(cause.failure);
   if (failure === 'malformed' && cause instanceof NotHttp2Error) return notHttp2;
   if (failure === 'connect-failure' && (cause as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT') return connectTimeout;
@@ -74,6 +77,7 @@ export function circuitRefusal(refusal: Refusal, opensIn: number): Reply {
     fields: [['Retry-After', String(Math.max(1, Math.ceil(opensIn / 1000)))]],
   };
 }
+const backendRequestTimeout = gatewayTimeout('backend_request_timeout');
 
 /** @param reason which time-out it was, for the log */
 export function gatewayTimeout(reason: string): Reply {

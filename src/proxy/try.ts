@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { Reply } from '../exchange/exchange.ts';
+import type { Deadlines } from '../exchange/deadlines.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
 import { type CircuitBreaker, Refusal } from '../upstream/breaker/circuit-breaker.ts';
@@ -8,6 +9,7 @@ import { CANCELLED, FAILED, type TryResult } from '../upstream/health/worker-hea
 import { TlsError } from '../wire/tls-error.ts';
 import type { ExchangeLife } from './exchange-life.ts';
 import * as replies from './replies.ts';
+import { Discard, HeldAnswer, MAX_DISCARDED, type SetAside } from './set-aside.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
 import type { Addressed } from './upstream-request.ts';
 
@@ -32,6 +34,9 @@ export class Try implements UpstreamHandler {
   #status = 0;
   /** Why it did not begin. */
   refusal: Reply | undefined = undefined;
+  /** What was sent to earlier tries is to be sent to this one, too. */
+  owesBody = false;
+  #aside: SetAside | undefined = undefined;
   readonly #life: ExchangeLife;
   #breaker: CircuitBreaker | undefined = undefined;
   #ticket = 0;
@@ -92,12 +97,33 @@ export class Try implements UpstreamHandler {
   }
 
   /** Nobody wants its answer any more. @param result FAILED where that is the endpoint's fault: it has not answered in time */
-  cancel(result: TryResult = CANCELLED): void {
+  cancel(result: TryResult = this.#aside === undefined ? CANCELLED : this.#status): void {
     if (this.stream === undefined) return;
     const now = performance.now();
     if (result === FAILED) this.#fail(now);
     this.stream.cancel();
     this.#end(true, now, result);
+    this.#aside?.onBroken();
+  }
+
+  /** Keeps its answer back until `release`. The parameters are those of `onResponse`. */
+  hold(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, last: boolean): HeldAnswer {
+    const held = new HeldAnswer(status, fields, length, first, start, end, last);
+    this.#aside = held;
+    this.stream?.pauseResponse();
+    return held;
+  }
+
+  /** What is still to come of the answer that was held goes to the exchange from now on. */
+  release(): void {
+    this.#aside = undefined;
+  }
+
+  /** Nobody wants its answer, whose end may be near enough to use the connection again. @param length of its body */
+  discard(length: BodyLength, deadlines: Deadlines): void {
+    if (this.stream === undefined) return;
+    if (length > MAX_DISCARDED) this.cancel(this.#status);
+    else this.#aside = new Discard(this.stream, deadlines, () => this.cancel());
   }
 
   onInformational(status: number, fields: Fields): void {
@@ -110,6 +136,7 @@ export class Try implements UpstreamHandler {
     this.awaitingHead = false;
     this.#status = status;
     this.latencyMs = now - this.startedAt;
+    this.endpoint.unreachable = false;
     this.addressed.backend.upstream?.metrics.count(status, this.latencyMs / 1000);
     if (this.#breaker !== undefined) this.#settle(status >= 500, now);
     if (last) this.#end(false, now, status);
@@ -119,6 +146,7 @@ export class Try implements UpstreamHandler {
   onResponseData(bytes: Buffer, start: number, end: number, stable: boolean): void {
     if (this.stream === undefined) return;
     if (this.tunnel !== undefined) this.tunnel.onBackendData(bytes, start, end, stable);
+    else if (this.#aside !== undefined) this.#aside.onData(bytes, start, end);
     else this.#life.onAnswerData(this, bytes, start, end, stable);
   }
 
@@ -129,13 +157,14 @@ export class Try implements UpstreamHandler {
       return;
     }
     this.#end(false, 0, this.#status);
-    this.#life.onAnswerEnd(trailers);
+    if (this.#aside === undefined) this.#life.onAnswerEnd(trailers);
+    else this.#aside.onEnd(trailers);
   }
 
   onUpstreamWritable(): void {
     if (this.stream === undefined) return;
     if (this.tunnel !== undefined) this.tunnel.onBackendWritable();
-    else this.#life.onUpstreamWritable();
+    else this.#life.onUpstreamWritable(this);
   }
 
   onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
@@ -146,11 +175,13 @@ export class Try implements UpstreamHandler {
     }
     const now = performance.now();
     this.#fail(now);
+    if (failure === 'connect-failure') this.endpoint.unreachable = true;
     // That of the head, once it is there, is what counts.
     this.#end(true, now, FAILED);
     this.latencyMs = now - this.startedAt;
     if (cause instanceof TlsError) this.addressed.backend.upstream?.metrics.countTlsFailure(cause.failure);
-    this.#life.onTryFailed(this, failure, requestBytesSent, reusedConnection, cause);
+    if (this.#aside !== undefined) this.#aside.onBroken();
+    else this.#life.onTryFailed(this, failure, requestBytesSent, reusedConnection, cause);
   }
 
   /** The tunnel is over. That it was cut says little about its endpoint, which has answered. */

@@ -1,7 +1,21 @@
 /** The filters of an ApiRoute's rule, and the header modifiers of its backendRefs: what users write, and its normal form. */
 import { RE2JS } from 're2js';
 import { z } from 'zod';
-import { cidr, headerName, headerValue, headerValueFlaw, oneOf, portNumber, preciseHostname, quote, replacedPattern, text, wholeNumber } from './fields.ts';
+import {
+  BODILESS,
+  cidr,
+  headerName,
+  headerValue,
+  headerValueFlaw,
+  oneOf,
+  portNumber,
+  preciseHostname,
+  quote,
+  replacedPattern,
+  text,
+  wholeNumber,
+} from './fields.ts';
+import { faultInjectionSchema, mirrorSchema } from './recovery.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 /** Fields that the connection owns, or by which a message is framed (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6). */
@@ -165,9 +179,6 @@ export const requestRedirectSchema = strictObject({
   statusCode: redirectStatus.prefault(302).describe('Status of the answer.'),
 }).describe('Answers with a redirect, without a backend.');
 
-/** Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
-const BODILESS = new Set([204, 205, 304]);
-
 export const directResponseSchema = strictObject({
   statusCode: wholeNumber({ min: 200, max: 599, hint: 'status codes of whole answers are numbers from 200 to 599' }).describe('Status of the answer.'),
   contentType: headerValue.default('text/plain; charset=utf-8').describe('Its Content-Type, where it has a body.'),
@@ -211,7 +222,7 @@ export const ipAccessSchema = strictObject({
   .describe('Who may call, by client address; others get 403.');
 
 /** Filters of the format that come in later versions. */
-const LATER_FILTERS = ['aggregate', 'cors', 'mirror', 'compression', 'cache', 'transform', 'faultInjection'] as const;
+const LATER_FILTERS = ['aggregate', 'cors', 'compression', 'cache', 'transform'] as const;
 
 export const routeFiltersSchema = strictObject(
   {
@@ -222,6 +233,8 @@ export const routeFiltersSchema = strictObject(
     directResponse: directResponseSchema.exactOptional(),
     limits: limitsSchema.exactOptional(),
     ipAccess: ipAccessSchema.exactOptional(),
+    faultInjection: faultInjectionSchema.exactOptional(),
+    mirror: mirrorSchema.exactOptional(),
   },
   {
     later: LATER_FILTERS,

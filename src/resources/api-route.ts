@@ -19,6 +19,7 @@ import {
   wholeNumber,
 } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
+import { fallbackSchema, hedgeSchema, retrySchema } from './recovery.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };
@@ -184,7 +185,7 @@ const timeouts = strictObject(
 );
 
 /** Fields of a rule that come in later versions. */
-const LATER_RULE_FIELDS = ['retry', 'hedge', 'fallback', 'priority'];
+const LATER_RULE_FIELDS = ['priority'];
 
 const rule = strictObject(
   {
@@ -192,6 +193,9 @@ const rule = strictObject(
     matches: z.array(match).max(64).default([]).describe('The rule takes a request that fits any of these. Absent: every request.').meta(ATOMIC),
     filters: routeFiltersSchema.default({}).describe("What is done with the request and its answer. The order is the gateway's, not that of the fields."),
     timeouts: timeouts.default({}).describe('How long things may take; a request that takes longer gets 504.'),
+    retry: retrySchema.exactOptional(),
+    hedge: hedgeSchema.exactOptional(),
+    fallback: fallbackSchema.exactOptional(),
     backendRefs: z
       .array(backendRef)
       .max(64)

@@ -44,10 +44,8 @@ describe('what is wrong with one object', () => {
 
 /** Fields and values of the format that this version does not serve. */
 const LATER: readonly (readonly [raw: Fields, field: string])[] = [
-  ...['aggregate', 'cors', 'mirror', 'compression', 'cache', 'transform', 'faultInjection'].map(
-    (name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const,
-  ),
-  ...['retry', 'hedge', 'fallback', 'priority'].map((name) => [rule({ [name]: {} }), `spec.rules[0].${name}`] as const),
+  ...['aggregate', 'cors', 'compression', 'cache', 'transform'].map((name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const),
+  [rule({ priority: {} }), 'spec.rules[0].priority'],
   ...['mode', 'clientValidation'].map((name) => [route({ tls: { secretName: 'a', [name]: {} }, rules: [{ backendRefs }] }), `spec.tls.${name}`] as const),
   [route({ priority: 'High', rules: [{ backendRefs }] }), 'spec.priority'],
   [match({ path: { value: '/users/{id}' } }), 'spec.rules[0].matches[0].path.value'],

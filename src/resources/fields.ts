@@ -231,6 +231,9 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(words:
   return schema;
 }
 
+/** Statuses of answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5). */
+export const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
 /** Text in quotes, shortened, on one line whatever it holds. */
 export function quote(value: string): string {
   return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);

@@ -182,5 +182,6 @@ function factsOf(schema: Schema) {
 
 function fieldsOf(schema: Schema): string[] {
   const def = (unwrapped(schema) as z.core.$ZodTypes)._zod.def;
-  return def.type === 'object' ? Object.keys(def.shape) : [];
+  // `true` is another spelling of a field (see recovery.ts), and nobody's to write.
+  return def.type === 'object' ? Object.keys(def.shape).filter((name) => name !== 'true') : [];
 }

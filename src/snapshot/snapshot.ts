@@ -3,6 +3,7 @@
  * threads by structured clone, so it holds no functions and no class instances, but for `Sensitive` values, which
  * the publisher carries over by name (see workers/). Durations are milliseconds, sizes are bytes.
  */
+import type { GRPC_STATUSES } from './grpc-status.ts';
 import type { Sensitive } from './sensitive.ts';
 
 /** `namespace/service/port`, the port being the Service port's number. */
@@ -123,6 +124,20 @@ export interface Limit {
   readonly mode: 'Enforce' | 'Shadow';
 }
 
+/** A copy of some requests goes to another upstream; its answer is dropped. */
+export interface Mirror {
+  readonly upstream: UpstreamKey;
+  /** Share of the requests, 0 to 100. */
+  readonly percent: number;
+}
+
+/** Trouble made on purpose, to see what clients make of it. Each part by its own chance. */
+export interface FaultInjection {
+  /** `duration` in milliseconds; `percent` of the requests, 0 to 100. */
+  readonly delay?: { readonly duration: number; readonly percent: number };
+  readonly abort?: { readonly statusCode: number; readonly percent: number };
+}
+
 /** Filter specifications by policy name; the order of execution is the registry's (policies/index.ts). */
 export interface RouteFilters {
   readonly closed?: Closed;
@@ -134,6 +149,8 @@ export interface RouteFilters {
   readonly urlRewrite?: UrlRewrite;
   readonly requestRedirect?: RequestRedirect;
   readonly directResponse?: DirectResponse;
+  readonly faultInjection?: FaultInjection;
+  readonly mirror?: Mirror;
 }
 
 export interface Backend {
@@ -160,6 +177,41 @@ export interface Timeouts {
   readonly tunnel?: number;
 }
 
+/** What a try may fail by that a retry may mend: no connection, one that broke, no answer in time, a status, or a gRPC status's name. */
+export type RetryCondition = 'connect-failure' | 'reset' | 'timeout' | GrpcStatusName | number;
+
+export type GrpcStatusName = (typeof GRPC_STATUSES)[number];
+
+export interface Retry {
+  /** Tries after the first; 0: none, whatever happens. */
+  readonly attempts: number;
+  readonly on: readonly RetryCondition[];
+  /** Longest wait before the first retry; it doubles for each later one. */
+  readonly backoff: number;
+  readonly maxBackoff: number;
+  /** Share of the pod's requests that retries may be, 0 to 100. */
+  readonly budgetPercent: number;
+  /** Also requests that a backend may have acted on, of methods that are not idempotent. */
+  readonly nonIdempotent: boolean;
+  /** No retry begins later than this after the request came; absent: no bound of its own. */
+  readonly within?: number;
+}
+
+export interface Hedge {
+  /** How long a try is waited for before another one goes out beside it. */
+  readonly after: number;
+  /** Tries beside the first. */
+  readonly max: number;
+}
+
+/** What answers in place of a backend that can't: an upstream or an answer of the gateway's; neither: the upstream can't be resolved. */
+export interface Fallback {
+  /** Statuses that it takes the place of. */
+  readonly on: readonly number[];
+  readonly upstream?: UpstreamKey;
+  readonly response?: Omit<DirectResponse, 'headers'>;
+}
+
 /** One rule of one object. */
 export interface Route {
   /** `Kind/namespace/name/rule`: the metric label, unique. */
@@ -181,6 +233,10 @@ export interface Route {
   readonly filters: RouteFilters;
   readonly timeouts: Timeouts;
   readonly backends: readonly Backend[];
+  /** Absent: the one retry that every route has. */
+  readonly retry?: Retry;
+  readonly hedge?: Hedge;
+  readonly fallback?: Fallback;
 }
 
 export interface LoadBalancer {

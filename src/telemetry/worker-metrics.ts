@@ -262,6 +262,9 @@ export const PLAIN_COUNTERS = {
   tidegate_connections_refused_total: 'Connections closed at once because a listener was full.',
   tidegate_tls_handshake_failures_total: 'TLS handshakes that failed or timed out.',
   tidegate_proxy_protocol_failures_total: 'Connections of trusted proxies closed because their PROXY header was missing, malformed, cut short or late.',
+  tidegate_retries_refused_total: 'Retries and hedges that the retry budget did not allow.',
+  tidegate_mirror_requests_total: 'Copies of requests that were sent to a mirror.',
+  tidegate_mirror_dropped_total: 'Copies of requests that were not sent: too many under way, too large, or no endpoint.',
   tidegate_request_fields_dropped_total: 'Request header fields dropped because of an underscore in their name.',
 } as const;
 

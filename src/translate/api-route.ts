@@ -6,6 +6,7 @@ import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import { hostKey } from '../snapshot/host-key.ts';
 import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { describeMatch } from '../snapshot/words.ts';
+import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
@@ -36,9 +37,10 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       matches: matches.map(({ match }) => match),
       isDefaultBackend: false,
       httpsRedirect: spec.tls?.redirect ?? false,
-      filters: translateFilters(entry, rule, label, context),
+      filters: translateFilters(entry, rule, field, label, context),
       timeouts: translateTimeouts(rule.timeouts),
       backends: translateBackends(entry, rule, field, context),
+      ...translateRecovery(entry, rule, field, context),
     });
   }
   return routes;
@@ -111,9 +113,17 @@ function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
   };
 }
 
-function translateFilters(entry: Entry<ApiRoute>, { filters }: ApiRouteRule, label: string, { rateLimits }: RouteContext): RouteFilters {
+function translateFilters(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, label: string, context: RouteContext): RouteFilters {
+  const { mirror: written, ...filters } = rule.filters;
+  const { rateLimits } = context;
+  const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
-  return { ...filters, limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits }, ...(rateLimit === undefined ? {} : { rateLimit }) };
+  return {
+    ...filters,
+    limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits },
+    ...(rateLimit === undefined ? {} : { rateLimit }),
+    ...(mirror === undefined ? {} : { mirror }),
+  };
 }
 
 function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {

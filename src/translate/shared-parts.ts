@@ -17,6 +17,9 @@ export class SharedParts {
       filters: this.#one(draft.filters),
       timeouts: this.#one(draft.timeouts),
       backends: this.#one(draft.backends),
+      ...(draft.retry === undefined ? {} : { retry: this.#one(draft.retry) }),
+      ...(draft.hedge === undefined ? {} : { hedge: this.#one(draft.hedge) }),
+      ...(draft.fallback === undefined ? {} : { fallback: this.#one(draft.fallback) }),
     };
   }
 

@@ -35,6 +35,8 @@ export class EndpointState {
   failures: FailureCounter | undefined = undefined;
   /** Set by the balancer that looks at it. */
   latency: PeakLatency | undefined = undefined;
+  /** The last try that is over found no connection. */
+  unreachable = false;
   /** Requests under way from this worker. */
   running = 0;
   #slot: number;

@@ -87,6 +87,8 @@ export interface SharedBuffers {
   readonly health: SharedArrayBuffer;
   /** What circuit breakers count. */
   readonly breakers: SharedArrayBuffer;
+  /** Requests and retries of the last seconds. */
+  readonly retries: SharedArrayBuffer;
 }
 
 /** What workers and the health thread say to each other, past the main thread, which may be busy with a translation. */

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { ConnectionCounts } from '../proxy/listeners.ts';
+import { RetryBudget } from '../proxy/retry-budget.ts';
 import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
@@ -95,6 +96,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       breakers: BreakerMemory.allocate(workers),
       logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
       health: SharedHealth.allocate(ENDPOINT_SLOTS),
+      retries: RetryBudget.allocate(workers),
     };
     const endpointHealth = new SharedHealth(this.#shared.health);
     this.#endpointHealth = endpointHealth;

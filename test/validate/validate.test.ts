@@ -103,8 +103,8 @@ const BAD: readonly (readonly [what: string, file: string, text: string | Buffer
   [
     'later field',
     'a.yaml',
-    route('      retry: { attempts: 2 }\n'),
-    /^a\.yaml:8 ApiRoute\/default\/shop spec\.rules\[0\]\.retry: retry is not supported in this version; /,
+    route('      priority: High\n'),
+    /^a\.yaml:8 ApiRoute\/default\/shop spec\.rules\[0\]\.priority: priority is not supported in this version; /,
     ERROR,
   ],
   [
@@ -239,7 +239,7 @@ describe('validate', { concurrency: 2 }, () => {
 
   test('every problem of every file, by file and line; one bad object does not hide another', async () => {
     const outcome = await validate(
-      folderOf({ 'b/z.yaml': 'a: [', 'a.yaml': `${route('      retry: {}\n', '  hostname: a\n')}---\n${ingress('i')}`, 'c.json': '{}' }),
+      folderOf({ 'b/z.yaml': 'a: [', 'a.yaml': `${route('      priority: {}\n', '  hostname: a\n')}---\n${ingress('i')}`, 'c.json': '{}' }),
       '.',
     );
     assert.deepEqual(

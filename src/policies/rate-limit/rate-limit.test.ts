@@ -28,6 +28,7 @@ class LimitedRoute {
   compile(limits: readonly Limit[]): Filter {
     return rateLimit.compile(limits, {
       rateLimiter: this.limiter,
+      random: Math.random,
       limitDecisions: (policy, limit) => {
         const key = `${policy} ${limit}`;
         const decisions = this.decisions.get(key) ?? { allowed: 0, refused: 0, shadowRefused: 0 };

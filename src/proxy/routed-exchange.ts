@@ -1,0 +1,154 @@
+/** An exchange on its way to its route and through the filters, and how it ends: what needs no backend. */
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
+import type { Timed } from '../exchange/deadlines.ts';
+import type { Exchange, Reply } from '../exchange/exchange.ts';
+import { FieldKind, maskOf } from '../exchange/field-names.ts';
+import type { Fields } from '../exchange/fields.ts';
+import { grpcTimeout } from '../exchange/grpc.ts';
+import { Verdict } from '../policies/policy.ts';
+import type { PickedBackend } from '../upstream/backend-picker.ts';
+import type { EndpointState } from '../upstream/endpoint-state.ts';
+import type { CompiledRoute } from './compiled-route.ts';
+import { logExchange } from './log-exchange.ts';
+import type { Proxy } from './proxy.ts';
+import * as replies from './replies.ts';
+
+const REQUEST_ID = maskOf(FieldKind.XRequestId);
+
+export abstract class RoutedExchange implements Timed {
+  readonly exchange: Exchange;
+  readonly proxy: Proxy;
+  route: CompiledRoute | undefined = undefined;
+  protected done = false;
+  #nextFilter = 0;
+  #filtersFailed = false;
+
+  // Time-outs, on the clock of performance.now().
+  deadline = Number.POSITIVE_INFINITY;
+  deadlineIndex = -1;
+  requestDeadline = Number.POSITIVE_INFINITY;
+  protected lastActivity = 0;
+
+  // For the log.
+  /** Where the request went, or was to go, last. */
+  backend: PickedBackend | undefined = undefined;
+  endpoint: EndpointState | undefined = undefined;
+  attempts = 0;
+  requestBytes = 0;
+  responseBytes = 0;
+  status = 0;
+  reason = '';
+  upstreamStatus = 0;
+  upstreamMs = 0;
+
+  constructor(proxy: Proxy, exchange: Exchange) {
+    this.proxy = proxy;
+    this.exchange = exchange;
+  }
+
+  /** The filters let it pass. */
+  protected abstract forward(): void;
+  /** Ends whatever is under way for it. */
+  protected abstract cancel(): void;
+  abstract onDeadline(now: number): void;
+
+  start(): void {
+    const exchange = this.exchange;
+    this.proxy.retryBudget.countRequest(exchange.startedAt);
+    this.proxy.identity.stamp(exchange);
+    const found = this.proxy.runtime.router.find(exchange);
+    if (found === undefined) {
+      this.answer(replies.noRoute);
+      return;
+    }
+    const route = found.value;
+    this.route = route;
+    exchange.matchedPath = route.paths[found.matchIndex];
+    const timeouts = route.route.timeouts;
+    this.requestDeadline = exchange.startedAt + timeouts.request;
+    if (exchange.isGrpc) this.requestDeadline = Math.min(this.requestDeadline, exchange.startedAt + (grpcTimeout(exchange.requestFields) ?? timeouts.request));
+    this.lastActivity = exchange.startedAt;
+    if (route.route.httpsRedirect && exchange.scheme === 'http') {
+      this.answer(replies.httpsRedirect(exchange));
+      return;
+    }
+    this.#runFilters();
+  }
+
+  #runFilters(): void {
+    const filters = (this.route as CompiledRoute).requestFilters;
+    while (this.#nextFilter < filters.length) {
+      const filter = filters[this.#nextFilter++];
+      const verdict = filter?.onRequest?.(this.exchange) ?? Verdict.Continue;
+      if (verdict === Verdict.Continue) continue;
+      if (verdict === Verdict.Answered) {
+        this.answer(this.exchange.reply ?? replies.internalError);
+      } else {
+        this.exchange.resume = () => this.#resume();
+        this.deadline = this.requestDeadline;
+        this.proxy.deadlines.add(this);
+      }
+      return;
+    }
+    this.forward();
+  }
+
+  #resume(): void {
+    this.exchange.onAbandoned = undefined;
+    if (this.done) return;
+    try {
+      if (this.exchange.reply !== undefined) this.answer(this.exchange.reply);
+      else this.#runFilters();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** A fault of ours, in a filter most likely: it costs this exchange, and not the worker with all the others. */
+  fail(error: unknown): void {
+    this.proxy.log('error', 'exchange failed', {
+      requestId: this.exchange.requestId,
+      route: this.route?.route.id,
+      error: error instanceof Error ? error.stack : String(error),
+    });
+    if (this.done) return;
+    this.cancel();
+    if (this.exchange.stream.responded) {
+      this.exchange.stream.abort();
+      this.finish(this.status, 'internal_error');
+      return;
+    }
+    // The response filters may be what failed.
+    this.#filtersFailed = true;
+    this.answer(replies.internalError);
+  }
+
+  /** Answers by the gateway itself; the response filters see it as any other answer. */
+  answer(reply: Reply): void {
+    const exchange = this.exchange;
+    const { status, fields, text } = replies.render(reply, exchange.requestId, exchange.isGrpc);
+    this.filterResponse(status, fields);
+    this.responseBytes = text.length;
+    exchange.stream.respondText(status, fields, text);
+    this.finish(status, reply.reason);
+  }
+
+  protected filterResponse(status: number, fields: Fields): void {
+    fields.removeKinds(REQUEST_ID);
+    fields.appendLines(`X-Request-Id: ${this.exchange.requestId}\r\n`, REQUEST_ID);
+    const filters = this.route?.responseFilters;
+    if (filters === undefined || this.#filtersFailed) return;
+    for (let index = 0; index < filters.length; index++) filters[index]?.onResponse?.(this.exchange, status, fields);
+  }
+
+  protected finish(status: number, reason: string, now = performance.now()): void {
+    this.done = true;
+    this.status = status;
+    this.reason = reason;
+    this.proxy.deadlines.remove(this);
+    const durationMs = now - this.exchange.startedAt;
+    (this.route?.metrics ?? this.proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
+    if (this.proxy.accessLog !== undefined) logExchange(this.proxy.accessLog, this, durationMs);
+  }
+}
