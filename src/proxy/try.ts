@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import type { Reply } from '../exchange/exchange.ts';
 import type { Deadlines } from '../exchange/deadlines.ts';
+import type { Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
 import { type CircuitBreaker, Refusal } from '../upstream/breaker/circuit-breaker.ts';
