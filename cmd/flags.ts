@@ -54,6 +54,21 @@ export function parseWorkers(text: string): number {
   return count;
 }
 
+/** @throws InvalidArgumentError */
+export function parseConcurrency(text: string): 'auto' | 'off' | number {
+  if (text === 'auto' || text === 'off') return text;
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > 1_000_000) throw new InvalidArgumentError('expected auto, off, or a whole number from 1 to 1000000.');
+  return count;
+}
+
+/** @throws InvalidArgumentError */
+export function parseConnections(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count > 1_000_000) throw new InvalidArgumentError('expected a whole number from 0 (no limit) to 1000000.');
+  return count;
+}
+
 /** @returns milliseconds */
 export function parseDurationFlag(text: string): number {
   const milliseconds = durationMilliseconds(text);

@@ -10,6 +10,8 @@ import {
   flag,
   parseAddress,
   parseCidrs,
+  parseConcurrency,
+  parseConnections,
   parseDurationFlag,
   parseNamespacedName,
   parseNamespaces,
@@ -55,6 +57,16 @@ export function serveCommand(): Command {
       flag('--drain-timeout <duration>', 'after SIGTERM, when to exit at the latest')
         .argParser(parseDurationFlag)
         .default(DRAIN.timeout, `${DRAIN.timeout / 1000}s`),
+    )
+    .addOption(
+      flag('--max-concurrency <n>', 'requests under way, beyond which 503: auto (what workers keep up with), a number for the pod, or off')
+        .argParser(parseConcurrency)
+        .default('auto'),
+    )
+    .addOption(
+      flag('--max-connections-per-client <n>', 'open connections of one client address, trusted proxies excepted; 0: no limit')
+        .argParser(parseConnections)
+        .default(0, 'no limit'),
     )
     .addOption(flag('--affinity-key-file <file>', 'secret of session affinity cookies, the same for all replicas; else made of UIDs'))
     .addOption(flag('--h2c <mode>', 'HTTP/2 by prior knowledge on the plain listener').choices(['on', 'off']).default('on'))

@@ -23,6 +23,7 @@ import type { ReporterOptions, StatusReporter } from './status/status-reporter.t
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, type EndpointCounts, Metrics } from './telemetry/metrics.ts';
+import { MemoryGuard } from './workers/memory-guard.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 
@@ -62,6 +63,9 @@ export interface GatewayOptions {
   readonly h2c: 'on' | 'off';
   /** File with the secret that affinity cookies are made with. */
   readonly affinityKeyFile?: string;
+  /** 0: no limit. */
+  readonly maxConnectionsPerClient: number;
+  readonly maxConcurrency: WorkerSettings['maxConcurrency'];
   /** The pod's; empty: unknown. */
   readonly zone: string;
 }
@@ -86,6 +90,13 @@ export class Gateway {
   /** Every worker has served: from then on there may be something to drain. */
   #started = false;
   #draining = false;
+
+  readonly #guard = new MemoryGuard((isShort, used) => {
+    this.#pool?.setMemoryShort(isShort);
+    const share = `${Math.round(used * 100)} % of the container's limit`;
+    if (isShort) this.#write('warn', 'memory is short: new requests are refused', { used: share });
+    else this.#write('info', 'memory is no longer short', { used: share });
+  });
 
   readonly #write = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void =>
     this.#log[level](fields, message);
@@ -119,6 +130,8 @@ export class Gateway {
           accessLog: options.accessLog,
           h2c: options.h2c === 'on',
           maxConnections: LISTENER.maxConnections,
+          maxConnectionsPerClient: options.maxConnectionsPerClient,
+          maxConcurrency: options.maxConcurrency,
           zone: options.zone,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
@@ -131,6 +144,7 @@ export class Gateway {
       this.#begin(pool).then(resolve, reject);
     });
     this.#started = true;
+    this.#guard.start();
     // Not before: a start that fails is one line.
     if (output === 'shared') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output is a socket: it does not block any more, for all who share it');
     if (output === 'blocking') this.#log.warn({ remedy: SINK_REMEDY }, 'standard output may block, and hold up traffic');
@@ -256,6 +270,7 @@ export class Gateway {
   /** For whoever runs a gateway inside another program: stops at once. */
   async close(): Promise<void> {
     this.#ticketKeys?.close();
+    this.#guard.close();
     this.#delay.close();
     await this.#controller?.close();
     this.#publisher?.close();

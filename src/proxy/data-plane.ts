@@ -18,6 +18,9 @@ import type { ChangeEnd, ChangePart, PublishedEndpoints, WorkerSettings } from '
 import { BackendConnector } from './backend-connector.ts';
 import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
+import { ClientConnections } from './overload/client-connections.ts';
+import { Overload } from './overload/overload.ts';
+import { OverloadMemory } from './overload/overload-memory.ts';
 import { Proxy } from './proxy.ts';
 import { ProxyProtocol } from './proxy-protocol.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -51,6 +54,7 @@ export class DataPlane {
   readonly #certificates: CertificateStore;
   readonly #backendTls: BackendTlsStore;
   readonly #runtimes: RuntimeBuilder;
+  readonly #overload: Overload;
   readonly #http: Listener;
   readonly #https: Listener;
   #ticketKeys: Buffer;
@@ -63,6 +67,10 @@ export class DataPlane {
     this.#wire = wire;
     const { shared, worker, workers } = settings;
     const metrics = this.#metrics;
+    this.#overload = new Overload(settings.maxConcurrency, new OverloadMemory(shared.overload, worker), () => {
+      this.#http.closeIdle();
+      this.#https.closeIdle();
+    });
     this.#accessLog =
       settings.accessLog === 'off'
         ? undefined
@@ -74,6 +82,7 @@ export class DataPlane {
       this.#accessLog,
       new RetryBudget(shared.retries, workers, worker),
       log,
+      this.#overload,
     );
     const deadlines = this.#proxy.deadlines;
     this.#backendTls = new BackendTlsStore(log);
@@ -96,8 +105,10 @@ export class DataPlane {
     this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);
     const counts = new ConnectionCounts(shared.connections, worker);
     const maxConnections = settings.maxConnections;
-    this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections, settings.h2c);
-    this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections, settings.h2c);
+    const { maxConnectionsPerClient: most } = settings;
+    const clients = most === 0 ? undefined : new ClientConnections(shared.clients, workers, worker, most, settings.trustedProxies);
+    this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections, settings.h2c, clients);
+    this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections, settings.h2c, clients);
   }
 
   #serverOptions(scheme: 'http' | 'https'): ServerOptions {

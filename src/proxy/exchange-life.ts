@@ -246,6 +246,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
       return;
     }
     this.responseBytes = end - start;
+    this.leaveIfLasting(status, length, fields);
     const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
     if (last) {
       this.finish(status, this.fallbackReason, now);

@@ -3,6 +3,7 @@ import { ServerConnection, type ServerOptions } from '../http1/server-connection
 import { PrefaceProbe } from '../http2/preface-probe.ts';
 import { ServerConnection as Http2ServerConnection } from '../http2/server-connection.ts';
 import type { Connection, ConnectionHandler, Preface, ServerTls, Wire, WireListener } from '../wire/wire.ts';
+import { type ClientConnections, type ClientPlace, NO_MORE } from './overload/client-connections.ts';
 import type { Proxy } from './proxy.ts';
 
 /** Names of the listeners, as metrics show them; their index is their cell in the shared connection counts. */
@@ -62,16 +63,27 @@ export class Listener {
   readonly #connections = new Set<ClientEnd>();
   readonly #options: ServerOptions;
   readonly #proxy: Proxy;
+  readonly #clients: ClientConnections | undefined;
   #wire: WireListener | undefined;
   #refused = 0;
+  #idleBefore: ReadonlySet<ClientEnd> = new Set();
   #onEmpty: (() => void) | undefined;
 
   /**
    * @param options how strict the connections are
    * @param counts shared, so that `maxConnections` holds over all workers
    * @param h2c whether HTTP/2 is taken by prior knowledge where there is no TLS
+   * @param clients undefined: there is no limit of the connections of one client
    */
-  constructor(name: ListenerName, proxy: Proxy, options: ServerOptions, counts: ConnectionCounts, maxConnections: number, h2c: boolean) {
+  constructor(
+    name: ListenerName,
+    proxy: Proxy,
+    options: ServerOptions,
+    counts: ConnectionCounts,
+    maxConnections: number,
+    h2c: boolean,
+    clients: ClientConnections | undefined,
+  ) {
     this.name = name;
     this.#index = LISTENERS.indexOf(name);
     this.#proxy = proxy;
@@ -79,6 +91,7 @@ export class Listener {
     this.#counts = counts;
     this.#maxConnections = maxConnections;
     this.#h2c = h2c;
+    this.#clients = clients;
   }
 
   get open(): number {
@@ -105,38 +118,50 @@ export class Listener {
     this.#wire = await wire.listen(
       { host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls && { tls }), ...(preface && { preface }) },
       (connection) => {
-        if (this.#counts.total(this.#index) >= this.#maxConnections) {
+        const place = this.#counts.total(this.#index) >= this.#maxConnections ? NO_MORE : (this.#clients?.enter(connection.remoteAddress) ?? 0);
+        if (place === NO_MORE) {
           this.#refused++;
           connection.handler = REFUSED;
           connection.destroy();
           return;
         }
         this.#counts.add(this.#index, 1);
-        this.#accept(connection);
+        this.#accept(connection, place);
       },
     );
   }
 
   /** Chooses the protocol: by ALPN under TLS, else by the first bytes. */
-  #accept(connection: Connection): void {
+  #accept(connection: Connection, place: ClientPlace): void {
     if (connection.tls !== undefined || !this.#h2c) {
-      this.#serve(connection, connection.tls?.alpn === 'h2');
+      this.#serve(connection, connection.tls?.alpn === 'h2', place);
       return;
     }
     const { deadlines, headerTimeout } = this.#options;
     const choose = (isHttp2: boolean) => {
       this.#connections.delete(probe);
-      return this.#serve(connection, isHttp2);
+      return this.#serve(connection, isHttp2, place);
     };
-    const probe: PrefaceProbe = new PrefaceProbe(connection, deadlines, headerTimeout, choose, () => this.#closed(probe));
+    const probe: PrefaceProbe = new PrefaceProbe(connection, deadlines, headerTimeout, choose, () => this.#closed(probe, place));
     this.#connections.add(probe);
   }
 
-  #serve(connection: Connection, isHttp2: boolean): ConnectionHandler & Timed {
+  #serve(connection: Connection, isHttp2: boolean, place: ClientPlace): ConnectionHandler & Timed {
     const Engine = isHttp2 ? Http2ServerConnection : ServerConnection;
-    const server: ConnectionHandler & Timed & ClientEnd = new Engine(connection, this.#options, this.#proxy, () => this.#closed(server));
+    const server: ConnectionHandler & Timed & ClientEnd = new Engine(connection, this.#options, this.#proxy, () => this.#closed(server, place));
     this.#connections.add(server);
     return server;
+  }
+
+  /** Closes connections on which nothing is under way, nor was at the last call: one that is new may be about to send. */
+  closeIdle(): void {
+    const idle = new Set<ClientEnd>();
+    for (const connection of this.#connections) {
+      if (!connection.idle) continue;
+      if (this.#idleBefore.has(connection)) connection.closeIfIdle();
+      else idle.add(connection);
+    }
+    this.#idleBefore = idle;
   }
 
   setTicketKeys(keys: Buffer): void {
@@ -153,9 +178,10 @@ export class Listener {
     });
   }
 
-  #closed(connection: ClientEnd): void {
+  #closed(connection: ClientEnd, place: ClientPlace): void {
     if (!this.#connections.delete(connection)) return;
     this.#counts.add(this.#index, -1);
+    this.#clients?.leave(place);
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 }

@@ -9,6 +9,7 @@ import type { ClientIdentity } from './client-identity.ts';
 import { ExchangeLife } from './exchange-life.ts';
 import { GrpcWebStream } from './grpc-web.ts';
 import { Mirrors } from './mirrors.ts';
+import type { Overload } from './overload/overload.ts';
 import * as replies from './replies.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import type { Runtime } from './runtime.ts';
@@ -29,8 +30,18 @@ export class Proxy implements ExchangeSink {
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
   readonly tunnels = new Tunnels();
+  readonly overload: Overload | undefined;
 
-  constructor(runtime: Runtime, identity: ClientIdentity, metrics: WorkerMetrics, accessLog: AccessLog | undefined, retryBudget: RetryBudget, log: ProxyLog) {
+  constructor(
+    runtime: Runtime,
+    identity: ClientIdentity,
+    metrics: WorkerMetrics,
+    accessLog: AccessLog | undefined,
+    retryBudget: RetryBudget,
+    log: ProxyLog,
+    overload?: Overload,
+  ) {
+    this.overload = overload;
     this.runtime = runtime;
     this.deadlines = new Deadlines();
     this.identity = identity;

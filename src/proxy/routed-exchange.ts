@@ -6,11 +6,13 @@ import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { grpcTimeout } from '../exchange/grpc.ts';
+import type { BodyLength } from '../exchange/streams.ts';
 import { Verdict } from '../policies/policy.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
+import { NO_PLACE, type Place } from './overload/overload.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
 
@@ -23,6 +25,8 @@ export abstract class RoutedExchange implements Timed {
   protected done = false;
   #nextFilter = 0;
   #filtersFailed = false;
+  /** Among the requests that the gateway takes on at once. */
+  #place: Place = NO_PLACE;
 
   // Time-outs, on the clock of performance.now().
   deadline = Number.POSITIVE_INFINITY;
@@ -69,6 +73,16 @@ export abstract class RoutedExchange implements Timed {
     this.requestDeadline = exchange.startedAt + timeouts.request;
     if (exchange.isGrpc) this.requestDeadline = Math.min(this.requestDeadline, exchange.startedAt + (grpcTimeout(exchange.requestFields) ?? timeouts.request));
     this.lastActivity = exchange.startedAt;
+    const { overload } = this.proxy;
+    if (overload !== undefined) {
+      const place = overload.admit(route.route.priority);
+      if (place === undefined) {
+        this.proxy.metrics.shed(overload.refusal.reason);
+        this.answer(overload.refusal);
+        return;
+      }
+      this.#place = place;
+    }
     if (route.route.httpsRedirect && exchange.scheme === 'http') {
       this.answer(replies.httpsRedirect(exchange));
       return;
@@ -142,8 +156,19 @@ export abstract class RoutedExchange implements Timed {
     for (let index = 0; index < filters.length; index++) filters[index]?.onResponse?.(this.exchange, status, fields);
   }
 
+  /** @param length and `fields`: of the answer that goes to the client now */
+  protected leaveIfLasting(status: number, length: BodyLength, fields: Fields): void {
+    if (this.proxy.overload?.lasts(this.#place, status, length, fields) === true) this.#leavePlace();
+  }
+
+  #leavePlace(): void {
+    this.proxy.overload?.leave(this.#place);
+    this.#place = NO_PLACE;
+  }
+
   protected finish(status: number, reason: string, now = performance.now()): void {
     this.done = true;
+    this.#leavePlace();
     this.status = status;
     this.reason = reason;
     this.proxy.deadlines.remove(this);

@@ -184,27 +184,26 @@ const timeouts = strictObject(
   ),
 );
 
-/** Fields of a rule that come in later versions. */
-const LATER_RULE_FIELDS = ['priority'];
+const priority = oneOf(['Low', 'Normal', 'High'])
+  .exactOptional()
+  .describe('When the gateway has more requests than it can serve, Low is refused first and High last. Absent: Normal.');
 
-const rule = strictObject(
-  {
-    name: dnsSubdomain.exactOptional().describe('Name of the rule, for policies (sectionName), metrics and logs; unique in the route.'),
-    matches: z.array(match).max(64).default([]).describe('The rule takes a request that fits any of these. Absent: every request.').meta(ATOMIC),
-    filters: routeFiltersSchema.default({}).describe("What is done with the request and its answer. The order is the gateway's, not that of the fields."),
-    timeouts: timeouts.default({}).describe('How long things may take; a request that takes longer gets 504.'),
-    retry: retrySchema.exactOptional(),
-    hedge: hedgeSchema.exactOptional(),
-    fallback: fallbackSchema.exactOptional(),
-    backendRefs: z
-      .array(backendRef)
-      .max(64)
-      .default([])
-      .describe('Where requests go: Services, in proportion to their weights. May be absent when a filter answers.')
-      .meta(ATOMIC),
-  },
-  { later: LATER_RULE_FIELDS },
-)
+const rule = strictObject({
+  name: dnsSubdomain.exactOptional().describe('Name of the rule, for policies (sectionName), metrics and logs; unique in the route.'),
+  matches: z.array(match).max(64).default([]).describe('The rule takes a request that fits any of these. Absent: every request.').meta(ATOMIC),
+  filters: routeFiltersSchema.default({}).describe("What is done with the request and its answer. The order is the gateway's, not that of the fields."),
+  timeouts: timeouts.default({}).describe('How long things may take; a request that takes longer gets 504.'),
+  priority,
+  retry: retrySchema.exactOptional(),
+  hedge: hedgeSchema.exactOptional(),
+  fallback: fallbackSchema.exactOptional(),
+  backendRefs: z
+    .array(backendRef)
+    .max(64)
+    .default([])
+    .describe('Where requests go: Services, in proportion to their weights. May be absent when a filter answers.')
+    .meta(ATOMIC),
+})
   .transform((value) => ({
     ...value,
     // An empty list of matches matches every request, as in Gateway API.
@@ -226,37 +225,35 @@ const rule = strictObject(
     }),
   );
 
-const spec = strictObject(
-  {
-    ingressClassName: dnsSubdomain
-      .exactOptional()
-      .describe("The IngressClass of the gateway that is to serve the route. Absent: taken when Tidegate's class is the default one, or has no rival."),
-    hostnames: z
-      .array(hostname)
-      .max(1024)
-      .default([])
-      .describe('Hosts that the route is for, such as shop.example.com. "*.example.com" covers any number of labels. Absent: any host.')
-      .meta(ATOMIC),
-    tls: strictObject(
-      {
-        secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
-        redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
-      },
-      { later: ['mode', 'clientValidation'] },
+const spec = strictObject({
+  ingressClassName: dnsSubdomain
+    .exactOptional()
+    .describe("The IngressClass of the gateway that is to serve the route. Absent: taken when Tidegate's class is the default one, or has no rival."),
+  hostnames: z
+    .array(hostname)
+    .max(1024)
+    .default([])
+    .describe('Hosts that the route is for, such as shop.example.com. "*.example.com" covers any number of labels. Absent: any host.')
+    .meta(ATOMIC),
+  tls: strictObject(
+    {
+      secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
+      redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
+    },
+    { later: ['mode', 'clientValidation'] },
+  )
+    .exactOptional()
+    .describe('TLS for the hostnames. Absent: they answer on HTTPS under the default certificate.'),
+  priority: priority.describe('That of the rules which name none.'),
+  rules: z
+    .array(rule)
+    .min(1)
+    .max(MAX_RULES)
+    .describe(
+      'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
     )
-      .exactOptional()
-      .describe('TLS for the hostnames. Absent: they answer on HTTPS under the default certificate.'),
-    rules: z
-      .array(rule)
-      .min(1)
-      .max(MAX_RULES)
-      .describe(
-        'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
-      )
-      .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
-  },
-  { later: ['priority'] },
-).superRefine(
+    .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
+}).superRefine(
   flaws((value) => {
     const found: Flaw[] = [];
     const names = new Map<string, number>();

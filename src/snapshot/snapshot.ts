@@ -232,6 +232,8 @@ export interface Route {
   readonly httpsRedirect: boolean;
   readonly filters: RouteFilters;
   readonly timeouts: Timeouts;
+  /** What goes first when the gateway has too much to do; absent: Normal. */
+  readonly priority?: 'Low' | 'High';
   readonly backends: readonly Backend[];
   /** Absent: the one retry that every route has. */
   readonly retry?: Retry;

@@ -144,6 +144,7 @@ export class WorkerMetrics {
   readonly #upstreams = new Map<string, UpstreamMetrics>();
   readonly #limits = new Map<string, LimitDecisionMetrics>();
   readonly #counters = new Map<string, number>();
+  readonly #shed = new Map<string, number>();
 
   /** The counters of a route; the same object for the same id, also over reloads. */
   route(id: string): RouteMetrics {
@@ -178,6 +179,11 @@ export class WorkerMetrics {
   /** Plain counters without labels, by metric name; the names are those in `PLAIN_COUNTERS`. */
   add(name: keyof typeof PLAIN_COUNTERS, by: number): void {
     increment(this.#counters, name, by);
+  }
+
+  /** Counts a request that was not taken on. @param reason as in the log */
+  shed(reason: string): void {
+    increment(this.#shed, reason, 1);
   }
 
   /** Forgets routes and upstreams that are gone, so that churn does not grow memory. */
@@ -244,6 +250,11 @@ export class WorkerMetrics {
       },
       counter('tidegate_upstream_tls_failures_total', 'Tries that failed because of TLS, by upstream and reason.', tlsFailures),
       counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
+      counter(
+        'tidegate_requests_shed_total',
+        'Requests refused because the gateway has too many, by reason.',
+        [...this.#shed].map(([reason, value]) => ({ labels: { reason }, value })),
+      ),
       counter('tidegate_circuit_breaker_refusals_total', 'Requests that a circuit breaker did not let through, by upstream and reason.', refusals),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },

@@ -4,7 +4,7 @@ import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import { hostKey } from '../snapshot/host-key.ts';
-import type { Backend, HostPattern, Match, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
+import type { Backend, HostPattern, Match, Route, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { describeMatch } from '../snapshot/words.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
@@ -39,11 +39,16 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       httpsRedirect: spec.tls?.redirect ?? false,
       filters: translateFilters(entry, rule, field, label, context),
       timeouts: translateTimeouts(rule.timeouts),
+      ...priorityOf(rule.priority ?? spec.priority),
       backends: translateBackends(entry, rule, field, context),
       ...translateRecovery(entry, rule, field, context),
     });
   }
   return routes;
+}
+
+function priorityOf(written: ApiRouteRule['priority']): Pick<Route, 'priority'> {
+  return written === undefined || written === 'Normal' ? {} : { priority: written };
 }
 
 function hostsOf(hostnames: readonly string[]): readonly HostPattern[] {

@@ -103,6 +103,8 @@ before(async () => {
       trustedProxies: [],
       accessLog: 'off',
       maxConnections: 20,
+      maxConnectionsPerClient: 0,
+      maxConcurrency: 'auto',
       zone: '',
       proxyProtocol: false,
       h2c: true,

@@ -65,6 +65,9 @@ export interface WorkerSettings {
   /** HTTP/2 by prior knowledge on the plain listener. */
   readonly h2c: boolean;
   readonly maxConnections: number;
+  /** 0: no limit. */
+  readonly maxConnectionsPerClient: number;
+  readonly maxConcurrency: 'auto' | 'off' | number;
   /** PEM of the certificate for unknown names when no Secret gives one. */
   readonly selfSigned: PublishedCertificate;
   readonly ticketKeys: Uint8Array;
@@ -89,6 +92,10 @@ export interface SharedBuffers {
   readonly breakers: SharedArrayBuffer;
   /** Requests and retries of the last seconds. */
   readonly retries: SharedArrayBuffer;
+  /** Whether memory is short, and exchanges under way. */
+  readonly overload: SharedArrayBuffer;
+  /** Open connections by client. */
+  readonly clients: SharedArrayBuffer;
 }
 
 /** What workers and the health thread say to each other, past the main thread, which may be busy with a translation. */

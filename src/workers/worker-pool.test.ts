@@ -50,6 +50,8 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       accessLog: 'off',
       h2c: true,
       maxConnections: 20,
+      maxConnectionsPerClient: 0,
+      maxConcurrency: 'auto',
       zone: '',
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),
@@ -177,4 +179,21 @@ test('connections above the limit of a listener are closed at once, counted over
   const families = workers.flatMap((scrape) => scrape.families);
   const refusedConnections = families.filter((family) => family.name === 'tidegate_connections_refused_total').flatMap((family) => family.values);
   assert.ok(refusedConnections.reduce((sum, sample) => sum + sample.value, 0) >= 1);
+});
+
+test('while memory is short, requests are refused and idle connections closed', async (t) => {
+  const http = await freePort();
+  const pool = await startPool(1, http);
+  t.after(() => pool.stop());
+  const ask = () => fetch(`http://127.0.0.1:${http}/`, { headers: { connection: 'close' } });
+  const idle = connect(http, '127.0.0.1');
+  await once(idle, 'connect');
+  assert.equal((await ask()).status, 200);
+  pool.setMemoryShort(true);
+  const refused = await ask();
+  assert.deepEqual([refused.status, refused.headers.get('retry-after')], [503, '1']);
+  idle.resume();
+  await once(idle, 'close');
+  pool.setMemoryShort(false);
+  assert.equal((await ask()).status, 200);
 });

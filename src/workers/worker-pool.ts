@@ -5,6 +5,8 @@ import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { ConnectionCounts } from '../proxy/listeners.ts';
+import { ClientConnections } from '../proxy/overload/client-connections.ts';
+import { OverloadMemory } from '../proxy/overload/overload-memory.ts';
 import { RetryBudget } from '../proxy/retry-budget.ts';
 import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
@@ -67,6 +69,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #health: HealthThread;
   /** Its own for each pool of the process. */
   readonly #healthChannel = `tidegate-health-${randomUUID()}`;
+  readonly #overload: OverloadMemory;
   readonly #breakers: BreakerMemory;
   readonly #breakerSlots: BreakerSlots;
   readonly #publication: Publication;
@@ -94,12 +97,15 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       rateLimits: RateLimiter.allocate(),
       connections: ConnectionCounts.allocate(workers),
       breakers: BreakerMemory.allocate(workers),
+      overload: OverloadMemory.allocate(workers),
+      clients: ClientConnections.allocate(workers),
       logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
       health: SharedHealth.allocate(ENDPOINT_SLOTS),
       retries: RetryBudget.allocate(workers),
     };
     const endpointHealth = new SharedHealth(this.#shared.health);
     this.#endpointHealth = endpointHealth;
+    this.#overload = new OverloadMemory(this.#shared.overload, 0);
     this.#breakers = new BreakerMemory(this.#shared.breakers, workers, 0);
     this.#breakerSlots = new BreakerSlots(this.#breakers);
     this.#publication = new Publication(this.#breakerSlots, (slot) => endpointHealth.clear(slot, monotonicNow()));
@@ -141,6 +147,11 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   healthOf(upstream: UpstreamKey, endpoint: Endpoint): EndpointHealth {
     const slot = this.#publication.checkedSlot(upstream, endpoint);
     return slot === undefined ? 'healthy' : this.#endpointHealth.health(slot);
+  }
+
+  /** While memory is short new requests are shed, and idle connections closed. */
+  setMemoryShort(isShort: boolean): void {
+    this.#overload.memoryIsShort = isShort;
   }
 
   setTicketKeys(keys: Uint8Array): void {
@@ -281,6 +292,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     if (this.#stopping) return;
     this.#inFlight.clearWorker(member.index);
     this.#connections.clearWorker(member.index);
+    this.#overload.releaseWorker(member.index);
+    if (this.#settings.maxConnectionsPerClient > 0) ClientConnections.releaseWorker(this.#shared.clients, this.#settings.workers, member.index);
     this.#breakers.releaseWorker(member.index, this.#breakerSlots.used, monotonicNow());
     LogBaton.release(this.#shared.logBaton, member.index);
     RateLimiter.releaseWorker(this.#shared.rateLimits, member.index);
