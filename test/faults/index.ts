@@ -1,6 +1,6 @@
 /** Every fault that needs no cluster, by number. */
-import { resetOnReuse } from './backend-killed.ts';
-import { halfOpen, slowBackend } from './backend-stuck.ts';
+import { killedBeforeHeaders, killedMidBody, resetOnReuse } from './backend-killed.ts';
+import { allDown, halfOpen, slowBackend } from './backend-stuck.ts';
 import { endpointRemoved } from './endpoint-removed.ts';
 import type { DataPlaneFault } from './fault.ts';
 import { floods } from './floods.ts';
@@ -8,9 +8,12 @@ import { soak } from './soak.ts';
 import { clockJumps, logBlocked, namesFail } from './surroundings.ts';
 
 export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
+  killedBeforeHeaders,
+  killedMidBody,
   resetOnReuse,
   halfOpen,
   slowBackend,
+  allDown,
   endpointRemoved,
   namesFail,
   clockJumps,

@@ -8,7 +8,10 @@ import { apiRoute, service } from '../gateway/manifests.ts';
 import { built, runForeign, startForeign } from './foreign-program.ts';
 import { ServerCertificate } from './server-certificate.ts';
 
-/** Every case of the client that needs neither an identity provider of Google's nor a control plane of xDS. */
+/**
+ * Every case of the client that needs no identity provider of Google's, and that passes without a gateway: this server has
+ * no load reports (orca) and no id of its own (pick_first_unary).
+ */
 const CASES = [
   'empty_unary',
   'large_unary',
@@ -24,8 +27,6 @@ const CASES = [
   'custom_metadata',
   'unimplemented_method',
   'unimplemented_service',
-  'pick_first_unary',
-  'orca_per_rpc',
   'rpc_soak',
   'channel_soak',
 ] as const;
