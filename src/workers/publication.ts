@@ -88,9 +88,9 @@ export class Publication {
 
   /** All upstreams with a health check. */
   wholeChecked(): CheckedUpstream[] {
-    const { upstreams, endpoints } = this.#snapshot as Snapshot;
+    const { upstreams, endpoints, certificates } = this.#snapshot as Snapshot;
     const slotted = this.#slots.assign(new Map([...this.#checked].map((key) => [key, endpoints.get(key) ?? []])));
-    return [...slotted].map(([key, list]) => ({ upstream: upstreams.get(key) as Upstream, endpoints: list }));
+    return [...slotted].map(([key, list]) => checkedUpstream(upstreams.get(key) as Upstream, list, certificates));
   }
 
   /** Where the health of an endpoint is; undefined when it is not published, or not checked. */
@@ -99,13 +99,13 @@ export class Publication {
   }
 
   /** @param changed upstreams of which something differs, with all their endpoints */
-  #checkedChange({ upstreams }: Snapshot, changed: PublishedEndpoints, gone: readonly UpstreamKey[]): CheckedChange {
+  #checkedChange({ upstreams, certificates }: Snapshot, changed: PublishedEndpoints, gone: readonly UpstreamKey[]): CheckedChange {
     const set: CheckedUpstream[] = [];
     const removed = gone.filter((key) => this.#checked.delete(key));
     for (const [key, endpoints] of changed) {
       const upstream = upstreams.get(key);
       if (upstream?.healthCheck !== undefined) {
-        set.push({ upstream, endpoints });
+        set.push(checkedUpstream(upstream, endpoints, certificates));
         this.#checked.add(key);
       } else if (this.#checked.delete(key)) {
         removed.push(key);
@@ -125,6 +125,12 @@ export class Publication {
     ];
     return { type: 'change', parts, end };
   }
+}
+
+function checkedUpstream(upstream: Upstream, endpoints: CheckedUpstream['endpoints'], certificates: Snapshot['certificates']): CheckedUpstream {
+  const certificate = upstream.tls?.clientCertificate && certificates.get(upstream.tls.clientCertificate.id);
+  if (certificate === undefined) return { upstream, endpoints };
+  return { upstream, endpoints, certificate: { id: certificate.id, chain: certificate.chain, key: certificate.key.reveal() } };
 }
 
 function sameServerNames(one: Snapshot, other: Snapshot): boolean {

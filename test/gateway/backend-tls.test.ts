@@ -89,6 +89,8 @@ ${policy === undefined ? '' : `---\napiVersion: tidegate.dev/v1alpha1\nkind: Bac
 
 const BY_CA = '{ hostname: backend.test, caCertificateRefs: [{ name: ca }] }';
 
+const CHECKS = '  healthCheck: { active: { interval: 50ms, timeout: 10s, unhealthyThreshold: 1 } }';
+
 let gateway: GatewayUnderTest;
 const backends: SecureBackend[] = [];
 const byName = new Map<string, SecureBackend>();
@@ -120,6 +122,12 @@ before(async () => {
         await backend('mutual', good, mutual),
         '{ hostname: mutual.test, caCertificateRefs: [{ name: ca }], clientCertificateRef: { name: own } }',
       ),
+      behind(
+        'checked',
+        await backend('checked', good, mutual),
+        `{ hostname: mutual.test, caCertificateRefs: [{ name: ca }], clientCertificateRef: { name: own } }\n${CHECKS}`,
+      ),
+      behind('checked-expired', await backend('checked-expired', authority.issue({ names: ['backend.test'], ...past })), `${BY_CA}\n${CHECKS}`),
       behind('unshown', await backend('unshown', good, { ...mutual, maxVersion: 'TLSv1.2' }), BY_CA),
       behind('expired', await backend('expired', authority.issue({ names: ['backend.test'], ...past })), BY_CA),
       behind('wrong-name', await backend('wrong-name', authority.issue({ names: ['other.test'] })), BY_CA),
@@ -219,4 +227,14 @@ test('a new authority: verified by it at once; one that is no good leaves the la
   await gateway.until('/rotating', (status) => status === 502);
   await gateway.write('rotating.yaml', configMap('rotating-ca', `${new Authority('Newer Root').cert}\n${authority.cert}`));
   await gateway.until('/rotating', (status) => status === 200);
+});
+
+test('health checks are made over TLS, with the same trust and the same certificate as requests', async () => {
+  const bad = await gateway.untilLogged('endpoint is unhealthy');
+  assert.deepEqual([bad.upstream, bad.outcome], ['default/checked-expired/80', 'CERT_HAS_EXPIRED']);
+  assert.equal((await get(gateway.http, '/checked-expired')).status, 503);
+  const passed = /tidegate_health_checks_total\{upstream="default\/checked\/80",result="passed"\} [1-9]/;
+  for (const deadline = Date.now() + 20_000; !passed.test((await get(gateway.admin, '/metrics')).body); ) assert.ok(Date.now() < deadline, 'no check passes');
+  assert.equal((await get(gateway.http, '/checked')).status, 200);
+  assert.ok(gateway.log.every(({ msg, upstream }) => msg !== 'endpoint is unhealthy' || upstream === 'default/checked-expired/80'));
 });

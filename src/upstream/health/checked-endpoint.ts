@@ -109,7 +109,7 @@ export class CheckedEndpoint {
 
   async #ask(): Promise<void> {
     const check = this.#check as ActiveCheck;
-    const { probe, setTimer, clearTimer, afterInput, random, now } = this.#context;
+    const { probe, setTimer, clearTimer, afterInput, random, now, tlsOf } = this.#context;
     const startedAt = now();
     const underWay = new AbortController();
     this.#underWay = underWay;
@@ -121,7 +121,10 @@ export class CheckedEndpoint {
     };
     // Timers come before input: after a standstill of the process the answer may be there already.
     const timer = setTimer(() => afterInput(expire), check.timeout);
-    const target = { address: this.#address, port: check.port ?? this.#port, upstream: this.#owner.upstream };
+    const { upstream } = this.#owner;
+    const port = check.port ?? this.#port;
+    const tls = tlsOf(upstream, this.#address, port);
+    const target = { address: this.#address, port, upstream, ...(tls === undefined ? {} : { tls }) };
     const result = await probe(target, check, underWay.signal);
     isOver = true;
     clearTimer(timer);

@@ -1,6 +1,6 @@
 import type { ActiveCheck } from '../../snapshot/snapshot.ts';
 import { requestOverHttp2 } from './http2-request.ts';
-import { authorityOf, outcomeOf, type Probe, USER_AGENT } from './probe.ts';
+import { outcomeOf, type Probe } from './probe.ts';
 
 const SERVING = 1;
 /** HealthCheckResponse.ServingStatus. */
@@ -11,11 +11,8 @@ export const grpcProbe: Probe<ActiveCheck & { readonly type: 'GRPC' }> = async (
   const asked = {
     ':method': 'POST',
     ':path': '/grpc.health.v1.Health/Check',
-    ':scheme': 'http',
-    ':authority': authorityOf(target),
     'content-type': 'application/grpc',
     te: 'trailers',
-    'user-agent': USER_AGENT,
   };
   try {
     const { headers, body, trailers } = await requestOverHttp2(target, asked, encodeRequest(service), signal);

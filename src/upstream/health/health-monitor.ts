@@ -4,18 +4,22 @@ import { endpointName, type SlottedEndpoint } from '../endpoint-state.ts';
 import { CheckQueue } from './check-queue.ts';
 import { CheckedEndpoint } from './checked-endpoint.ts';
 import { ejectionLimit, ejectionTime, remembered } from './ejection.ts';
-import type { Probe } from './probe.ts';
+import type { Probe, ProbeTarget } from './probe.ts';
 import type { SharedHealth } from './shared-health.ts';
 
 /** An upstream with a health check, and all its endpoints. */
 export interface CheckedUpstream {
   readonly upstream: Upstream;
   readonly endpoints: readonly SlottedEndpoint[];
+  /** The client certificate that the upstream's TLS names. */
+  readonly certificate?: { readonly id: string; readonly chain: string; readonly key: string };
 }
 
 export interface HealthContext {
   readonly shared: SharedHealth;
   readonly probe: Probe;
+  /** How that endpoint is spoken to; undefined: in clear. */
+  readonly tlsOf: (upstream: Upstream, address: string, port: number) => ProbeTarget['tls'];
   /** Milliseconds, as `monotonicNow`. */
   readonly now: () => number;
   readonly random: () => number;

@@ -43,6 +43,7 @@ export class MonitorUnderTest {
       },
       clearTimer: (timer) => void this.#timers.delete(timer as number),
       afterInput: (run) => run(),
+      tlsOf: () => undefined,
       log: (_level, message, { endpoint: name }) => void this.log.push(`${message} ${name}`),
       onTurned: (key) => void this.turned.push(key),
       probe: (target, _check, signal) => this.#ask(target, signal),

@@ -1,13 +1,13 @@
 import { request } from 'node:http';
 import type { ActiveCheck } from '../../snapshot/snapshot.ts';
+import { dial } from './dial.ts';
 import { authorityOf, outcomeOf, type Probe, USER_AGENT } from './probe.ts';
 
 /** Passes when a GET in HTTP/1.1 is answered with an expected status; the answer's body is nobody's business. */
 export const httpProbe: Probe<ActiveCheck & { readonly type: 'HTTP' }> = (target, { path, expectedStatuses }, signal) =>
   new Promise((resolve) => {
-    const { address, port } = target;
     const headers = { Host: authorityOf(target), 'User-Agent': USER_AGENT, Connection: 'close' };
-    const asked = request({ host: address, port, path, headers, agent: false, signal });
+    const asked = request({ path, headers, signal, createConnection: () => dial(target, ['http/1.1']) });
     asked.once('response', (response) => {
       const status = response.statusCode ?? 0;
       response.destroy();

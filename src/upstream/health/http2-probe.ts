@@ -1,10 +1,10 @@
 import type { ActiveCheck } from '../../snapshot/snapshot.ts';
 import { requestOverHttp2 } from './http2-request.ts';
-import { authorityOf, outcomeOf, type Probe, USER_AGENT } from './probe.ts';
+import { outcomeOf, type Probe } from './probe.ts';
 
 /** As `httpProbe`, over HTTP/2. */
 export const http2Probe: Probe<ActiveCheck & { readonly type: 'HTTP' }> = async (target, { path, expectedStatuses }, signal) => {
-  const asked = { ':method': 'GET', ':path': path, ':scheme': 'http', ':authority': authorityOf(target), 'user-agent': USER_AGENT };
+  const asked = { ':method': 'GET', ':path': path };
   try {
     const { headers } = await requestOverHttp2(target, asked, undefined, signal);
     const status = headers[':status'] ?? 0;

@@ -1,11 +1,14 @@
 /** One check of one endpoint, as it is carried out, and what its kinds have in common. */
 import type { ActiveCheck, Upstream } from '../../snapshot/snapshot.ts';
+import type { ClientTls } from '../../wire/wire.ts';
 
 export interface ProbeTarget {
   readonly address: string;
   /** Where it is asked, which need not be where it serves. */
   readonly port: number;
   readonly upstream: Upstream;
+  /** Absent: the upstream has none. */
+  readonly tls?: Pick<ClientTls, 'secureContext' | 'serverName' | 'verifyName'>;
 }
 
 export interface ProbeResult {
@@ -17,9 +20,10 @@ export interface ProbeResult {
 /** Never rejects. Once the signal is aborted, nothing of it is left. */
 export type Probe<Check = ActiveCheck> = (target: ProbeTarget, check: Check, signal: AbortSignal) => Promise<ProbeResult>;
 
-/** What endpoints are called, as the cluster names them: they are asked by address, and may serve by name. */
-export function authorityOf({ upstream: { service, namespace }, port }: ProbeTarget): string {
-  return `${service}.${namespace}${port === 80 ? '' : `:${port}`}`;
+/** What endpoints are called: by the name in their certificates, or as the cluster names them. They are asked by address, and may serve by name. */
+export function authorityOf({ upstream: { service, namespace }, port, tls }: ProbeTarget): string {
+  const name = tls?.serverName || `${service}.${namespace}`;
+  return port === (tls === undefined ? 80 : 443) ? name : `${name}:${port}`;
 }
 
 /** What an error is called in the log. */

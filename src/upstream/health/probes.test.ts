@@ -1,13 +1,23 @@
 /** Checks against real servers. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
-import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import {
+  createServer as createHttp2Server,
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
+import { createSecureContext, type TLSSocket } from 'node:tls';
 import type { ActiveCheck, UpstreamProtocol } from '../../snapshot/snapshot.ts';
 import { upstream } from '../fixtures.ts';
-import type { ProbeResult } from './probe.ts';
+import type { ProbeResult, ProbeTarget } from './probe.ts';
 import { probe } from './probes.ts';
 
 const TIMES = { interval: 1_000, timeout: 1_000, healthyThreshold: 1, unhealthyThreshold: 1 };
@@ -15,7 +25,7 @@ const HTTP: ActiveCheck = { type: 'HTTP', path: '/healthz?deep=1', expectedStatu
 const TCP: ActiveCheck = { type: 'TCP', ...TIMES };
 const GRPC: ActiveCheck = { type: 'GRPC', service: '', ...TIMES };
 
-const servers: (Server | HttpServer | Http2Server)[] = [];
+const servers: (Server | HttpServer | Http2Server | Http2SecureServer)[] = [];
 const sockets = new Set<Socket>();
 
 afterEach(async () => {
@@ -26,7 +36,7 @@ afterEach(async () => {
   }
 });
 
-async function listen(server: Server | HttpServer | Http2Server, host = '127.0.0.1'): Promise<number> {
+async function listen(server: Server | HttpServer | Http2Server | Http2SecureServer, host = '127.0.0.1'): Promise<number> {
   servers.push(server);
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
@@ -124,6 +134,36 @@ describe('HTTP checks', () => {
       '::1',
     );
     assert.ok((await ask(port, HTTP, { address: '::1' })).passed);
+  });
+});
+
+describe('checks over TLS', () => {
+  const [cert, key] = ['crt', 'key'].map((kind) => readFileSync(new URL(`../../wire/testdata/ecdsa.${kind}`, import.meta.url), 'utf8'));
+  const trusting = (name: string): ProbeTarget['tls'] => ({ secureContext: createSecureContext({ ca: cert }), serverName: name, verifyName: name });
+  const over = (port: number, check: ActiveCheck, tls: ProbeTarget['tls'], protocol: UpstreamProtocol = 'HTTP1') =>
+    probe({ address: '127.0.0.1', port, upstream: upstream({ protocol }), ...(tls === undefined ? {} : { tls }) }, check, new AbortController().signal);
+
+  it('verify the name, send it, and are called by it, over HTTP/1.1 and HTTP/2', async () => {
+    const server = createSecureServer({ cert, key, allowHTTP1: true });
+    const seen: unknown[] = [];
+    server.on('request', ({ httpVersion, headers, authority, socket }: Http2ServerRequest, response: Http2ServerResponse) => {
+      seen.push([httpVersion, authority ?? headers.host, (socket as TLSSocket).servername]);
+      response.end();
+    });
+    const port = await listen(server);
+    assert.deepEqual(await over(port, HTTP, trusting('ecdsa.test')), { passed: true, outcome: '200' });
+    assert.deepEqual(await over(port, HTTP, trusting('ecdsa.test'), 'HTTP2'), { passed: true, outcome: '200' });
+    const name = `ecdsa.test:${port}`;
+    assert.deepEqual(seen, [
+      ['1.1', name, 'ecdsa.test'],
+      ['2.0', name, 'ecdsa.test'],
+    ]);
+    assert.deepEqual(await over(port, HTTP, trusting('other.test')), { passed: false, outcome: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    assert.equal((await over(port, HTTP, trusting('other.test'), 'HTTP2')).outcome, 'ERR_TLS_CERT_ALTNAME_INVALID');
+    const stranger = { ...trusting('ecdsa.test'), secureContext: createSecureContext({ ca: [] }) } as ProbeTarget['tls'];
+    assert.equal((await over(port, GRPC, stranger)).passed, false);
+    assert.equal((await over(port, HTTP, undefined)).passed, false);
+    assert.ok((await over(port, HTTP, { ...stranger, verifyName: undefined } as ProbeTarget['tls'])).passed, 'nothing is to be verified');
   });
 });
 
