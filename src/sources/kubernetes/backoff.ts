@@ -7,7 +7,7 @@ export type FailureClass = 'connection' | 'credentials' | 'expired' | 'denied' |
 /** Milliseconds: the first wait, and the longest. */
 const WAITS: Readonly<Record<FailureClass, readonly [first: number, longest: number]>> = {
   // Short, so that everything is up to date within seconds of the server's return; a refused connection costs nobody anything.
-  connection: [250, 3000],
+  connection: [250, 2000],
   credentials: [1000, 10_000],
   expired: [500, 30_000],
   denied: [500, 30_000],
