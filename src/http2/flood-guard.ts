@@ -1,42 +1,46 @@
-/** Milliseconds over which both are counted. */
-const INTERVAL = 10_000;
+/** Seconds over which both are counted, and how many there may be. */
+const SECONDS = 10;
 const MAX_RESETS = 200;
 const MAX_CONTROL_FRAMES = 1_000;
 
+/** Counts events of the last ten seconds, by the second. */
+class RecentCount {
+  readonly #cells = new Uint16Array(SECONDS);
+  #second = 0;
+  #sum = 0;
+
+  /** @returns how many there were, this one included */
+  add(now: number): number {
+    const second = Math.floor(now / 1000);
+    for (let gone = Math.min(second - this.#second, SECONDS); gone > 0; gone--) {
+      const cell = (second - gone + 1) % SECONDS;
+      this.#sum -= this.#cells[cell] as number;
+      this.#cells[cell] = 0;
+    }
+    this.#second = second;
+    const cell = second % SECONDS;
+    this.#cells[cell] = (this.#cells[cell] as number) + 1;
+    return ++this.#sum;
+  }
+}
+
 /**
  * Counts what a client may do now and then but not all the time: resets that it causes (CVE-2023-44487; CVE-2025-8671 where
- * its errors make us reset), and frames that cost us work and bring nothing on. Two intervals are kept, so that the count of
- * any ten seconds is known well enough without a time for each event.
+ * its errors make us reset), and frames that cost us work and bring nothing on. Takes memory with the first one only.
  */
 export class FloodGuard {
-  #start = Number.NEGATIVE_INFINITY;
-  #resets = 0;
-  #formerResets = 0;
-  #controls = 0;
-  #formerControls = 0;
+  #resets: RecentCount | undefined = undefined;
+  #controls: RecentCount | undefined = undefined;
 
   /** @param now a reading of `Deadlines.now` @returns false: too many */
   countReset(now: number): boolean {
-    const share = this.#formerShare(now);
-    return ++this.#resets + this.#formerResets * share <= MAX_RESETS;
+    this.#resets ??= new RecentCount();
+    return this.#resets.add(now) <= MAX_RESETS;
   }
 
   /** @param now a reading of `Deadlines.now` @returns false: too many */
   countControl(now: number): boolean {
-    const share = this.#formerShare(now);
-    return ++this.#controls + this.#formerControls * share <= MAX_CONTROL_FRAMES;
-  }
-
-  /** How much of the former interval lies within the last ten seconds. */
-  #formerShare(now: number): number {
-    const age = now - this.#start;
-    if (age < INTERVAL) return 1 - age / INTERVAL;
-    const isNext = age < 2 * INTERVAL;
-    this.#formerResets = isNext ? this.#resets : 0;
-    this.#formerControls = isNext ? this.#controls : 0;
-    this.#resets = 0;
-    this.#controls = 0;
-    this.#start = isNext ? this.#start + INTERVAL : now;
-    return isNext ? 2 - age / INTERVAL : 0;
+    this.#controls ??= new RecentCount();
+    return this.#controls.add(now) <= MAX_CONTROL_FRAMES;
   }
 }

@@ -160,7 +160,7 @@ export class ServerStreams {
   }
 
   /** The header of a DATA frame was read. */
-  readDataHeader({ streamId, length, flags }: FrameReader): void {
+  readDataHeader({ streamId, length }: FrameReader): void {
     if (streamId > this.lastId) {
       this.#owner.fail(ErrorCode.ProtocolError);
       return;
@@ -173,7 +173,6 @@ export class ServerStreams {
     this.#dataOverhead = length;
     const stream = this.#streams.get(streamId);
     this.#dataStream = stream;
-    if (length === 0 && (flags & Flag.EndStream) === 0 && !this.countControl()) return;
     if (stream === undefined) {
       if (streamId <= this.servedUpTo && !this.#resets.has(streamId)) this.#owner.fail(ErrorCode.StreamClosed);
     } else if (stream.endReceived) {
@@ -190,7 +189,11 @@ export class ServerStreams {
     const length = payloadEnd - payloadStart;
     this.#dataOverhead -= length;
     const stream = this.#dataStream;
-    if (frameEnded) this.#dataStream = undefined;
+    if (frameEnded) {
+      this.#dataStream = undefined;
+      // Empty, or padding alone.
+      if (this.#dataOverhead === reader.length && (reader.flags & Flag.EndStream) === 0 && !this.countControl()) return;
+    }
     if (stream === undefined || stream.detached || stream.answerEnded) {
       // The rest of a request whose answer waits for the client.
       if (stream !== undefined && frameEnded && (reader.flags & Flag.EndStream) !== 0) stream.endReceived = true;
