@@ -65,7 +65,7 @@ before(async () => {
     - { matches: [{ path: { value: /lone } }], backendRefs: [{ name: lone, port: 80 }] }
     - { matches: [{ path: { value: /retry } }], retry: { attempts: 1, on: [connect-failure, reset, 503] }, ${pair} }
     - { matches: [{ path: { value: /many } }], retry: { attempts: 3, on: [503], backoff: 1ms }, backendRefs: [{ name: lone, port: 80 }] }
-    - { matches: [{ path: { value: /never } }], retry: { attempts: 0 }, backendRefs: [{ name: half-dead, port: 80 }] }
+    - { matches: [{ path: { value: /never } }], retry: { attempts: 0 }, backendRefs: [{ name: dead, port: 80 }] }
     - { matches: [{ path: { value: /post } }], retry: { on: [reset, 503], nonIdempotent: true }, ${pair} }
     - { matches: [{ path: { value: /timeout } }], retry: { on: [timeout] }, timeouts: { backendRequest: 200ms }, ${pair} }
     - { matches: [{ path: { value: /slow } }], timeouts: { backendRequest: 200ms }, ${pair} }
@@ -221,6 +221,174 @@ test('fault 4: with retry on timeout the other endpoint answers, and the first c
   assert.ok(left, 'one request each');
 });
 
+test('the answer that is not wanted is read to its end, so that its connection serves on', async () => {
+  one.respond = firstThen(status(503), answering('good'));
+  const connections = one.connections;
+  assert.equal((await get(gateway.http, '/many/read/1')).status, 200);
+  assert.equal((await lineOf('/many/read/1')).attempts, 2);
+  assert.equal((await get(gateway.http, '/many/read/2')).status, 200);
+  // One for the first try where none was idle, a fresh one for its retry, and none after that.
+  assert.ok(one.connections <= connections + 2, `${one.connections - connections}`);
+  assert.equal([...one.sockets].filter((socket) => socket.destroyed).length, 0);
+});
+
+test('when all tries are used up, the last bad answer is passed on', async () => {
+  one.respond = status(503, 'still bad');
+  const answer = await get(gateway.http, '/many/bad');
+  assert.deepEqual([answer.status, answer.body], [503, 'still bad']);
+  const line = await lineOf('/many/bad');
+  assert.deepEqual([line.attempts, line.upstreamStatus], [4, 503]);
+});
+
+test('attempts 0 turns off even the retry that every route has', async () => {
+  assert.equal((await get(gateway.http, '/never/a')).status, 502);
+  assert.equal((await lineOf('/never/a')).attempts, 1);
+});
+
+test('a gRPC status in the head of an answer is tried again where it is named, though gRPC is all POST', async () => {
+  const grpc =
+    (code: number): Responder =>
+    () =>
+      `HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nGrpc-Status: ${code}\r\nContent-Length: 0\r\n\r\n`;
+  firstOfPair(grpc(14), answering('good'));
+  assert.equal((await send(gateway.http, '/grpc/a', { method: 'POST', headers: { 'content-type': 'application/grpc' }, body: 'x' })).body, 'good');
+  firstOfPair(grpc(5), answering('good'));
+  assert.equal(
+    (await send(gateway.http, '/grpc/b', { method: 'POST', headers: { 'content-type': 'application/grpc' }, body: 'x' })).headers['grpc-status'],
+    '5',
+  );
+});
+
+test('hedge: a slow endpoint is overtaken, and its try cancelled', async () => {
+  const before = await metric('tidegate_retries_total{route="ApiRoute/default/routes/9",reason="hedge"}');
+  firstOfPair(silent);
+  const answer = await get(gateway.http, '/hedge/slow');
+  assert.deepEqual([answer.status, answer.body], [200, 'good']);
+  assert.deepEqual([one.requests.length, other.requests.length], [1, 1]);
+  assert.equal((await lineOf('/hedge/slow')).attempts, 2);
+  assert.equal(await metric('tidegate_retries_total{route="ApiRoute/default/routes/9",reason="hedge"}'), before + 1);
+});
+
+test('hedge: the backend that lost sees its connection close', async () => {
+  let lost: Socket | undefined;
+  const closed = new Promise<void>((resolve) => {
+    firstOfPair((_, socket) => {
+      lost = socket;
+      socket.once('close', () => resolve());
+      return undefined;
+    });
+  });
+  assert.equal((await get(gateway.http, '/hedge/lost')).status, 200);
+  await closed;
+  assert.ok(lost?.destroyed);
+});
+
+test('hedge: a bad first answer waits for the hedge, and is passed on if that is no better', async () => {
+  const late =
+    (respond: Responder): Responder =>
+    (request, socket) => {
+      setTimeout(() => socket.write(respond(request, socket) as string), 150);
+      return undefined;
+    };
+  firstOfPair(late(status(500, 'first')), late(answering('second')));
+  assert.deepEqual((await get(gateway.http, '/hedge/bad')).body, 'second');
+  one.respond = other.respond = firstThen(late(status(500, 'first')), (_, socket) => {
+    setTimeout(() => socket.resetAndDestroy(), 250);
+    return undefined;
+  });
+  const answer = await get(gateway.http, '/hedge/worse');
+  assert.deepEqual([answer.status, answer.body], [500, 'first']);
+});
+
+test('hedge: POST is never sent twice, PUT is, body and all', async () => {
+  const slow: Responder = (_, socket) => {
+    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow'), 200);
+    return undefined;
+  };
+  firstOfPair(slow);
+  assert.equal((await send(gateway.http, '/hedge/post', { method: 'POST', body: 'x' })).body, 'slow');
+  firstOfPair(slow);
+  one.requests.length = other.requests.length = 0;
+  assert.equal((await send(gateway.http, '/hedge/put', { method: 'PUT', body: 'whole' })).body, 'good');
+  assert.deepEqual(
+    [...one.requests, ...other.requests].map(({ body }) => body),
+    ['whole', 'whole'],
+  );
+});
+
+test('fallback: an answer of the gateway takes the place of a bad status, of a failure, and of a time-out', async () => {
+  for (const [path, respond, upstreamStatus, reason] of [
+    ['/answer/status', status(503), 503, 'fallback'],
+    ['/answer/reset', (_: unknown, socket: Socket) => reset(socket), undefined, 'upstream_reset'],
+    ['/answer/slow', silent, undefined, 'backend_request_timeout'],
+  ] as const) {
+    one.respond = other.respond = respond as Responder;
+    const answer = await get(gateway.http, path);
+    assert.deepEqual([answer.status, answer.body, answer.headers['content-type']], [200, 'sorry', 'text/plain']);
+    const line = await lineOf(path);
+    assert.deepEqual([line.status, line.upstreamStatus, line.reason], [200, upstreamStatus, reason]);
+  }
+  assert.equal((await get(gateway.http, '/nobody')).body, 'sorry');
+  assert.equal((await lineOf('/nobody')).reason, 'no_endpoint');
+});
+
+test('fallback: another status is passed on', async () => {
+  one.respond = other.respond = status(500);
+  assert.equal((await get(gateway.http, '/answer/other')).status, 500);
+});
+
+test('fallback: another backend gets the request, body and all; the log keeps what the first one said', async () => {
+  spare.respond = answering('instead');
+  one.respond = other.respond = status(503);
+  assert.equal((await send(gateway.http, '/instead/put', { method: 'PUT', body: 'whole' })).body, 'instead');
+  assert.deepEqual(
+    spare.requests.map(({ body }) => body),
+    ['whole'],
+  );
+  const line = await lineOf('/instead/put');
+  assert.deepEqual([line.status, line.upstreamStatus, line.upstream, line.reason], [200, 503, 'default/spare/80', 'fallback']);
+  spare.respond = status(503, 'spare too');
+  assert.equal((await get(gateway.http, '/instead/both')).body, 'spare too');
+});
+
+test('mirror: a copy goes to the shadow, and nothing that it does is seen', async () => {
+  shadow.respond = status(500);
+  assert.equal((await send(gateway.http, '/mirror/a', { method: 'POST', headers: { host: 'shop.example', 'x-a': '1' }, body: 'copied' })).body, 'good');
+  await shadow.untilRequests(1);
+  const [copy] = shadow.requests;
+  assert.match(copy?.head ?? '', /^POST \/mirror\/a HTTP\/1.1\r\n/);
+  assert.match(copy?.head ?? '', /^host: shop\.example$/im);
+  assert.match(copy?.head ?? '', /^x-a: 1$/im);
+  assert.equal(copy?.body, 'copied');
+  assert.equal((await lineOf('/mirror/a')).status, 200);
+});
+
+test('mirror: one that never answers holds up nobody, and what is too large is not copied', async () => {
+  shadow.respond = silent;
+  for (let index = 0; index < 20; index++) assert.equal((await get(gateway.http, `/mirror/slow/${index}`)).body, 'good');
+  await shadow.untilRequests(20);
+  const dropped = await metric('tidegate_mirror_dropped_total');
+  assert.equal((await send(gateway.http, '/mirror/large', { method: 'POST', body: 'l'.repeat(70_000) })).body, 'good');
+  assert.equal(await metric('tidegate_mirror_dropped_total'), dropped + 1);
+  assert.equal(shadow.requests.length, 20);
+});
+
+test('faultInjection: an abort, and a delay that ends when the client leaves', async () => {
+  assert.equal((await get(gateway.http, '/abort')).status, 418);
+  assert.equal((await lineOf('/abort')).reason, 'fault_injected');
+  const before = performance.now();
+  assert.equal((await get(gateway.http, '/delay/a')).body, 'good');
+  assert.ok(performance.now() - before >= 299);
+  one.requests.length = other.requests.length = 0;
+  const client = await RawConnection.open(wholeFile, gateway.http);
+  client.write('GET /delay/gone HTTP/1.1\r\nHost: a\r\n\r\n');
+  client.socket.resetAndDestroy();
+  const line = await lineOf('/delay/gone');
+  assert.deepEqual([line.reason, line.attempts], ['client_gone', 0]);
+  assert.equal(one.requests.length + other.requests.length, 0);
+});
+
+/** Last, for they use up the budget that other cases need. */
 test('fault 6: when every endpoint refuses, it is 502 after the retries that the budget has', async () => {
   const refused = await metric('tidegate_retries_refused_total');
   for (let index = 0; index < 60; index++) assert.equal((await get(gateway.http, `/dead/${index}`)).status, 502);
