@@ -27,8 +27,13 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
           urlRewrite: { hostname: 'inner.example.com', path: { type: 'ReplacePrefixMatch', value: '/b' } },
           limits: { maxRequestBodyBytes: 1024, maxRequestHeaderBytes: 1024 },
           ipAccess: { allow: ['10.0.0.0/8'], deny: ['10.1.0.0/16'] },
+          faultInjection: { delay: { duration: '1s', percent: 5 }, abort: { statusCode: 503, percent: 1 } },
+          mirror: { backendRef: { name: 'shadow', namespace: 'other', port: 80 }, percent: 10 },
         },
         timeouts: { request: '10s', backendRequest: '1s500ms', idle: '1m' },
+        retry: { attempts: 2, on: ['reset', 503], backoff: '25ms', maxBackoff: '1s', budgetPercent: 10, nonIdempotent: true },
+        hedge: { after: '100ms', max: 2 },
+        fallback: { on: [502], backendRef: { name: 'spare', namespace: 'other', port: 80 } },
         backendRefs: [
           {
             name: 'orders',
@@ -49,6 +54,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
       },
       {
         name: 'answer',
+        fallback: { response: { statusCode: 503, contentType: 'text/plain', body: 'sorry' } },
         filters: { directResponse: { statusCode: 503, contentType: 'text/plain', body: 'closed', headers: [{ name: 'retry-after', value: '5' }] } },
       },
     ],
