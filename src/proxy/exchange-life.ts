@@ -59,7 +59,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     if (backend === undefined) {
       this.backend = picker.heaviest;
       // A rule without any, whose redirect was skipped, has nothing to serve.
-      this.giveUp((this.route as CompiledRoute).backends.length === 0 ? replies.noBackend : replies.noEndpoint);
+      this.giveUp((this.route as CompiledRoute).backends.length === 0 ? replies.noBackend : nobodyOf(this.backend));
       return;
     }
     this.backend = backend;
@@ -69,7 +69,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     }
     const endpoint = kept === undefined ? backend.upstream.pick(exchange, undefined) : kept.endpoint;
     if (endpoint === undefined) {
-      this.giveUp(replies.noEndpoint);
+      this.giveUp(nobodyOf(backend));
       return;
     }
     settleHost(exchange, backend.upstream.upstream);
@@ -438,4 +438,9 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     this.#mirrored?.abandon();
     super.finish(status, reason, now);
   }
+}
+
+/** Why none of a backend's endpoints takes a request: there is none, or those that are there are not healthy. */
+function nobodyOf(backend: PickedBackend | undefined): Reply {
+  return backend?.upstream?.isEmpty === false ? replies.noHealthyEndpoint : replies.noEndpoint;
 }

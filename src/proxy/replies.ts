@@ -16,6 +16,7 @@ const RETRY_SOON = [['Retry-After', '1']] as const;
 export const noRoute: Reply = { status: 404, reason: 'no_route', detail: 'No route takes this request.' };
 export const noBackend: Reply = { status: 404, reason: 'no_backend', detail: 'The route has no backend for this request.' };
 export const noEndpoint: Reply = { status: 503, reason: 'no_endpoint', detail: 'No backend is ready to take this request.', fields: RETRY_SOON };
+export const noHealthyEndpoint: Reply = { ...noEndpoint, reason: 'no_healthy_endpoint' };
 export const unresolvedBackend500: Reply = { status: 500, reason: 'backend_not_resolved', detail: 'The route refers to a backend that can not be used.' };
 export const unresolvedBackend503: Reply = {
   status: 503,

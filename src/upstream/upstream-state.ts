@@ -88,6 +88,11 @@ export class UpstreamState implements AffineUpstream {
     return this.#states.values();
   }
 
+  /** No endpoint is listed, healthy or not. */
+  get isEmpty(): boolean {
+    return this.#states.size === 0;
+  }
+
   /** There is an endpoint to pick: a ready and healthy one, or else one that is terminating and still serves. */
   get available(): boolean {
     return this.#inUse.length > 0;

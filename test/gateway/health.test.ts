@@ -166,7 +166,7 @@ test('without a healthy endpoint the answer is 503, or the backup’s; below the
   await untilBodies('/backed-up', ['good']);
   await untilBodies('/panic', ['one', 'two']);
   const line = await gateway.untilAccess(({ path, status }) => path === '/checked' && status === 503);
-  assert.equal(line.reason, 'no_endpoint');
+  assert.deepEqual([line.reason, line.upstream], ['no_healthy_endpoint', 'default/checked/80']);
   await turn(one, 200);
   await turn(two, 200);
   await untilBodies('/backed-up', ['one', 'two']);
