@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamStream } from '../exchange/streams.ts';
+import type { PickedBackend } from '../upstream/backend-picker.ts';
 import { FAILED } from '../upstream/health/worker-health.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { KeptBody, MAX_KEPT_BODY } from './kept-body.ts';

@@ -66,6 +66,9 @@ const backendTargets = (...list: readonly object[]): readonly unknown[] => list.
 const balancers = (...list: readonly object[]): readonly unknown[] =>
   list.map((loadBalancer) => ({ targetRefs: [{ kind: 'Service', name: 'a' }], loadBalancer }));
 
+const policies = (...list: readonly object[]): readonly unknown[] => list.map((fields) => ({ targetRefs: [{ kind: 'Service', name: 'a' }], ...fields }));
+const checks = (...list: readonly object[]): readonly unknown[] => policies(...list.map((active) => ({ healthCheck: { active } })));
+
 const RULES: readonly RuleCase[] = [
   matching('headers'),
   matching('queryParams'),
@@ -149,6 +152,41 @@ const RULES: readonly RuleCase[] = [
     message: 'consistentHash goes with type ConsistentHash, which needs it',
     kept: balancers({}, { type: 'RoundRobin' }, { type: 'ConsistentHash', consistentHash: { type: 'Path' } }),
     broken: balancers({ type: 'ConsistentHash' }, { type: 'Random', consistentHash: { type: 'Path' } }, { consistentHash: { type: 'Path' } }),
+  },
+  {
+    kind: 'BackendPolicy',
+    path: 'spec.loadBalancer',
+    message: 'slowStart does not go with SourceIP and ConsistentHash',
+    kept: balancers({ slowStart: '30s' }, { type: 'PeakEWMA', slowStart: '30s' }, { type: 'SourceIP' }),
+    broken: balancers({ type: 'SourceIP', slowStart: '30s' }, { type: 'ConsistentHash', consistentHash: { type: 'Path' }, slowStart: '30s' }),
+  },
+  {
+    kind: 'BackendPolicy',
+    path: 'spec.healthCheck',
+    message: 'healthCheck needs active or passive',
+    kept: policies({ healthCheck: { active: {} } }, { healthCheck: { passive: {} } }),
+    broken: policies({ healthCheck: {} }, { healthCheck: { panicThresholdPercent: 50 } }),
+  },
+  {
+    kind: 'BackendPolicy',
+    path: 'spec.healthCheck.active',
+    message: 'path and expectedStatuses go with type HTTP',
+    kept: checks({ path: '/a', expectedStatuses: ['200'] }, { type: 'HTTP', path: '/a' }, { type: 'TCP' }),
+    broken: checks({ type: 'TCP', path: '/a' }, { type: 'GRPC', expectedStatuses: ['200'] }),
+  },
+  {
+    kind: 'BackendPolicy',
+    path: 'spec.healthCheck.active',
+    message: 'service goes with type GRPC',
+    kept: checks({ type: 'GRPC', service: 'a.B' }, { type: 'GRPC' }),
+    broken: checks({ service: 'a.B' }, { type: 'TCP', service: 'a.B' }),
+  },
+  {
+    kind: 'BackendPolicy',
+    path: 'spec',
+    message: 'protocol H2C is HTTP/2 in clear, and does not go with tls; write HTTP2',
+    kept: policies({ protocol: 'H2C' }, { protocol: 'HTTP2', tls: { insecureSkipVerify: true } }),
+    broken: policies({ protocol: 'H2C', tls: { insecureSkipVerify: true } }),
   },
   {
     kind: 'BackendPolicy',
