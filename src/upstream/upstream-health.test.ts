@@ -200,6 +200,31 @@ describe('slow start', () => {
     assert.ok((counts.get('10.0.0.4') ?? 0) < 25, String(counts.get('10.0.0.4')));
   });
 
+  it('LeastRequest takes a request of a new endpoint for as many as its weight makes of it', () => {
+    const { context, state } = make(slotted(1), balancer('LeastRequest'));
+    context.clock.time += SLOW;
+    context.health.shared.clear(2, context.clock.time);
+    state.setEndpoints(slotted(2));
+    // None ends: the old one has ten times as many under way then.
+    const share = (tally(state, 2_000, (one) => one.started()).get('10.0.0.2') ?? 0) / 2_000;
+    assert.ok(share > 0.07 && share < 0.12, String(share));
+  });
+
+  it('PeakEWMA does not rush at a new endpoint because it is fast', () => {
+    const { context, state } = make(slotted(1), balancer('PeakEWMA'));
+    context.clock.time += SLOW;
+    context.health.shared.clear(2, context.clock.time);
+    state.setEndpoints(slotted(2));
+    const answer = (one: EndpointState): void => {
+      one.started();
+      one.finished(one.address === '10.0.0.2' ? 1 : 100, false, 200);
+    };
+    for (const one of state.endpoints) answer(one);
+    const share = (tally(state, 4_000, answer).get('10.0.0.2') ?? 0) / 4_000;
+    // Twice its weight, as an endpoint that always wins gets twice an even share.
+    assert.ok(share > 0.14 && share < 0.23, String(share));
+  });
+
   it('begins again when an endpoint is healthy again, and is the same for every worker', () => {
     const { context, state } = make(slotted(2), { ...balancer('RoundRobin'), ...CHECKED });
     context.clock.time += 10 * SLOW;
