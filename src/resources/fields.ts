@@ -203,10 +203,12 @@ export function headerValueFlaw(value: string): Flaw | undefined {
 export const headerValue = text(headerValueFlaw, { maxLength: MAX_HEADER_VALUE_LENGTH });
 
 /** RFC 6265 section 4.1.1: a token. */
-export const cookieName = text(
-  (value) => (value.length <= 256 && TOKEN.test(value) ? undefined : { message: `${quote(value)} is not a cookie name`, hint: 'use letters, digits, - and _' }),
-  { pattern: TOKEN, minLength: 1, maxLength: 256 },
-);
+export function cookieNameFlaw(value: string): Flaw | undefined {
+  if (value.length <= 256 && TOKEN.test(value)) return undefined;
+  return { message: `${quote(value)} is not a cookie name`, hint: 'use letters, digits, - and _' };
+}
+
+export const cookieName = text(cookieNameFlaw, { pattern: TOKEN, minLength: 1, maxLength: 256 });
 
 /** An HTTP method in upper case. Methods are case-sensitive tokens (RFC 9110 section 9.1). */
 export const method = text(

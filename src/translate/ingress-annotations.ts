@@ -2,10 +2,12 @@
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, NGINX_MAX_BODY_BYTES } from '../snapshot/defaults.ts';
+import type { SessionAffinity } from '../snapshot/snapshot.ts';
+import { AnnotationValues, PREFIX, parseBoolean } from './annotation-values.ts';
+import { AFFINITY_ANNOTATIONS, readAffinity } from './ingress-affinity.ts';
+import { CANARY_ANNOTATIONS } from './ingress-canary.ts';
 import type { Issues } from './issues.ts';
 import { compareText } from './order.ts';
-
-const PREFIX = 'nginx.ingress.kubernetes.io/';
 
 /** `proxy-body-size: "0"` takes the bound away. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
@@ -18,8 +20,7 @@ export interface IngressSettings {
   readonly maxRequestBodyBytes: number;
   /** An annotation says who may call, and this version can't tell them from others: nobody is served. */
   readonly closed: boolean;
-  /** It is there for a share of another Ingress's requests, and this version can't share them out: it gets none. */
-  readonly canary: boolean;
+  readonly sessionAffinity?: SessionAffinity;
 }
 
 /** What to do about annotations that say who may call. To serve openly what they guard would be a hole. */
@@ -40,7 +41,7 @@ const RESTRICTIONS = /^(limit-|global-rate-limit|enable-modsecurity|modsecurity-
 
 /**
  * Tells of bad values, which are taken for the default, and of annotations that this version does not serve. Those that guard
- * access close the Ingress, whatever their value; a canary is not served.
+ * access close the Ingress, whatever their value. Those of a canary are read elsewhere (ingress-canary.ts).
  */
 export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues: Issues): IngressSettings {
   const { annotations } = ingress.metadata;
@@ -48,7 +49,6 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
   let sslRedirect = true;
   let forceSslRedirect = false;
   let closed = false;
-  let canary = false;
   let maxRequestBodyBytes = names.length > 0 ? NGINX_MAX_BODY_BYTES : MAX_BODY_BYTES;
   for (const name of names.sort(compareText)) {
     const value = annotations[name] as string;
@@ -66,27 +66,17 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
           parseSize(value) ?? refuse(entry, issues, field, value, 'not a size', 'write one as "8m", "512k" or "1g"; "0" for no bound') ?? maxRequestBodyBytes;
         break;
       case 'canary':
-        canary = parseBoolean(value) ?? false;
-        if (canary) tellCanary(entry, issues, field);
-        else tellUnsupported(entry, issues, field, short);
+        // That of a canary is never read here.
+        if (parseBoolean(value) === undefined) refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"');
         break;
       default:
+        if (AFFINITY_ANNOTATIONS.has(short) || CANARY_ANNOTATIONS.has(short)) break;
         if (GUARDS.has(short)) closed = true;
         tellUnsupported(entry, issues, field, short);
     }
   }
-  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, closed, canary };
-}
-
-/** Without the annotation the canary would claim the very paths of the other Ingress, and where it is older take all that comes. */
-function tellCanary(entry: Entry<Ingress>, issues: Issues, field: string): void {
-  issues.add(entry, 'Accepted', {
-    severity: 'error',
-    reason: 'UnsupportedValue',
-    field,
-    message: 'annotation canary is not supported in this version: the Ingress gets no requests, they all go where they would without it',
-    hint: 'write an ApiRoute with weights or header matches in place of both Ingresses',
-  });
+  const sessionAffinity = names.length === 0 ? undefined : readAffinity(new AnnotationValues(entry, ingress, issues));
+  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, closed, ...(sessionAffinity === undefined ? {} : { sessionAffinity }) };
 }
 
 function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, name: string): void {
@@ -113,13 +103,6 @@ function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, n
 
 function refuse(entry: Entry<Ingress>, issues: Issues, field: string, value: string, flaw: string, hint: string): undefined {
   issues.add(entry, 'Accepted', { severity: 'error', reason: 'Invalid', field, message: `${JSON.stringify(value.slice(0, 80))} is ${flaw}`, hint });
-  return undefined;
-}
-
-/** As ingress-nginx reads booleans (Go's strconv.ParseBool). */
-function parseBoolean(value: string): boolean | undefined {
-  if (/^(1|t|T|TRUE|true|True)$/.test(value)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
   return undefined;
 }
 

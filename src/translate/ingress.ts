@@ -8,6 +8,7 @@ import type { Backend, HostPattern, Match, PathMatch, UpstreamKey } from '../sna
 import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
+import type { CanaryChoice, CanaryPath } from './ingress-canary.ts';
 import { conflict, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
 import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
 
@@ -40,10 +41,13 @@ export interface TranslatedIngress {
 
 export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): TranslatedIngress {
   const settings = readAnnotations(entry, ingress, context.issues);
-  if (settings.canary) return { drafts: [], basis: undefined };
   const recorder = new Recorder(context);
   const drafts = translateRules(entry, ingress, settings, context, recorder);
-  const isRepeatable = context.issues.of(entry).length === 0 && drafts.every(({ filters }) => filters.rateLimit === undefined);
+  const isRepeatable =
+    context.issues.of(entry).length === 0 &&
+    !recorder.hasCanary &&
+    settings.sessionAffinity === undefined &&
+    drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
   const { claims, backends } = recorder;
   return { drafts, basis: isRepeatable ? { claims, backends } : undefined };
@@ -58,7 +62,7 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
  */
 export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims, backends }: IngressBasis, context: RouteContext): boolean {
   if (context.rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
-  for (const { key } of claims) if (!context.claims.isFree(key)) return false;
+  for (const { key } of claims) if (!context.claims.isFree(key) || context.canaries.at(entry.namespace, key) !== undefined) return false;
   // Not before the claims: what loses to an older rule uses no Service.
   for (const { reference, key, upstream } of backends) if (context.upstreams.find(reference, key) !== upstream) return false;
   for (const { key, owner } of claims) context.claims.claim(key, owner);
@@ -70,10 +74,19 @@ export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims,
 class Recorder {
   readonly claims: { readonly key: ClaimKey; readonly owner: RuleOwner }[] = [];
   readonly backends: { readonly reference: ServiceReference; readonly key: ReferenceKey; readonly upstream: UpstreamKey }[] = [];
+  hasCanary = false;
   readonly #context: RouteContext;
 
   constructor(context: RouteContext) {
     this.#context = context;
+  }
+
+  /** The canary of what was claimed last. */
+  canary(namespace: string): CanaryPath | undefined {
+    const last = this.claims.at(-1);
+    const path = last === undefined ? undefined : this.#context.canaries.at(namespace, last.key);
+    if (path !== undefined) this.hasCanary = true;
+    return path;
   }
 
   claim(host: HostPattern, match: string, owner: RuleOwner): RuleOwner | undefined {
@@ -110,8 +123,11 @@ function translateRules(entry: Entry<Ingress>, ingress: Ingress, settings: Ingre
       }
       // The first path goes by the index of its rule alone, so that a path that is added renames none.
       const label = pathIndex === 0 ? String(ruleIndex) : `${ruleIndex}.${pathIndex}`;
-      const backend = resolveBackend(entry, one.backend, `${field}.backend`, context, recorder);
-      routes.push(makeRoute(entry, settings, context, { label, section: String(ruleIndex), hosts: [host], match, httpsRedirect, backend }));
+      const canary = recorder.canary(entry.namespace);
+      const backend = resolveBackend(entry, one.backend, `${field}.backend`, settings, context, recorder);
+      const parts = { label, section: String(ruleIndex), hosts: [host], matches: [match], httpsRedirect, backends: [backend] };
+      if (canary === undefined) routes.push(makeRoute(entry, settings, context, parts));
+      else routes.push(...withCanary(entry, settings, context, parts, canary, recorder));
     }
   }
   routes.push(...translateDefaultBackend(entry, ingress, settings, context, recorder));
@@ -147,13 +163,15 @@ function translateDefaultBackend(entry: Entry<Ingress>, ingress: Ingress, settin
     else context.issues.add(entry, 'Accepted', conflict(owner, older, host, 'the default backend'));
   }
   if (served.length === 0) return [];
-  const backend = resolveBackend(entry, defaultBackend, 'spec.defaultBackend', context, recorder);
+  const backend = resolveBackend(entry, defaultBackend, 'spec.defaultBackend', settings, context, recorder);
   const routes: RouteDraft[] = [];
   for (const httpsRedirect of [true, false]) {
     const group = served.filter((host) => redirects(ingress, settings, host) === httpsRedirect);
     if (group.length === 0) continue;
     const label = routes.length === 0 ? DEFAULT_SECTION : `${DEFAULT_SECTION}.1`;
-    routes.push(makeRoute(entry, settings, context, { label, section: DEFAULT_SECTION, hosts: group, match: EVERYTHING, httpsRedirect, backend }));
+    routes.push(
+      makeRoute(entry, settings, context, { label, section: DEFAULT_SECTION, hosts: group, matches: [EVERYTHING], httpsRedirect, backends: [backend] }),
+    );
   }
   return routes;
 }
@@ -163,13 +181,48 @@ interface RouteParts {
   /** What a policy's sectionName may call it. */
   readonly section: string;
   readonly hosts: readonly HostPattern[];
-  readonly match: Match;
+  readonly matches: readonly Match[];
   readonly httpsRedirect: boolean;
-  readonly backend: Backend;
+  readonly backends: readonly Backend[];
+}
+
+/** The routes of a path that has a canary: with it, without it, and by weight. */
+function withCanary(
+  entry: Entry<Ingress>,
+  settings: IngressSettings,
+  context: RouteContext,
+  parts: RouteParts,
+  canary: CanaryPath,
+  recorder: Recorder,
+): RouteDraft[] {
+  context.canaries.take(canary);
+  const { always, never, weight, total } = canary.choice;
+  const [main] = parts.backends as [Backend];
+  const theirs = resolveBackend(canary.entry, canary.backend, `${canary.field}.backend`, settings, context, recorder);
+  const conditioned = (conditions: CanaryChoice['always']): Match[] => conditions.flatMap((one) => parts.matches.map((match) => ({ ...match, ...one })));
+  const routes: RouteDraft[] = [];
+  // Without a Service of its own it takes nothing away from the main one.
+  const share = theirs.upstream === undefined ? 0 : weight;
+  const backends =
+    share === 0
+      ? [main]
+      : [
+          { ...main, weight: total - share },
+          { ...theirs, weight: share },
+        ];
+  routes.push(makeRoute(entry, settings, context, { ...parts, backends }));
+  if (theirs.upstream === undefined) return routes;
+  if (never.length > 0) routes.push(makeRoute(entry, settings, context, { ...parts, label: `${parts.label}.never`, matches: conditioned(never) }));
+  if (always.length > 0) {
+    const { namespace, name } = canary.entry;
+    const route = makeRoute(entry, settings, context, { ...parts, label: canary.label, matches: conditioned(always), backends: [theirs] });
+    routes.push({ ...route, id: `Ingress/${namespace}/${name}/${canary.label}`, name });
+  }
+  return routes;
 }
 
 function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSettings, { rateLimits }: RouteContext, parts: RouteParts): RouteDraft {
-  const { label, section, hosts, match, httpsRedirect, backend } = parts;
+  const { label, section, hosts, matches, httpsRedirect, backends } = parts;
   const rateLimit = rateLimits.limits('Ingress', namespace, name, section);
   return {
     id: `Ingress/${namespace}/${name}/${label}`,
@@ -178,7 +231,7 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
     name,
     rule: label,
     hosts,
-    matches: [match],
+    matches,
     isDefaultBackend: section === DEFAULT_SECTION,
     httpsRedirect,
     filters: {
@@ -187,12 +240,19 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
       ...(rateLimit === undefined ? {} : { rateLimit }),
     },
     timeouts: ROUTE_TIMEOUTS,
-    backends: [backend],
+    backends,
   };
 }
 
 /** A backend that can't be reached answers 503 (api.md, "Backends"). */
-function resolveBackend(entry: Entry<Ingress>, { service, resource }: IngressBackend, field: string, { issues }: RouteContext, recorder: Recorder): Backend {
+function resolveBackend(
+  entry: Entry<Ingress>,
+  { service, resource }: IngressBackend,
+  field: string,
+  { sessionAffinity }: IngressSettings,
+  { issues, upstreams }: RouteContext,
+  recorder: Recorder,
+): Backend {
   const unresolved: Backend = { unresolvedStatus: 503, weight: 1, backup: false };
   if (service === undefined) {
     const what = resource === undefined ? 'nothing' : `a ${resource.kind}`;
@@ -210,7 +270,9 @@ function resolveBackend(entry: Entry<Ingress>, { service, resource }: IngressBac
   const reference = { namespace: entry.namespace, name: service.name, port: number ?? name ?? 0 };
   const fields = { namespace: `${field}.service`, name: `${field}.service.name`, port: `${field}.service.port.${portField}` };
   const upstream = recorder.resolve(entry, reference, fields);
-  return upstream === undefined ? unresolved : { upstream, weight: 1, backup: false };
+  if (upstream === undefined) return unresolved;
+  const affinity = sessionAffinity === undefined ? {} : { sessionAffinity: upstreams.affinityTo(entry.namespace, service.name, sessionAffinity) };
+  return { upstream, weight: 1, backup: false, ...affinity };
 }
 
 /** As ingress-nginx does: with TLS, unless `ssl-redirect` is "false"; with `force-ssl-redirect`, always. */

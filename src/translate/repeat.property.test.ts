@@ -35,7 +35,15 @@ const ingress = fc
   .record({
     name: fc.constantFrom('a', 'b', 'c', 'd'),
     second: fc.constantFrom('00', '01'),
-    annotations: fc.constantFrom({}, {}, { 'nginx.ingress.kubernetes.io/auth-url': 'x' }, { 'nginx.ingress.kubernetes.io/ssl-redirect': 'maybe' }),
+    annotations: fc.constantFrom(
+      {},
+      {},
+      { 'nginx.ingress.kubernetes.io/auth-url': 'x' },
+      { 'nginx.ingress.kubernetes.io/ssl-redirect': 'maybe' },
+      { 'nginx.ingress.kubernetes.io/affinity': 'cookie' },
+      { 'nginx.ingress.kubernetes.io/canary': 'true', 'nginx.ingress.kubernetes.io/canary-weight': '10' },
+      { 'nginx.ingress.kubernetes.io/canary': 'true', 'nginx.ingress.kubernetes.io/canary-by-header': 'x' },
+    ),
     ingressClassName: fc.constantFrom('tidegate', 'tidegate', 'tidegate', 'other', undefined),
     rules: fc.array(rule, { maxLength: 2 }),
     defaultBackend: fc.constantFrom(undefined, undefined, backend('one', 80), backend('two', 80)),

@@ -6,6 +6,7 @@ import type { HostPattern, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { Certificates } from './certificates.ts';
 import type { Claims } from './conflicts.ts';
+import type { Canaries } from './ingress-canary.ts';
 import type { Issues } from './issues.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Upstreams } from './services.ts';
@@ -26,6 +27,7 @@ export interface RouteContext {
   readonly rateLimits: RateLimits;
   readonly certificates: Certificates;
   readonly claims: Claims<RuleOwner>;
+  readonly canaries: Canaries;
 }
 
 /** What policies, metrics and logs call a rule: its name, else its index. */

@@ -14,6 +14,7 @@ import { Certificates, type TlsPairs } from './certificates.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
+import { Canaries } from './ingress-canary.ts';
 import { type Finding, Issues } from './issues.ts';
 import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
 import type { Attachments } from './policy-targets.ts';
@@ -76,7 +77,8 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
   const rateLimits = new RateLimits(set, classes, issues);
   const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
-  const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>() };
+  const canaries = new Canaries(ownIngresses(set, classes), issues);
+  const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries };
   const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
@@ -130,6 +132,8 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
   const routes: Route[] = [];
   const parts = new SharedParts();
   const statuses: ObjectStatus[] = [];
+  /** Canaries, and the places of their statuses: they are served as far as an Ingress has their paths, which may come later. */
+  const canaries: { readonly entry: Entry<unknown>; readonly place: number }[] = [];
   const repeatable = new Map<Entry<unknown>, Repeated>();
   const take = (drafts: readonly RouteDraft[]): Route[] => {
     const taken = drafts.map((draft, index) => parts.route(draft, routes.length + index));
@@ -153,6 +157,11 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     const ingress = entry.object;
     if (ingress === undefined) statuses.push(status(entry, []));
     if (ingress === undefined || !isOwnIngress(entry, ingress, classes, context)) continue;
+    if (context.canaries.has(entry)) {
+      canaries.push({ entry, place: statuses.length });
+      statuses.push(status(entry, []));
+      continue;
+    }
     const before = previous.get(entry);
     const kept = before !== undefined && repeatIngress(entry, ingress, before.basis, context) ? before : undefined;
     let taken: readonly Route[];
@@ -171,7 +180,16 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     statuses.push(now);
     if (basis !== undefined) repeatable.set(entry, { routes: taken, basis, status: isFine ? now : undefined });
   }
+  context.canaries.tellOrphans();
+  for (const { entry, place } of canaries) statuses[place] = routeStatus(entry, context.issues.of(entry), context.canaries.serves(entry));
   return { routes, statuses, repeatable };
+}
+
+function* ownIngresses(set: ResourceSet, classes: ClassOwnership): Generator<{ readonly entry: Entry<Ingress>; readonly ingress: Ingress }> {
+  for (const entry of set.ingresses.values()) {
+    const ingress = entry.object;
+    if (ingress !== undefined && classes.ownsIngress(ingress)) yield { entry, ingress };
+  }
 }
 
 type Ordered =

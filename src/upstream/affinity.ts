@@ -77,7 +77,7 @@ export class Affinity {
     const before = this.#named(request);
     if (before === endpoint) return;
     // It was somewhere else for this once.
-    if (before !== undefined && (mode === 'Persistent' || cookie?.keepOnFailure === true)) return;
+    if (before !== undefined && (mode === 'Persistent' || (cookie?.keepOnFailure === true && this.#upstream.isInUse(before)))) return;
     const secure = cookie?.secure === true || request.scheme === 'https' ? '; Secure' : '';
     fields.append('Set-Cookie', `${cookieName}=${this.#upstream.digestOf(endpoint, this.settings)}${this.#attributes}${secure}`);
   }
