@@ -103,8 +103,8 @@ const BAD: readonly (readonly [what: string, file: string, text: string | Buffer
   [
     'later field',
     'a.yaml',
-    route('      priority: High\n'),
-    /^a\.yaml:8 ApiRoute\/default\/shop spec\.rules\[0\]\.priority: priority is not supported in this version; /,
+    route('      filters: { cache: {} }\n'),
+    /^a\.yaml:8 ApiRoute\/default\/shop spec\.rules\[0\]\.filters\.cache: cache is not supported in this version; /,
     ERROR,
   ],
   [
