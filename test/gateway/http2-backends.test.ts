@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { constants, createSecureServer, createServer, type Http2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  connect,
+  constants,
+  createSecureServer,
+  createServer,
+  type Http2Server,
+  type Http2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { before, describe, test } from 'node:test';
@@ -288,6 +297,65 @@ describe('HTTP/2 to backends', () => {
     for (let number = 0; number < 3; number++) assert.equal((await send(gateway.http, '/pair/post', { method: 'POST' })).status, 200);
     assert.deepEqual([one.refuse, one.requests + two.requests], [0, 4]);
     assert.equal((await gateway.untilAccess((line) => line.path === '/pair/post' && line.attempts !== 1)).attempts, 2);
+  });
+});
+
+describe('HTTP/2 to HTTP/2', () => {
+  let client: ClientHttp2Session;
+  before(() => {
+    client = connect(`http://127.0.0.1:${gateway.http}`);
+    endWith(wholeFile, () => client.destroy());
+  });
+
+  test('both directions at once, and trailers both ways', async () => {
+    const stream = client.request({ ':method': 'POST', ':path': '/h2c/echo', 'content-type': 'application/grpc', te: 'trailers' }, { endStream: false });
+    const seen: string[] = [];
+    let told = () => {};
+    stream.on('data', (chunk: Buffer) => {
+      seen.push(chunk.toString());
+      told();
+    });
+    const trailers = once(stream, 'trailers');
+    for (const word of ['one', 'two', 'three']) {
+      const echoed = new Promise<void>((resolve) => {
+        told = resolve;
+      });
+      stream.write(word);
+      await echoed;
+    }
+    stream.end();
+    const [fields] = (await trailers) as [Record<string, unknown>];
+    assert.deepEqual([seen, fields['x-sum']], [['one', 'two', 'three'], 'done']);
+  });
+
+  test('many at once, large ones among them', async () => {
+    const one = (path: string, body?: Buffer) =>
+      new Promise<Buffer>((resolve, reject) => {
+        const stream = client.request({ ':method': body === undefined ? 'GET' : 'POST', ':path': path });
+        const chunks: Buffer[] = [];
+        stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+        stream.on('end', () => resolve(Buffer.concat(chunks)));
+        stream.on('error', reject);
+        stream.end(body);
+      });
+    const [small, large, sums] = await Promise.all([
+      Promise.all(Array.from({ length: 30 }, () => one('/h2c'))),
+      Promise.all(Array.from({ length: 3 }, () => one('/h2c/big'))),
+      Promise.all(Array.from({ length: 3 }, () => one('/h2c/digest', BIG))),
+    ]);
+    assert.deepEqual(new Set(small.map(String)), new Set(['h2c']));
+    assert.deepEqual(new Set([...large.map(digest), ...sums.map(String)]), new Set([digest(BIG)]));
+  });
+
+  test('a stream that the client resets is reset at the backend', async () => {
+    const stream = client.request({ ':method': 'POST', ':path': '/h2c/cut' }, { endStream: false });
+    stream.on('error', () => {});
+    await once(stream, 'data');
+    const closed = once(h2c.unfinished as ServerHttp2Stream, 'close');
+    stream.close(constants.NGHTTP2_CANCEL);
+    await closed;
+    assert.equal(h2c.unfinished?.rstCode, constants.NGHTTP2_CANCEL);
+    assert.equal((await get(gateway.http, '/h2c')).body, 'h2c');
   });
 });
 
