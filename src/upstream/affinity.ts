@@ -22,7 +22,9 @@ export class EndpointDigests {
     return this.#byDigest.get(value);
   }
 
-  of({ name }: EndpointState): string {
+  /** @param listed as for `find` */
+  of({ name }: EndpointState, listed: ReadonlyMap<string, EndpointState>): string {
+    if (listed !== this.#listed) this.#index(listed);
     // One that is not listed any more may still answer.
     return this.#byName.get(name) ?? this.#digest(name);
   }

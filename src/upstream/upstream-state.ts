@@ -114,7 +114,7 @@ export class UpstreamState implements AffineUpstream {
   }
 
   digestOf(endpoint: EndpointState, affinity: SessionAffinity): string {
-    return this.#digestsFor(affinity).of(endpoint);
+    return this.#digestsFor(affinity).of(endpoint, this.#states);
   }
 
   isInUse(endpoint: EndpointState): boolean {
