@@ -6,6 +6,7 @@ import type { SessionAffinity } from '../snapshot/snapshot.ts';
 import { AnnotationValues, PREFIX, parseBoolean } from './annotation-values.ts';
 import { AFFINITY_ANNOTATIONS, readAffinity } from './ingress-affinity.ts';
 import { CANARY_ANNOTATIONS } from './ingress-canary.ts';
+import { type IngressRetries, RETRY_ANNOTATIONS, readRetries } from './ingress-retries.ts';
 import type { Issues } from './issues.ts';
 import { compareText } from './order.ts';
 
@@ -18,6 +19,7 @@ export interface IngressSettings {
   /** Send HTTP to HTTPS everywhere. */
   readonly forceSslRedirect: boolean;
   readonly maxRequestBodyBytes: number;
+  readonly retries: IngressRetries;
   /** An annotation says who may call, and this version can't tell them from others: nobody is served. */
   readonly closed: boolean;
   readonly sessionAffinity?: SessionAffinity;
@@ -70,13 +72,15 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
         if (parseBoolean(value) === undefined) refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"');
         break;
       default:
-        if (AFFINITY_ANNOTATIONS.has(short) || CANARY_ANNOTATIONS.has(short)) break;
+        if (AFFINITY_ANNOTATIONS.has(short) || CANARY_ANNOTATIONS.has(short) || RETRY_ANNOTATIONS.has(short)) break;
         if (GUARDS.has(short)) closed = true;
         tellUnsupported(entry, issues, field, short);
     }
   }
-  const sessionAffinity = names.length === 0 ? undefined : readAffinity(new AnnotationValues(entry, ingress, issues));
-  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, closed, ...(sessionAffinity === undefined ? {} : { sessionAffinity }) };
+  const values = new AnnotationValues(entry, ingress, issues);
+  const sessionAffinity = names.length === 0 ? undefined : readAffinity(values);
+  const retries = readRetries(values);
+  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, retries, closed, ...(sessionAffinity === undefined ? {} : { sessionAffinity }) };
 }
 
 function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, name: string): void {
@@ -88,7 +92,10 @@ function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, n
       reason: 'UnsupportedValue',
       field,
       message: RESTRICTIONS.test(name) ? `${message}: requests that it would refuse are let through` : message,
-      hint: 'leave it out; ssl-redirect, force-ssl-redirect and proxy-body-size are supported',
+      hint:
+        name === 'proxy-connect-timeout'
+          ? 'write connection.connectTimeout in a BackendPolicy of the Service'
+          : 'leave it out; ssl-redirect, force-ssl-redirect, proxy-body-size, proxy-read-timeout, proxy-send-timeout and proxy-next-upstream are supported',
     });
     return;
   }

@@ -2,7 +2,6 @@
 
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
-import { ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import { hostKey } from '../snapshot/host-key.ts';
 import type { Backend, HostPattern, Match, PathMatch, UpstreamKey } from '../snapshot/snapshot.ts';
 import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
@@ -239,7 +238,7 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
       limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes },
       ...(rateLimit === undefined ? {} : { rateLimit }),
     },
-    timeouts: ROUTE_TIMEOUTS,
+    ...settings.retries,
     backends,
   };
 }
