@@ -14,8 +14,9 @@ import { allowedTrailers } from '../http1/trailers.ts';
 import { type Deferred, defer } from '../http1/turn-queue.ts';
 import { DEFAULT_WINDOW, ErrorCode } from './frames.ts';
 import type { HeaderBlock } from './hpack/header-block.ts';
-import type { RequestSender, SendingStream } from './request-sender.ts';
+import type { RequestSender } from './request-sender.ts';
 import { BAD_PSEUDO, LENGTH_MISMATCH, readLength, readStatus, sectionFlaw } from './response-head.ts';
+import type { SendingStream } from './stream-sender.ts';
 
 /** Interim answers before the final one; more are taken for an attack. */
 const MAX_INTERIM = 16;
@@ -57,8 +58,8 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   openedAt = 0;
   /** The request is complete, and all of it was sent. */
   sendEnded = false;
-  /** May be below zero (RFC 9113 section 6.9.2). */
   sendWindow = 0;
+  sentSinceUpdate = false;
   /** What the backend may still send. */
   receiveWindow = RECEIVE_WINDOW;
   /** The stream waits in the connection's line; see `waitForRoom`. */
@@ -143,7 +144,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
       this.#unsent.append(bytes, start, stop);
       return false;
     }
-    const sent = this.id === 0 ? 0 : connection.sender.body(this, bytes, start, stop);
+    const sent = this.id === 0 ? 0 : connection.sender.body(this, bytes, start, stop, false);
     if (start + sent < stop) {
       this.#unsent = new HeldBytes();
       this.#unsent.hold(bytes, start + sent, stop, stable);
@@ -177,7 +178,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     if (connection === undefined || this.id === 0) return;
     const unsent = this.#unsent;
     if (unsent !== undefined) {
-      unsent.start += connection.sender.body(this, unsent.bytes, unsent.start, unsent.end);
+      unsent.start += connection.sender.body(this, unsent.bytes, unsent.start, unsent.end, false);
       if (!unsent.empty) {
         this.#wait(connection);
         return;
@@ -198,7 +199,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   #endSending({ sender }: StreamConnection): void {
     this.sendEnded = true;
-    if (this.#requestTrailers === undefined) sender.body(this, NOTHING, 0, 0);
+    if (this.#requestTrailers === undefined) sender.body(this, NOTHING, 0, 0, true);
     else sender.trailers(this, this.#requestTrailers);
   }
 

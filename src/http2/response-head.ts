@@ -20,8 +20,13 @@ export function sectionFlaw(block: HeaderBlock): string {
 
 /** The status of a good section; 0 where it is malformed. 101 is no status in HTTP/2 (RFC 9113 section 8.6). */
 export function readStatus(block: HeaderBlock): number {
-  if (block.pseudo !== STATUS_ONLY || !/^[1-5][0-9][0-9]$/.test(block.status) || block.status === '101') return 0;
-  return Number(block.status);
+  const { status } = block;
+  if (block.pseudo !== STATUS_ONLY || status.length !== 3) return 0;
+  const hundreds = status.charCodeAt(0) - 0x30;
+  const tens = status.charCodeAt(1) - 0x30;
+  const ones = status.charCodeAt(2) - 0x30;
+  if (hundreds < 1 || hundreds > 5 || tens < 0 || tens > 9 || ones < 0 || ones > 9 || status === '101') return 0;
+  return hundreds * 100 + tens * 10 + ones;
 }
 
 /**
