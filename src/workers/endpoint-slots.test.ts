@@ -32,3 +32,23 @@ test('slots of endpoints that are gone are used again once all were used', () =>
   }
   assert.ok(last < 65_536);
 });
+
+test('a slot that is taken is told of, and whether its endpoint has come to others', () => {
+  const taken: [number, boolean][] = [];
+  const slots = new EndpointSlots((slot, isNew) => taken.push([slot, isNew]));
+  slots.assign(new Map([['a', [endpoint('1'), endpoint('2')]]]));
+  slots.assign(
+    new Map([
+      ['a', [endpoint('1', 'Terminating'), endpoint('2'), endpoint('3')]],
+      ['b', [endpoint('1')]],
+    ]),
+  );
+  assert.deepEqual(taken, [
+    [1, false],
+    [2, false],
+    [3, true],
+    [4, false],
+  ]);
+  assert.equal(slots.slotOf('a', endpoint('3')), 3);
+  assert.equal(slots.slotOf('c', endpoint('3')), undefined);
+});

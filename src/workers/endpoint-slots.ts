@@ -5,6 +5,12 @@ import type { PublishedEndpoint, PublishedEndpoints } from './messages.ts';
 export const ENDPOINT_SLOTS = 65_536;
 
 /**
+ * A cell has a new owner; called before anybody hears of it.
+ * @param isNew it has come to others; false: it is among the first that are known of its upstream, and may be of any age
+ */
+export type OnSlotTaken = (slot: number, isNew: boolean) => void;
+
+/**
  * Gives every endpoint its cell in the shared in-flight counters and in shared health. An address keeps its cell as long as it is known, over
  * reloads too. A cell that was freed goes to the end of the queue, so that requests still counted on it are over before it
  * is given away again. Cell 0 is shared by all that are beyond the number of cells.
@@ -14,10 +20,9 @@ export class EndpointSlots {
   readonly #free: number[] = [];
   #next = 1;
   #freed = 0;
-  readonly #onTaken: (slot: number) => void;
+  readonly #onTaken: OnSlotTaken;
 
-  /** @param onTaken a cell has a new owner; called before anybody hears of it */
-  constructor(onTaken: (slot: number) => void = () => {}) {
+  constructor(onTaken: OnSlotTaken = () => {}) {
     this.#onTaken = onTaken;
   }
 
@@ -26,6 +31,7 @@ export class EndpointSlots {
     const published = new Map<UpstreamKey, readonly PublishedEndpoint[]>();
     for (const [key, list] of endpoints) {
       this.#release(key, list);
+      const isNew = this.#byUpstream.has(key);
       const slots = this.#byUpstream.get(key) ?? new Map<string, number>();
       if (list.length > 0) this.#byUpstream.set(key, slots);
       published.set(
@@ -36,7 +42,7 @@ export class EndpointSlots {
           if (slot === undefined) {
             slot = this.#take();
             slots.set(name, slot);
-            this.#onTaken(slot);
+            this.#onTaken(slot, isNew);
           }
           return { ...endpoint, slot };
         }),

@@ -5,7 +5,7 @@ import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
 import type { Endpoint, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
 import type { BreakerSlots } from './breaker-slots.ts';
-import { EndpointSlots } from './endpoint-slots.ts';
+import { EndpointSlots, type OnSlotTaken } from './endpoint-slots.ts';
 import type { ChangeEnd, ChangePart, PublishedCertificates, PublishedEndpoints, ToWorker } from './messages.ts';
 import { RouteOrder } from './route-order.ts';
 
@@ -34,8 +34,7 @@ export class Publication {
   readonly #checked = new Set<UpstreamKey>();
   #lastChecked: CheckedChange = { set: [], removed: [] };
 
-  /** @param onSlotTaken see EndpointSlots */
-  constructor(breakers: BreakerSlots, onSlotTaken?: (slot: number) => void) {
+  constructor(breakers: BreakerSlots, onSlotTaken?: OnSlotTaken) {
     this.#breakers = breakers;
     this.#slots = new EndpointSlots(onSlotTaken);
   }

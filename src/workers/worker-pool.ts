@@ -108,7 +108,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#overload = new OverloadMemory(this.#shared.overload, 0);
     this.#breakers = new BreakerMemory(this.#shared.breakers, workers, 0);
     this.#breakerSlots = new BreakerSlots(this.#breakers);
-    this.#publication = new Publication(this.#breakerSlots, (slot) => endpointHealth.clear(slot, monotonicNow()));
+    this.#publication = new Publication(this.#breakerSlots, (slot, isNew) => {
+      endpointHealth.clear(slot, isNew ? monotonicNow() : Number.NEGATIVE_INFINITY);
+    });
     const healthSettings = { health: this.#shared.health, healthChannel: this.#healthChannel };
     this.#health = new HealthThread(healthSettings, () => this.#publication.wholeChecked(), log);
     this.#inFlight = new InFlight(this.#shared.inFlight, workers, 0);

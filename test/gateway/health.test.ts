@@ -79,6 +79,22 @@ async function startGrpc(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** An endpoint in each zone; with hints, the one of zone a is for zone b as well. */
+function zoned(name: string, ports: Readonly<Record<string, number>>, hints = false): string {
+  const slices = Object.entries(ports).map(([zone, port]) => {
+    const forZones = zone === 'a' ? '[{ name: a }, { name: b }]' : `[{ name: ${zone === 'b' ? 'c' : zone} }]`;
+    return `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: ${name}-${zone}, labels: { kubernetes.io/service-name: ${name} } }
+addressType: IPv4
+ports: [{ port: ${port} }]
+endpoints: [{ addresses: [127.0.0.1], zone: ${zone}${hints ? `, hints: { forZones: ${forZones} }` : ''} }]
+`;
+  });
+  return `---\napiVersion: v1\nkind: Service\nmetadata: { name: ${name} }\nspec: { ports: [{ port: 80 }] }\n${slices.join('')}`;
+}
+
 const routes = (extra = '') =>
   apiRoute(
     'routes',
@@ -88,6 +104,9 @@ const routes = (extra = '') =>
     - { matches: [{ path: { value: /panic } }], backendRefs: [{ name: panic, port: 80 }] }
     - { matches: [{ path: { value: /ejected } }], backendRefs: [{ name: ejected, port: 80 }] }
     - { matches: [{ path: { value: /silent } }], timeouts: { backendRequest: 200ms }, backendRefs: [{ name: silent, port: 80 }] }
+    - { matches: [{ path: { value: /near } }], backendRefs: [{ name: near, port: 80 }] }
+    - { matches: [{ path: { value: /hinted } }], backendRefs: [{ name: hinted, port: 80 }] }
+    - { matches: [{ path: { value: /slow } }], backendRefs: [{ name: slow, port: 80 }] }
     - { matches: [{ path: { value: /grpc } }], backendRefs: [{ name: grpc, port: 80 }] }
 ${extra}`,
   );
@@ -109,17 +128,22 @@ before(async () => {
         service('ejected', [good.port, failing.port]),
         service('silent', [good.port, silent.port]),
         service('grpc', [grpc]),
+        zoned('near', { a: one.backend.port, b: two.backend.port, c: good.port }),
+        zoned('hinted', { a: one.backend.port, b: two.backend.port, c: good.port }, true),
       ].join(''),
+      'slow.yaml': service('slow', [good.port]),
       'policies.yaml': [
         policy('checked', `  healthCheck: { ${ACTIVE} }`),
         policy('panic', `  healthCheck: { ${ACTIVE}, panicThresholdPercent: 60 }`),
+        policy('near', '  loadBalancer: { zoneAware: true }'),
+        policy('slow', '  loadBalancer: { slowStart: 1h }'),
         policy('ejected', '  healthCheck: { passive: { consecutiveErrors: 3, baseEjection: 5m } }'),
         policy('silent', '  healthCheck: { passive: { consecutiveErrors: 2, baseEjection: 5m } }'),
         policy('grpc', '  healthCheck: { active: { type: GRPC, service: shop.Orders, interval: 100ms, unhealthyThreshold: 1, healthyThreshold: 1 } }'),
       ].join(''),
       'routes.yaml': routes(),
     },
-    ['--workers', '2'],
+    ['--workers', '2', '--zone', 'b'],
   );
 });
 
@@ -215,4 +239,18 @@ test('gRPC health checks: NOT_SERVING is unhealthy, SERVING is healthy', async (
   serving = 1;
   await gateway.untilLogged('endpoint is healthy', ({ upstream }) => upstream === 'default/grpc/80');
   await gateway.until('/grpc', (status) => status !== 503);
+});
+
+test('traffic stays in the zone where the policy says so, and goes where hints say', async () => {
+  assert.deepEqual(await bodies('/near'), new Set(['two']));
+  assert.deepEqual(await bodies('/hinted'), new Set(['one']));
+});
+
+test('a new endpoint begins with a tenth of its share', async () => {
+  await gateway.write('slow.yaml', service('slow', [good.port, two.backend.port]));
+  await gateway.until('/slow', (_, body) => body === 'two');
+  let toNew = 0;
+  for (let count = 0; count < 110; count++) if ((await get(gateway.http, '/slow')).body === 'two') toNew++;
+  // Ten of them; each worker may begin anywhere in its turns.
+  assert.ok(toNew >= 6 && toNew <= 14, String(toNew));
 });

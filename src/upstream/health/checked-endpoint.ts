@@ -45,8 +45,8 @@ export class CheckedEndpoint {
     this.#owner = owner;
     this.#queue = queue;
     this.#context = context;
-    const { shared, now } = context;
-    if (!keep) shared.clear(this.slot, now());
+    const { shared } = context;
+    if (!keep) shared.forget(this.slot);
     this.#streak = new CheckStreak(!shared.isUnhealthy(this.slot));
     if (shared.isEjected(this.slot)) this.scheduleReturn();
   }

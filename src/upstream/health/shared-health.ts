@@ -48,10 +48,15 @@ export class SharedHealth {
     return this.#inUseSince[slot] as number;
   }
 
-  /** An endpoint that nobody knows anything of. */
-  clear(slot: number, now: number): void {
+  /** An endpoint that nobody knows anything of. @param inUseSince -Infinity: for long */
+  clear(slot: number, inUseSince: number): void {
     if (slot === 0) return;
-    this.#inUseSince[slot] = now;
+    this.#inUseSince[slot] = inUseSince;
+    this.forget(slot);
+  }
+
+  /** What checks and tries have found; not since when it is in use. */
+  forget(slot: number): void {
     this.#ejectedUntil[slot] = 0;
     Atomics.store(this.#ejections, slot, 0);
     Atomics.store(this.#errors, slot, 0);
