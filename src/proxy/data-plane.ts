@@ -21,6 +21,9 @@ import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { ClientConnections } from './overload/client-connections.ts';
 import { Overload } from './overload/overload.ts';
 import { OverloadMemory } from './overload/overload-memory.ts';
+import { Passthroughs } from './passthrough/passthrough.ts';
+import { ServerNames } from './passthrough/server-names.ts';
+import { TlsPreface } from './prefaces.ts';
 import { Proxy } from './proxy.ts';
 import { ProxyProtocol } from './proxy-protocol.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -55,6 +58,7 @@ export class DataPlane {
   readonly #backendTls: BackendTlsStore;
   readonly #runtimes: RuntimeBuilder;
   readonly #overload: Overload;
+  readonly #passthroughs: Passthroughs;
   readonly #http: Listener;
   readonly #https: Listener;
   #ticketKeys: Buffer;
@@ -85,6 +89,7 @@ export class DataPlane {
       this.#overload,
     );
     const deadlines = this.#proxy.deadlines;
+    this.#passthroughs = new Passthroughs(wire, deadlines, this.#accessLog);
     this.#backendTls = new BackendTlsStore(log);
     this.#upstreams = new Upstreams({
       connector: new BackendConnector(wire, deadlines, this.#backendTls),
@@ -135,6 +140,7 @@ export class DataPlane {
     const runtime = yield* this.#runtimes.change(parts, end);
     if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
     this.#proxy.runtime = runtime;
+    if (end.passthrough !== undefined) this.#passthroughs.serverNames = ServerNames.compile(end.passthrough, this.#upstreams);
     this.#upstreams.remove(end.removedUpstreams);
     this.#backendTls.forget(end.removedUpstreams);
     this.#metrics.forget(end.removedRoutes, end.removedUpstreams);
@@ -152,10 +158,10 @@ export class DataPlane {
   /** @throws (rejects) ListenError */
   async listen(): Promise<void> {
     const { http, https } = this.#settings;
-    const preface = this.#settings.proxyProtocol
+    const proxyProtocol = this.#settings.proxyProtocol
       ? new ProxyProtocol(this.#settings.trustedProxies, () => this.#metrics.add('tidegate_proxy_protocol_failures_total', 1))
       : undefined;
-    await this.#http.listen(this.#wire, http.host, http.port, undefined, preface).catch((error) => {
+    await this.#http.listen(this.#wire, http.host, http.port, undefined, proxyProtocol).catch((error) => {
       throw new ListenError('http', error);
     });
     const tls = {
@@ -164,7 +170,7 @@ export class DataPlane {
       handshakeTimeout: LISTENER.handshakeTimeout,
       alpnProtocols: ['h2', 'http/1.1'],
     };
-    await this.#https.listen(this.#wire, https.host, https.port, tls, preface).catch((error) => {
+    await this.#https.listen(this.#wire, https.host, https.port, tls, new TlsPreface(proxyProtocol, this.#passthroughs, this.#https)).catch((error) => {
       throw new ListenError('https', error);
     });
   }
@@ -181,7 +187,10 @@ export class DataPlane {
 
   collectMetrics(): MetricFamily[] {
     const listeners = [this.#http, this.#https];
-    const connections = listeners.map((listener) => ({ listener: listener.name, open: listener.open, active: listener.active }));
+    const connections = listeners.map((listener) => ({
+      ...{ listener: listener.name, open: listener.open, active: listener.active },
+      ...(listener === this.#https ? { passed: listener.passed } : {}),
+    }));
     const counted = {
       tidegate_connections_refused_total: listeners.reduce((sum, listener) => sum + listener.refused, 0),
       tidegate_tls_handshake_failures_total: this.#https.failedHandshakes,
@@ -196,7 +205,7 @@ export class DataPlane {
 
   /** Ends what is under way, and writes the log as far as its sink takes it. @returns number of exchanges */
   async stopExchanges(): Promise<number> {
-    const stopped = this.#proxy.stopExchanges();
+    const stopped = this.#proxy.stopExchanges() + this.#passthroughs.stop();
     await this.#accessLog?.finish();
     return stopped;
   }

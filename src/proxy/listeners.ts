@@ -67,6 +67,7 @@ export class Listener {
   #wire: WireListener | undefined;
   #refused = 0;
   #idleBefore: ReadonlySet<ClientEnd> = new Set();
+  #passed = 0;
   #onEmpty: (() => void) | undefined;
 
   /**
@@ -98,6 +99,11 @@ export class Listener {
     return this.#connections.size;
   }
 
+  /** Connections that are passed through. */
+  get passed(): number {
+    return this.#passed;
+  }
+
   /** Connections with an exchange under way. */
   get active(): number {
     let active = 0;
@@ -118,15 +124,8 @@ export class Listener {
     this.#wire = await wire.listen(
       { host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls && { tls }), ...(preface && { preface }) },
       (connection) => {
-        const place = this.#counts.total(this.#index) >= this.#maxConnections ? NO_MORE : (this.#clients?.enter(connection.remoteAddress) ?? 0);
-        if (place === NO_MORE) {
-          this.#refused++;
-          connection.handler = REFUSED;
-          connection.destroy();
-          return;
-        }
-        this.#counts.add(this.#index, 1);
-        this.#accept(connection, place);
+        const place = this.#enter(connection);
+        if (place !== NO_MORE) this.#accept(connection, place);
       },
     );
   }
@@ -164,6 +163,33 @@ export class Listener {
     this.#idleBefore = idle;
   }
 
+  /**
+   * Counts a connection that came in here and carries something else than HTTP.
+   * @returns what to call once it is gone; undefined: it is one too many, and was closed
+   */
+  admit(connection: Connection): (() => void) | undefined {
+    const place = this.#enter(connection);
+    if (place === NO_MORE) return undefined;
+    this.#passed++;
+    return () => {
+      this.#passed--;
+      this.#left(place);
+    };
+  }
+
+  /** @returns NO_MORE: it is one too many, and was closed */
+  #enter(connection: Connection): ClientPlace {
+    const place = this.#counts.total(this.#index) >= this.#maxConnections ? NO_MORE : (this.#clients?.enter(connection.remoteAddress) ?? 0);
+    if (place === NO_MORE) {
+      this.#refused++;
+      connection.handler = REFUSED;
+      connection.destroy();
+      return place;
+    }
+    this.#counts.add(this.#index, 1);
+    return place;
+  }
+
   setTicketKeys(keys: Buffer): void {
     this.#wire?.setTicketKeys(keys);
   }
@@ -172,16 +198,19 @@ export class Listener {
   async drain(): Promise<void> {
     await this.#wire?.close();
     for (const connection of this.#connections) connection.closeIfIdle();
-    if (this.#connections.size === 0) return;
+    if (this.#connections.size + this.#passed === 0) return;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
     });
   }
 
   #closed(connection: ClientEnd, place: ClientPlace): void {
-    if (!this.#connections.delete(connection)) return;
+    if (this.#connections.delete(connection)) this.#left(place);
+  }
+
+  #left(place: ClientPlace): void {
     this.#counts.add(this.#index, -1);
     this.#clients?.leave(place);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (this.#connections.size + this.#passed === 0) this.#onEmpty?.();
   }
 }

@@ -1,6 +1,7 @@
 /** tidegate.dev/v1alpha1 ApiRoute. */
 import { z } from 'zod';
 import { backendFiltersSchema, routeFiltersSchema } from './api-route-filters.ts';
+import { passthroughFlaws } from './api-route-passthrough.ts';
 import {
   cidr,
   cookieName,
@@ -151,6 +152,9 @@ const match = strictObject({
   scheme: oneOf(['http', 'https']).exactOptional().describe('The scheme of the request. Absent: both.'),
 });
 
+/** What a rule without matches matches. */
+const MATCH_ALL: z.output<typeof match> = { path: ROOT_PREFIX, methods: [], headers: [], queryParams: [], cookies: [], clientCIDRs: [] };
+
 const backendRef = strictObject({
   name: dnsLabel.describe('Name of a Service.'),
   namespace: dnsLabel.exactOptional().describe("Its namespace, where a ReferenceGrant must allow the reference. Absent: the route's own."),
@@ -207,7 +211,7 @@ const rule = strictObject({
   .transform((value) => ({
     ...value,
     // An empty list of matches matches every request, as in Gateway API.
-    matches: value.matches.length > 0 ? value.matches : [{ path: ROOT_PREFIX, methods: [], headers: [], queryParams: [], cookies: [], clientCIDRs: [] }],
+    matches: value.matches.length > 0 ? value.matches : [MATCH_ALL],
   }))
   .superRefine(
     flaws((value) => {
@@ -225,37 +229,53 @@ const rule = strictObject({
     }),
   );
 
-const spec = strictObject({
-  ingressClassName: dnsSubdomain
-    .exactOptional()
-    .describe("The IngressClass of the gateway that is to serve the route. Absent: taken when Tidegate's class is the default one, or has no rival."),
-  hostnames: z
-    .array(hostname)
-    .max(1024)
-    .default([])
-    .describe('Hosts that the route is for, such as shop.example.com. "*.example.com" covers any number of labels. Absent: any host.')
-    .meta(ATOMIC),
-  tls: strictObject(
-    {
-      secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
-      redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
-    },
-    { later: ['mode', 'clientValidation'] },
-  )
-    .exactOptional()
-    .describe('TLS for the hostnames. Absent: they answer on HTTPS under the default certificate.'),
-  priority: priority.describe('That of the rules which name none.'),
-  rules: z
-    .array(rule)
-    .min(1)
-    .max(MAX_RULES)
-    .describe(
-      'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
+const spec = strictObject(
+  {
+    ingressClassName: dnsSubdomain
+      .exactOptional()
+      .describe("The IngressClass of the gateway that is to serve the route. Absent: taken when Tidegate's class is the default one, or has no rival."),
+    hostnames: z
+      .array(hostname)
+      .max(1024)
+      .default([])
+      .describe('Hosts that the route is for, such as shop.example.com. "*.example.com" covers any number of labels. Absent: any host.')
+      .meta(ATOMIC),
+    tls: strictObject(
+      {
+        secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
+        redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
+        mode: oneOf(['Terminate', 'Passthrough'])
+          .default('Terminate')
+          .describe(
+            'Terminate: TLS ends at the gateway. Passthrough: connections go to the backendRefs of the only rule as they are, by the server name that the client asks for; nothing in them is seen.',
+          ),
+      },
+      { later: ['clientValidation'] },
     )
-    .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
-}).superRefine(
+      .exactOptional()
+      .describe('TLS for the hostnames. Absent: they answer on HTTPS under the default certificate.'),
+    priority: priority.describe('That of the rules which name none.'),
+    rules: z
+      .array(rule)
+      .min(1)
+      .max(MAX_RULES)
+      .describe(
+        'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
+      )
+      .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
+  },
+  {
+    cel: [
+      {
+        rule: "!has(self.tls) || !has(self.tls.mode) || self.tls.mode != 'Passthrough' || (has(self.hostnames) && size(self.hostnames) > 0 && size(self.rules) == 1 && !has(self.tls.secretName) && (!has(self.tls.redirect) || !self.tls.redirect) && !has(self.rules[0].matches) && !has(self.rules[0].filters) && has(self.rules[0].backendRefs) && size(self.rules[0].backendRefs) > 0 && self.rules[0].backendRefs.all(b, !has(b.filters)))",
+        message:
+          'with tls.mode Passthrough there are hostnames, one rule with backendRefs, and nothing that looks into requests: no secretName, redirect, matches or filters',
+      },
+    ],
+  },
+).superRefine(
   flaws((value) => {
-    const found: Flaw[] = [];
+    const found: Flaw[] = value.tls?.mode === 'Passthrough' ? passthroughFlaws(value, MATCH_ALL) : [];
     const names = new Map<string, number>();
     for (const [index, { name }] of value.rules.entries()) {
       if (name === undefined) continue;

@@ -99,10 +99,14 @@ export const backendPolicySchema = strictObject({
         .describe(
           "What endpoints speak. HTTP2: over TLS where tls is given or the port's appProtocol means TLS, else in clear. H2C: in clear, by prior knowledge. Absent: what the port's appProtocol says, else HTTP1.",
         ),
+      proxyProtocol: oneOf(['V1', 'V2'])
+        .exactOptional()
+        .describe(
+          'Each connection to the Service begins with a PROXY header of that version, which says whose it is; requests of several clients share none. Absent: none does.',
+        ),
       tls: backendTls.exactOptional().describe('Backends are spoken to by TLS.'),
     },
     {
-      later: ['proxyProtocol'],
       cel: [
         {
           rule: "!(has(self.protocol) && self.protocol == 'H2C' && has(self.tls))",

@@ -44,14 +44,13 @@ describe('what is wrong with one object', () => {
 /** Fields and values of the format that this version does not serve. */
 const LATER: readonly (readonly [raw: Fields, field: string])[] = [
   ...['aggregate', 'cors', 'compression', 'cache', 'transform'].map((name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const),
-  ...['mode', 'clientValidation'].map((name) => [route({ tls: { secretName: 'a', [name]: {} }, rules: [{ backendRefs }] }), `spec.tls.${name}`] as const),
+  ...['clientValidation'].map((name) => [route({ tls: { secretName: 'a', [name]: {} }, rules: [{ backendRefs }] }), `spec.tls.${name}`] as const),
   [match({ path: { value: '/users/{id}' } }), 'spec.rules[0].matches[0].path.value'],
   [limitPolicy({ targetRefs: [target], scope: 'Global', limits: [{ requests: 1, period: '1s' }] }), 'spec.scope'],
   [limitPolicy({ targetRefs: [target], onStoreFailure: 'Allow', limits: [{ requests: 1, period: '1s' }] }), 'spec.onStoreFailure'],
   [limit({ period: '1s', when: 'true' }), 'spec.limits[0].when'],
   [limit({ period: '1s', cost: '1' }), 'spec.limits[0].cost'],
   ...['Claim', 'Consumer', 'Expression'].map((type) => [limit({ period: '1s', key: [{ type }] }), 'spec.limits[0].key[0].type'] as const),
-  [backendPolicy({ proxyProtocol: {} }), 'spec.proxyProtocol'],
 ];
 
 describe('what comes in a later version is refused, not ignored', () => {
@@ -110,7 +109,7 @@ describe('normal form', () => {
       metadata: { name: 'x', namespace: 'shop', annotations: {}, labels: {} },
       spec: {
         hostnames: ['*.example.com'],
-        tls: { redirect: false },
+        tls: { redirect: false, mode: 'Terminate' },
         rules: [
           {
             matches: [

@@ -30,6 +30,12 @@ export const LISTENER = {
 /** Of each route, in ms. An ApiRoute's `timeouts` go before them. nginx's proxy_read_timeout for the try and for idle time. */
 export const ROUTE_TIMEOUTS: Timeouts = { request: 300_000, backendRequest: 60_000, idle: 60_000 };
 
+/**
+ * ms without a byte in either direction on a connection that is passed through. An ApiRoute's `timeouts.idle` goes before it. nginx's
+ * proxy_timeout of a stream: who keeps such a connection open is known at its ends only.
+ */
+export const PASSTHROUGH_IDLE = 600_000;
+
 /** Bytes of a request's body, else 413. An ApiRoute's `limits` and an Ingress's `proxy-body-size` go before it. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
 

@@ -8,6 +8,7 @@ export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {
     one.defaultCertificate === other.defaultCertificate &&
     sameCertificates(one.certificates, other.certificates) &&
     isDeepStrictEqual(one.serverNames, other.serverNames) &&
+    isDeepStrictEqual(one.passthrough, other.passthrough) &&
     isDeepStrictEqual(one.upstreams, other.upstreams) &&
     isDeepStrictEqual(one.routes, other.routes)
   );

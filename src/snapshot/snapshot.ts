@@ -365,6 +365,8 @@ export interface Upstream {
   readonly protocol: UpstreamProtocol;
   /** Absent: plain TCP. */
   readonly tls?: UpstreamTls;
+  /** Each connection begins with a header of that version, which says whose it is. */
+  readonly proxyProtocol?: 'V1' | 'V2';
   readonly sessionAffinity?: SessionAffinity;
   /** Absent: every endpoint counts as healthy. */
   readonly healthCheck?: HealthCheck;
@@ -398,8 +400,31 @@ export interface ServerName {
   readonly certificates: readonly string[];
 }
 
+/** Connections that go to a backend with their TLS, by the server name that they ask for. */
+export interface PassthroughRoute {
+  /** As `Route.id`. */
+  readonly id: string;
+  readonly kind: 'ApiRoute' | 'Ingress';
+  readonly namespace: string;
+  readonly name: string;
+  readonly rule: string;
+  /** Never `Any`; no two routes have the same. */
+  readonly hosts: readonly HostPattern[];
+  /** Without a byte in either direction. */
+  readonly idleTimeout: number;
+  readonly backends: readonly Backend[];
+}
+
+export interface Passthrough {
+  readonly routes: readonly PassthroughRoute[];
+  /** Hosts below wildcards of `routes` whose TLS is the gateway's own, for they are more specific. */
+  readonly terminated: readonly HostPattern[];
+}
+
 export interface Snapshot {
   readonly routes: readonly Route[];
+  /** Absent: nothing is passed through. */
+  readonly passthrough?: Passthrough;
   readonly upstreams: ReadonlyMap<UpstreamKey, Upstream>;
   /** Kept apart from `upstreams`, because it changes often and travels as deltas. Sorted by address, then port. */
   readonly endpoints: ReadonlyMap<UpstreamKey, readonly Endpoint[]>;

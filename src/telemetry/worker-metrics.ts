@@ -137,6 +137,8 @@ export interface ConnectionGauge {
   readonly listener: string;
   readonly open: number;
   readonly active: number;
+  /** Absent: this listener passes none through. */
+  readonly passed?: number;
 }
 
 export class WorkerMetrics {
@@ -227,9 +229,10 @@ export class WorkerMetrics {
         if (value > 0) decisions.push({ labels: { policy, limit, decision }, value });
       }
     }
-    const gauges = connections.flatMap(({ listener, open, active }) => [
+    const gauges = connections.flatMap(({ listener, open, active, passed }) => [
       { labels: { listener, state: 'active' }, value: active },
       { labels: { listener, state: 'idle' }, value: Math.max(0, open - active) },
+      ...(passed === undefined ? [] : [{ labels: { listener, state: 'passthrough' }, value: passed }]),
     ]);
     return [
       counter('tidegate_requests_total', 'Requests answered, by route, method and status code.', requests),

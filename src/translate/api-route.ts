@@ -9,12 +9,19 @@ import { describeMatch } from '../snapshot/words.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { claimTermination, translatePassthrough } from './passthrough.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
 type WrittenMatch = ApiRouteRule['matches'][number];
 
 export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, context: RouteContext): RouteDraft[] {
+  if (spec.tls?.mode === 'Passthrough') {
+    const [rule] = spec.rules;
+    if (rule !== undefined) translatePassthrough(entry, { spec }, translateBackends(entry, rule, 'spec.rules[0]', context), context);
+    return [];
+  }
   const hosts = hostsOf(spec.hostnames);
+  claimTermination(entry, ownTlsHosts(spec), context);
   if (spec.tls?.secretName !== undefined) context.certificates.claim(entry, 'spec.tls.secretName', spec.tls.secretName, hosts);
   const claiming = mayClaim(
     hosts.length,
@@ -49,6 +56,12 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
 
 function priorityOf(written: ApiRouteRule['priority']): Pick<Route, 'priority'> {
   return written === undefined || written === 'Normal' ? {} : { priority: written };
+}
+
+/** A route that takes plain HTTP alone may stand beside one that passes TLS through. */
+function ownTlsHosts({ hostnames, rules }: ApiRoute['spec']): { readonly host: HostPattern; readonly field: string }[] {
+  if (rules.every(({ matches }) => matches.every(({ scheme }) => scheme === 'http'))) return [];
+  return hostnames.map((hostname, index) => ({ host: hostPattern(hostname, 'Suffix'), field: `spec.hostnames[${index}]` }));
 }
 
 function hostsOf(hostnames: readonly string[]): readonly HostPattern[] {

@@ -14,7 +14,7 @@ import type { Trust } from './trust.ts';
 
 export type BackendSettings = Pick<
   Upstream,
-  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'sessionAffinity' | 'healthCheck' | 'circuitBreaker'
+  'loadBalancer' | 'connectTimeout' | 'idleTimeout' | 'maxRequestsPerConnection' | 'sessionAffinity' | 'healthCheck' | 'circuitBreaker' | 'proxyProtocol'
 >;
 
 export class BackendPolicies {
@@ -106,6 +106,7 @@ function settingsOf({ spec }: BackendPolicy): BackendSettings {
     maxRequestsPerConnection: spec.connection.maxRequests,
     ...(spec.circuitBreaker === undefined ? {} : { circuitBreaker: spec.circuitBreaker }),
     ...(spec.sessionAffinity === undefined ? {} : { sessionAffinity: spec.sessionAffinity }),
+    ...(spec.proxyProtocol === undefined ? {} : { proxyProtocol: spec.proxyProtocol }),
     ...(spec.healthCheck === undefined ? {} : { healthCheck: spec.healthCheck }),
   };
 }

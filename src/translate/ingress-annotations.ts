@@ -22,6 +22,8 @@ export interface IngressSettings {
   readonly retries: IngressRetries;
   /** An annotation says who may call, and this version can't tell them from others: nobody is served. */
   readonly closed: boolean;
+  /** TLS for its hosts is passed through to what serves `/`. */
+  readonly sslPassthrough: boolean;
   readonly sessionAffinity?: SessionAffinity;
 }
 
@@ -51,6 +53,7 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
   let sslRedirect = true;
   let forceSslRedirect = false;
   let closed = false;
+  let sslPassthrough = false;
   let maxRequestBodyBytes = names.length > 0 ? NGINX_MAX_BODY_BYTES : MAX_BODY_BYTES;
   for (const name of names.sort(compareText)) {
     const value = annotations[name] as string;
@@ -62,6 +65,9 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
         break;
       case 'force-ssl-redirect':
         forceSslRedirect = parseBoolean(value) ?? refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"') ?? forceSslRedirect;
+        break;
+      case 'ssl-passthrough':
+        sslPassthrough = parseBoolean(value) ?? refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"') ?? sslPassthrough;
         break;
       case 'proxy-body-size':
         maxRequestBodyBytes =
@@ -80,7 +86,7 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
   const values = new AnnotationValues(entry, ingress, issues);
   const sessionAffinity = names.length === 0 ? undefined : readAffinity(values);
   const retries = readRetries(values);
-  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, retries, closed, ...(sessionAffinity === undefined ? {} : { sessionAffinity }) };
+  return { sslRedirect, forceSslRedirect, maxRequestBodyBytes, retries, closed, sslPassthrough, ...(sessionAffinity === undefined ? {} : { sessionAffinity }) };
 }
 
 function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, name: string): void {
@@ -95,7 +101,7 @@ function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, n
       hint:
         name === 'proxy-connect-timeout'
           ? 'write connection.connectTimeout in a BackendPolicy of the Service'
-          : 'leave it out; ssl-redirect, force-ssl-redirect, proxy-body-size, proxy-read-timeout, proxy-send-timeout and proxy-next-upstream are supported',
+          : 'leave it out; ssl-redirect, force-ssl-redirect, ssl-passthrough, proxy-body-size, proxy-read-timeout, proxy-send-timeout and proxy-next-upstream are supported',
     });
     return;
   }

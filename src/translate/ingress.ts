@@ -8,6 +8,7 @@ import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
 import type { CanaryChoice, CanaryPath } from './ingress-canary.ts';
+import { claimTermination, passIngressHost } from './passthrough.ts';
 import { conflict, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
 import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
 
@@ -42,9 +43,11 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
   const settings = readAnnotations(entry, ingress, context.issues);
   const recorder = new Recorder(context);
   const drafts = translateRules(entry, ingress, settings, context, recorder);
+  claimTls(entry, ingress, settings, context, recorder);
   const isRepeatable =
     context.issues.of(entry).length === 0 &&
     !recorder.hasCanary &&
+    !settings.sslPassthrough &&
     settings.sessionAffinity === undefined &&
     drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
@@ -62,9 +65,12 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
 export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims, backends }: IngressBasis, context: RouteContext): boolean {
   if (context.rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
   for (const { key } of claims) if (!context.claims.isFree(key) || context.canaries.at(entry.namespace, key) !== undefined) return false;
+  const hosts = hostsOf(ingress);
+  for (const { host } of hosts) if (!context.passthroughs.mayTerminate(host)) return false;
   // Not before the claims: what loses to an older rule uses no Service.
   for (const { reference, key, upstream } of backends) if (context.upstreams.find(reference, key) !== upstream) return false;
   for (const { key, owner } of claims) context.claims.claim(key, owner);
+  claimTermination(entry, hosts, context);
   claimCertificates(entry, ingress, context);
   return true;
 }
@@ -278,6 +284,43 @@ function resolveBackend(
 function redirects({ spec }: Ingress, { sslRedirect, forceSslRedirect }: IngressSettings, host: HostPattern): boolean {
   if (forceSslRedirect) return true;
   return sslRedirect && spec.tls.some(({ hosts }) => hosts.length === 0 || hosts.some((pattern) => coversHost(pattern, host)));
+}
+
+function hostsOf({ spec }: Ingress): { readonly host: HostPattern; readonly field: string }[] {
+  return spec.rules.map((rule, index) => ({ host: hostPattern(rule.host, 'OneLabel'), field: `spec.rules[${index}].host` }));
+}
+
+/**
+ * As ingress-nginx has it: with `ssl-passthrough`, TLS for each host goes to the backend of its path `/`, while the rules serve
+ * plain HTTP as they do without.
+ */
+function claimTls(entry: Entry<Ingress>, ingress: Ingress, settings: IngressSettings, context: RouteContext, recorder: Recorder): void {
+  const { sslPassthrough, closed } = settings;
+  const hosts = hostsOf(ingress);
+  if (!sslPassthrough || closed) {
+    claimTermination(entry, hosts, context);
+    return;
+  }
+  for (const [index, { host, field }] of hosts.entries()) {
+    const root = ingress.spec.rules[index]?.paths.findIndex(({ path }) => path === '/') ?? -1;
+    const backend = ingress.spec.rules[index]?.paths[root]?.backend;
+    if (host.type !== 'Any' && backend !== undefined) {
+      const resolve = (): Backend => resolveBackend(entry, backend, `spec.rules[${index}].http.paths[${root}].backend`, settings, context, recorder);
+      passIngressHost(entry, host, String(index), resolve, context);
+      continue;
+    }
+    const isHost = host.type === 'Any';
+    context.issues.add(entry, 'Accepted', {
+      severity: 'error',
+      reason: 'Invalid',
+      field: isHost ? field : `spec.rules[${index}].http.paths`,
+      message: isHost
+        ? 'annotation ssl-passthrough needs a host: connections are told apart by the server name alone'
+        : 'annotation ssl-passthrough needs a path /, whose backend gets the connections: TLS for the host is not passed through',
+      hint: isHost ? 'write the host' : 'write a path / with pathType Prefix',
+    });
+    claimTermination(entry, [{ host, field }], context);
+  }
 }
 
 /** A Secret without hosts is for all hosts of the rules. */

@@ -8,6 +8,7 @@ import type { Certificates } from './certificates.ts';
 import type { Claims } from './conflicts.ts';
 import type { Canaries } from './ingress-canary.ts';
 import type { Issues } from './issues.ts';
+import type { Passthroughs } from './passthrough.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Upstreams } from './services.ts';
 
@@ -28,6 +29,7 @@ export interface RouteContext {
   readonly certificates: Certificates;
   readonly claims: Claims<RuleOwner>;
   readonly canaries: Canaries;
+  readonly passthroughs: Passthroughs;
 }
 
 /** What policies, metrics and logs call a rule: its name, else its index. */

@@ -17,6 +17,7 @@ import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts
 import { Canaries } from './ingress-canary.ts';
 import { type Finding, Issues } from './issues.ts';
 import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
+import { Passthroughs } from './passthrough.ts';
 import type { Attachments } from './policy-targets.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouteContext, RouteDraft, RuleOwner } from './routes.ts';
@@ -78,14 +79,14 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const rateLimits = new RateLimits(set, classes, issues);
   const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
   const canaries = new Canaries(ownIngresses(set, classes), issues);
-  const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries };
+  const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs: new Passthroughs() };
   const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
   const endpointTable = EndpointTable.build(set, used, options, previous?.endpointTable);
   const otherProblems = sortFindings(issues.findings());
   return {
-    snapshot: { routes, upstreams: used, endpoints: endpointTable.endpoints, ...certificates.build() },
+    snapshot: { routes, ...context.passthroughs.build(), upstreams: used, endpoints: endpointTable.endpoints, ...certificates.build() },
     statuses: [
       ...statuses,
       ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, () => false),
@@ -141,11 +142,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     return taken;
   };
   const status = (entry: Entry<unknown>, own: readonly RouteDraft[]): ObjectStatus =>
-    routeStatus(
-      entry,
-      context.issues.of(entry),
-      own.some(({ filters }) => filters.closed === undefined),
-    );
+    routeStatus(entry, context.issues.of(entry), own.some(({ filters }) => filters.closed === undefined) || context.passthroughs.serves(entry));
   for (const { entry, kind } of inOrderOfAge(set)) {
     if (kind === 'ApiRoute') {
       const drafts = ownApiRoute(entry, classes, context);

@@ -42,6 +42,7 @@ export interface Connection {
   readonly remotePort: number;
   /** Where the client connected to: this end, or what a PROXY header says. Asks the kernel; '' when the connection is gone. */
   readonly localAddress: string;
+  /** The same. */
   readonly localPort: number;
   readonly tls: TlsInfo | undefined;
   readonly bytesRead: number;
@@ -181,6 +182,8 @@ export interface ConnectOptions {
   readonly handler: ConnectionHandler;
   /** Absent: plain TCP. */
   readonly tls?: ClientTls;
+  /** Sent first of all, in clear, before TLS: a PROXY header. Stays unchanged. */
+  readonly preamble?: Buffer | undefined;
 }
 
 /** The client's side of TLS. What is sent before the handshake is done and the server is verified is held back until then. */

@@ -1,5 +1,5 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
-import type { Endpoint, Route, ServerName, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Endpoint, Passthrough, Route, ServerName, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
@@ -37,6 +37,8 @@ export interface ChangeEnd {
   readonly removedUpstreams: readonly UpstreamKey[];
   /** Absent: as before. */
   readonly certificates?: PublishedCertificates;
+  /** Absent: as before. */
+  readonly passthrough?: Passthrough;
 }
 
 export interface PublishedCertificates {

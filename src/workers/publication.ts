@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { serialize } from 'node:v8';
 import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
-import type { Endpoint, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Endpoint, Passthrough, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
 import type { BreakerSlots } from './breaker-slots.ts';
 import { EndpointSlots, type OnSlotTaken } from './endpoint-slots.ts';
@@ -61,6 +61,7 @@ export class Publication {
       removedRoutes: routes.removed,
       removedUpstreams,
       ...(before !== undefined && sameServerNames(before, snapshot) ? {} : { certificates: publishedCertificates(snapshot) }),
+      ...(isDeepStrictEqual(before?.passthrough, snapshot.passthrough) ? {} : { passthrough: snapshot.passthrough ?? NO_PASSTHROUGH }),
     };
     const others = new Map([...slotted].filter(([key]) => !changed.has(key)));
     this.#lastChecked = this.#checkedChange(snapshot, slotted, removedUpstreams);
@@ -117,7 +118,10 @@ export class Publication {
   whole(): Change {
     const snapshot = this.#snapshot as Snapshot;
     const upstreams = [...snapshot.upstreams.values()];
-    const end: ChangeEnd = { version: this.#version, removedRoutes: [], removedUpstreams: [], certificates: publishedCertificates(snapshot) };
+    const end: ChangeEnd = {
+      ...{ version: this.#version, removedRoutes: [], removedUpstreams: [], certificates: publishedCertificates(snapshot) },
+      ...(snapshot.passthrough === undefined ? {} : { passthrough: snapshot.passthrough }),
+    };
     const parts = [
       ...upstreamParts(upstreams, this.#slots.assign(snapshot.endpoints), this.#breakers.assign(upstreams)),
       ...routeParts([...this.#order.routes]),
@@ -125,6 +129,8 @@ export class Publication {
     return { type: 'change', parts, end };
   }
 }
+
+const NO_PASSTHROUGH: Passthrough = { routes: [], terminated: [] };
 
 function checkedUpstream(upstream: Upstream, endpoints: CheckedUpstream['endpoints'], certificates: Snapshot['certificates']): CheckedUpstream {
   const certificate = upstream.tls?.clientCertificate && certificates.get(upstream.tls.clientCertificate.id);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { DRAIN, LISTENER, MAX_BODY_BYTES, NGINX_MAX_BODY_BYTES, ROUTE_TIMEOUTS, UPSTREAM } from '../../src/snapshot/defaults.ts';
+import { DRAIN, LISTENER, MAX_BODY_BYTES, NGINX_MAX_BODY_BYTES, PASSTHROUGH_IDLE, ROUTE_TIMEOUTS, UPSTREAM } from '../../src/snapshot/defaults.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -20,6 +20,7 @@ test('the table in docs/architecture.md', () => {
     seconds(ROUTE_TIMEOUTS.request),
     seconds(ROUTE_TIMEOUTS.backendRequest),
     seconds(ROUTE_TIMEOUTS.idle),
+    seconds(PASSTHROUGH_IDLE),
     seconds(LISTENER.keepAliveTimeout),
     seconds(LISTENER.handshakeTimeout),
     seconds(LISTENER.prefaceTimeout),

@@ -2,6 +2,11 @@ import { backendRefs, filters, match, metadata, path, route, rule, service } fro
 
 export type BadObject = readonly [what: string, raw: unknown, field: string, message: RegExp, hint: RegExp];
 
+/** A route that passes TLS through, but for what is given. */
+function passing(rule: object, tls: object = { mode: 'Passthrough' }): object {
+  return route({ hostnames: ['a.example'], tls, rules: [{ backendRefs, ...rule }] });
+}
+
 /** ApiRoutes, and objects of no kind at all, each wrong in one place: the problem names the field, what is wrong, what would be right. */
 export const BAD_ROUTES: readonly BadObject[] = [
   ['a number', 5, '', /no mapping/, /apiVersion, kind/],
@@ -47,6 +52,34 @@ export const BAD_ROUTES: readonly BadObject[] = [
   ['wildcard inside', route({ hostnames: ['a.*.example'], rules: [{ backendRefs }] }), 'spec.hostnames[0]', /not a host name/, /\*\.example/],
   ['host that is an address', route({ hostnames: ['10.0.0.1'], rules: [{ backendRefs }] }), 'spec.hostnames[0]', /address/, /DNS name/],
   ['null in a list', route({ hostnames: [null], rules: [{ backendRefs }] }), 'spec.hostnames[0]', /must be a string, not null/, /string/],
+  ['a mode of TLS that is none', passing({}, { mode: 'Passthru' }), 'spec.tls.mode', /"Passthru"/, /Passthrough/],
+  ['passthrough without hosts', route({ tls: { mode: 'Passthrough' }, rules: [{ backendRefs }] }), 'spec.hostnames', /needs hostnames/, /write/],
+  ['passthrough with a certificate', passing({}, { mode: 'Passthrough', secretName: 'x' }), 'spec.tls.secretName', /the backend's/, /leave secretName out/],
+  ['passthrough with a redirect', passing({}, { mode: 'Passthrough', redirect: true }), 'spec.tls.redirect', /sees no requests/, /scheme: http/],
+  [
+    'passthrough with two rules',
+    route({ hostnames: ['a.example'], tls: { mode: 'Passthrough' }, rules: [{ backendRefs }, { backendRefs }] }),
+    'spec.rules[1]',
+    /choose between rules/,
+    /one rule/,
+  ],
+  ['passthrough with matches', passing({ matches: [{ methods: ['GET'] }] }), 'spec.rules[0].matches', /nothing can be matched/, /leave matches out/],
+  [
+    'passthrough with filters',
+    passing({ filters: { limits: { maxRequestBodyBytes: 1 } } }),
+    'spec.rules[0].filters',
+    /nothing can be filtered/,
+    /leave filters out/,
+  ],
+  ['passthrough without a backend', passing({ backendRefs: [] }), 'spec.rules[0].backendRefs', /needs a backend/, /backendRefs/],
+  [
+    'passthrough with filters of a backend',
+    passing({ backendRefs: [{ name: 'x', port: 80, filters: { requestHeaderModifier: { remove: ['x'] } } }] }),
+    'spec.rules[0].backendRefs[0].filters',
+    /nothing can be filtered/,
+    /leave filters out/,
+  ],
+  ['passthrough with a time-out of requests', passing({ timeouts: { request: '1s' } }), 'spec.rules[0].timeouts.request', /means nothing/, /idle/],
   [
     'tls without boolean',
     route({ tls: { redirect: 'yes' }, rules: [{ backendRefs }] }),

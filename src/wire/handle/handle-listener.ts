@@ -164,12 +164,13 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
       connection.remoteAddress = ends.remoteAddress;
       connection.remotePort = ends.remotePort;
       connection.proxiedTo = ends.localAddress;
+      connection.localPort = ends.localPort;
     } else if (tcp.getpeername(peer) === 0) {
       // Fails when the client is gone already, which the first read will tell.
       connection.remoteAddress = plainAddress(peer.address);
       connection.remotePort = peer.port ?? 0;
     }
-    connection.localPort = this.port;
+    connection.localPort ||= this.port;
     accept(connection);
     if (first !== undefined) connection.receive(first);
     connection.start();
@@ -177,8 +178,8 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
 }
 
 function ownEnds(tcp: TcpHandle): ConnectionEnds {
-  if (tcp.getpeername(peer) !== 0) return { remoteAddress: '', remotePort: 0, localAddress: undefined };
-  return { remoteAddress: plainAddress(peer.address), remotePort: peer.port ?? 0, localAddress: undefined };
+  if (tcp.getpeername(peer) !== 0) return { remoteAddress: '', remotePort: 0, localAddress: undefined, localPort: 0 };
+  return { remoteAddress: plainAddress(peer.address), remotePort: peer.port ?? 0, localAddress: undefined, localPort: 0 };
 }
 
 /** Filled anew for each connection, which is faster than a new object. */

@@ -24,14 +24,15 @@ export class HandleWire implements Wire {
     return listener;
   }
 
-  connect({ host, port, handler, tls }: ConnectOptions): Connection {
+  connect({ host, port, handler, tls, preamble }: ConnectOptions): Connection {
     // Public sockets: the handshake costs far more than they do, and verification is theirs.
-    if (tls !== undefined) return connectTls({ host, port, handler }, tls);
+    if (tls !== undefined) return connectTls({ host, port, handler, preamble }, tls);
     const { TCP, constants } = this.native.bindings.tcp;
     const tcp = new TCP(constants.SOCKET);
     const connection = new HandleConnection(this.native, tcp, undefined, false, handler, undefined);
     connection.remoteAddress = host;
     connection.remotePort = port;
+    if (preamble !== undefined) connection.write(preamble, 0, preamble.length, true);
     new Connecting(connection, tcp).start(this.native, host, port);
     return connection;
   }

@@ -78,7 +78,10 @@ export class PrefaceReading implements Timed {
     this.finish();
     this.tcp.readStop();
     const { skip, ends, accept, handshake } = outcome;
-    const from = ends === undefined ? this.ends : { remoteAddress: ends.sourceAddress, remotePort: ends.sourcePort, localAddress: ends.destinationAddress };
+    const from =
+      ends === undefined
+        ? this.ends
+        : { remoteAddress: ends.sourceAddress, remotePort: ends.sourcePort, localAddress: ends.destinationAddress, localPort: ends.destinationPort };
     this.owner.prefaceRead(this.tcp, from, skip < this.bytes.length ? this.bytes.subarray(skip) : undefined, accept, handshake);
     return undefined;
   }

@@ -10,6 +10,8 @@ export interface ConnectionEnds {
   readonly remotePort: number;
   /** What a PROXY header says; undefined: ask the handle. */
   readonly localAddress: string | undefined;
+  /** The same; 0: the listener's. */
+  readonly localPort: number;
 }
 
 /** Who started a handshake, and hears how it went; the listener. */

@@ -7,7 +7,7 @@ import type { ClientTls, Connection, ConnectOptions } from '../wire.ts';
 import { StreamConnection } from './stream-connection.ts';
 
 /** As `Wire.connect`. */
-export function connectTls({ host, port, handler }: Omit<ConnectOptions, 'tls'>, tls: ClientTls): Connection {
+export function connectTls({ host, port, handler, preamble }: Omit<ConnectOptions, 'tls'>, tls: ClientTls): Connection {
   const { serverName, verifyName, sessions } = tls;
   const raw = connect({
     host,
@@ -17,6 +17,7 @@ export function connectTls({ host, port, handler }: Omit<ConnectOptions, 'tls'>,
     // Asked for names alone.
     lookup: (name, _, answer) => answer(notNumeric(name), ''),
   });
+  if (preamble !== undefined) raw.write(preamble);
   if (sessions.session !== undefined && Date.now() >= sessions.until) sessions.session = undefined;
   const socket = connectSecure({
     socket: raw,
@@ -27,7 +28,7 @@ export function connectTls({ host, port, handler }: Omit<ConnectOptions, 'tls'>,
     checkServerIdentity: (_, certificate) => (verifyName === undefined ? undefined : checkServerIdentity(verifyName, certificate)),
     ...(sessions.session === undefined ? {} : { session: sessions.session }),
   });
-  const connection = new StreamConnection(socket, raw, handler, { localAddress: undefined, address: host, port }, 0, undefined, false);
+  const connection = new StreamConnection(socket, raw, handler, { address: host, port, localAddress: undefined, localPort: 0 }, 0, undefined, false);
   // A refused connection is told by the socket below alone.
   raw.once('error', (error) => connection.fail(error));
   socket.once('secureConnect', () => {

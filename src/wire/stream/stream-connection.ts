@@ -18,6 +18,8 @@ export interface ConnectionEnds {
   readonly port: number;
   /** What a PROXY header says; undefined: ask the socket. */
   readonly localAddress: string | undefined;
+  /** The same; 0: the listener's. */
+  readonly localPort: number;
 }
 
 /** A connection on a public socket. Made by the listener and the connector, who attach it to the socket's reading. */
@@ -64,7 +66,7 @@ export class StreamConnection implements Connection {
     this.remoteAddress = plainAddress(ends.address);
     this.remotePort = ends.port;
     this.proxiedTo = ends.localAddress;
-    this.knownLocalPort = localPort;
+    this.knownLocalPort = ends.localPort || localPort;
     this.tls = tls;
     this.up = up;
     if (!up) socket.cork();

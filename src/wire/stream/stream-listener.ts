@@ -77,7 +77,7 @@ export class StreamListener implements WireListener {
       raw.destroy();
       return;
     }
-    const ends: ConnectionEnds = { address: raw.remoteAddress, port: raw.remotePort ?? 0, localAddress: undefined };
+    const ends: ConnectionEnds = { address: raw.remoteAddress, port: raw.remotePort ?? 0, localAddress: undefined, localPort: 0 };
     const { preface } = this.options;
     const reader = preface?.begin(plainAddress(raw.remoteAddress));
     if (preface === undefined || reader === undefined) {
@@ -85,7 +85,10 @@ export class StreamListener implements WireListener {
       return;
     }
     const reading = new PrefaceReading(raw, reader, this.handshakes, ({ ends: proxied, accept, handshake }) => {
-      const from = proxied === undefined ? ends : { address: proxied.sourceAddress, port: proxied.sourcePort, localAddress: proxied.destinationAddress };
+      const from =
+        proxied === undefined
+          ? ends
+          : { address: proxied.sourceAddress, port: proxied.sourcePort, localAddress: proxied.destinationAddress, localPort: proxied.destinationPort };
       if (accept === undefined) this.begin(raw, from, handshake);
       else this.open(raw, raw, undefined, from, accept);
     });

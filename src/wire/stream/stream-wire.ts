@@ -52,7 +52,8 @@ export class StreamWire implements Wire {
         },
       },
     });
-    connection = new StreamConnection(socket, socket, handler, { address: host, port, localAddress: undefined }, 0, undefined);
+    connection = new StreamConnection(socket, socket, handler, { address: host, port, localAddress: undefined, localPort: 0 }, 0, undefined);
+    if (options.preamble !== undefined) connection.write(options.preamble, 0, options.preamble.length, true);
     socket.once('connect', () => connection?.connected());
     return connection;
   }

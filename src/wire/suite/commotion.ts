@@ -106,7 +106,7 @@ export function commotionSuite(make: Make, secure: boolean): void {
         if (secure) {
           const raw = await dial(served.listener.port, false, { allowHalfOpen: true } as object);
           const socket = await upgrade(raw);
-          const connection = new StreamConnection(socket, raw, other, { address: '', port: 0, localAddress: undefined }, 0, undefined);
+          const connection = new StreamConnection(socket, raw, other, { address: '', port: 0, localAddress: undefined, localPort: 0 }, 0, undefined);
           other.connection = connection;
           socket.on('data', (bytes: Buffer) => connection.received(bytes, 0, bytes.length));
         } else {

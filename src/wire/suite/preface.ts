@@ -80,6 +80,7 @@ export function prefaceSuite(make: Make, secure: boolean): void {
       assert.equal(connection.remoteAddress, ENDS.sourceAddress);
       assert.equal(connection.remotePort, ENDS.sourcePort);
       assert.equal(connection.localAddress, ENDS.destinationAddress);
+      assert.equal(connection.localPort, ENDS.destinationPort);
       assert.equal(connection.bytesRead, 5 + body.length);
       assert.deepEqual(preface.peers, ['127.0.0.1']);
       assert.equal(preface.abandoned, 0);

@@ -1,0 +1,281 @@
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
+import type { Timed } from '../../exchange/deadlines.ts';
+import type { PickedBackend, PickedEndpoint } from '../../upstream/backend-picker.ts';
+import type { Balanced } from '../../upstream/balancers/balancer.ts';
+import type { EndpointState } from '../../upstream/endpoint-state.ts';
+import { FAILED } from '../../upstream/health/worker-health.ts';
+import { writeProxyHeader } from '../../wire/proxy-header.ts';
+import type { Connection, ConnectionHandler } from '../../wire/wire.ts';
+import type { PassthroughContext } from './passthrough.ts';
+import type { CompiledPassthrough } from './server-names.ts';
+
+/** A read of this many bytes is one of many: from then on bytes are handed on without a copy. */
+const BULK_READ = 32 * 1024;
+/** Endpoints that are tried, as for a request that never reached a backend. */
+const MAX_ATTEMPTS = 2;
+/** What a connection that was made says of its endpoint's health: that there is somebody. */
+const CONNECTED = 200;
+
+/** Balancers see a client, and nothing of what it asks for. */
+class ClientOnly implements Balanced {
+  readonly path = '';
+  readonly clientAddress: string;
+  readonly requestFields = { get: (): undefined => undefined };
+
+  constructor(clientAddress: string) {
+    this.clientAddress = clientAddress;
+  }
+
+  cookie(): undefined {
+    return undefined;
+  }
+
+  queryParam(): undefined {
+    return undefined;
+  }
+}
+
+/**
+ * A client's connection and one to a backend, each of which gets what the other sends. Whichever takes less holds back the other; an
+ * end of one is passed on as a half-close, a reset as a reset.
+ */
+export class PassthroughConnection implements Timed {
+  deadline = Number.POSITIVE_INFINITY;
+  deadlineIndex = -1;
+
+  readonly serverName: string;
+  readonly clientAddress: string;
+  readonly route: CompiledPassthrough['route'];
+  /** `performance.now()`. */
+  readonly startedAt = performance.now();
+  backend: PickedBackend | undefined = undefined;
+  endpoint: EndpointState | undefined = undefined;
+  attempts = 0;
+  /** Until the connection to the backend was made, in milliseconds; 0 before. */
+  connectMs = 0;
+  reason = '';
+
+  readonly #context: PassthroughContext;
+  readonly #picker: CompiledPassthrough['picker'];
+  readonly #balanced: Balanced;
+  readonly #client: Side;
+  #upstream: Side | undefined = undefined;
+  #tryStartedAt = 0;
+  #connected = false;
+  #done = false;
+  #lastActivity = 0;
+
+  /** Takes the connection over, whose bytes are all still to come. */
+  constructor(context: PassthroughContext, client: Connection, { route, picker }: CompiledPassthrough, serverName: string) {
+    this.#context = context;
+    this.route = route;
+    this.#picker = picker;
+    this.serverName = serverName;
+    this.clientAddress = client.remoteAddress;
+    this.#balanced = new ClientOnly(client.remoteAddress);
+    this.#client = new Side(this, client);
+    client.handler = this.#client;
+    client.pauseReading();
+  }
+
+  /** Body bytes of the log: what the client has sent, and what it has got. */
+  get requestBytes(): number {
+    return this.#client.bytes;
+  }
+
+  get responseBytes(): number {
+    return this.#upstream?.bytes ?? 0;
+  }
+
+  start(): void {
+    const backend = this.#picker.pick();
+    this.backend = backend ?? this.#picker.heaviest;
+    if (backend === undefined) {
+      this.#cut('no_endpoint');
+      return;
+    }
+    const endpoint = backend.upstream?.pick(this.#balanced, undefined);
+    if (endpoint === undefined) this.#cut(backend.upstream === undefined ? 'backend_not_resolved' : 'no_endpoint');
+    else this.#try({ backend, endpoint });
+  }
+
+  #try({ backend, endpoint }: PickedEndpoint): void {
+    const { wire, deadlines } = this.#context;
+    const settings = backend.upstream?.upstream;
+    this.backend = backend;
+    this.endpoint = endpoint;
+    this.attempts++;
+    this.#tryStartedAt = performance.now();
+    endpoint.started();
+    const { connection: client } = this.#client;
+    const preamble =
+      settings?.proxyProtocol === undefined
+        ? undefined
+        : writeProxyHeader(settings.proxyProtocol, {
+            sourceAddress: client.remoteAddress,
+            sourcePort: client.remotePort,
+            destinationAddress: client.localAddress,
+            destinationPort: client.localPort,
+          });
+    const upstream = new Side(this, undefined);
+    this.#upstream = upstream;
+    upstream.connection = wire.connect({ host: endpoint.address, port: endpoint.port, handler: upstream, preamble });
+    this.deadline = this.#tryStartedAt + (settings?.connectTimeout ?? 0);
+    deadlines.add(this);
+  }
+
+  connected(side: Side): void {
+    if (this.#done || side !== this.#upstream) return;
+    this.#connected = true;
+    this.connectMs = performance.now() - this.#tryStartedAt;
+    this.touch();
+    this.deadline = this.#lastActivity + this.route.idleTimeout;
+    this.#client.peer = side;
+    side.peer = this.#client;
+    this.#client.connection.resumeReading();
+  }
+
+  /** There was something to do. */
+  touch(): void {
+    this.#lastActivity = this.#context.deadlines.now;
+  }
+
+  onDeadline(now: number): void {
+    if (!this.#connected) {
+      this.#tryFailed('connect_timeout');
+      return;
+    }
+    const idle = this.#lastActivity + this.route.idleTimeout;
+    if (now >= idle) this.#cut('idle_timeout');
+    else this.deadline = idle;
+  }
+
+  /** A side is gone. */
+  closed(side: Side, error: Error | undefined): void {
+    if (this.#done) return;
+    if (!this.#connected) {
+      if (side === this.#upstream) this.#tryFailed('connect_failure');
+      else if (side === this.#client) this.#cut('client_gone');
+      return;
+    }
+    const other = side.peer;
+    if (other?.gone === true) {
+      this.#finish();
+    } else if (error !== undefined || !side.ended || other?.ended !== true) {
+      this.#cut(side === this.#client ? 'client_gone' : 'upstream_reset');
+    }
+    // Else both have ended: what the other one still has to send is on its way.
+  }
+
+  /** The process ends, and can't wait any longer. */
+  stop(): void {
+    this.#cut('drain_timeout');
+  }
+
+  #tryFailed(reason: string): void {
+    const failed = this.endpoint as EndpointState;
+    const backend = this.backend as PickedBackend;
+    const upstream = this.#upstream as Side;
+    this.#upstream = undefined;
+    upstream.connection.destroy();
+    failed.finished(performance.now() - this.#tryStartedAt, true, FAILED);
+    this.endpoint = undefined;
+    const next = this.attempts < MAX_ATTEMPTS ? this.#other(backend, failed) : undefined;
+    if (next !== undefined) {
+      this.#try(next);
+      return;
+    }
+    this.#finishWith(reason, failed);
+  }
+
+  #other(backend: PickedBackend, failed: EndpointState): PickedEndpoint | undefined {
+    const endpoint = backend.upstream?.pick(this.#balanced, failed);
+    return endpoint !== undefined && endpoint !== failed ? { backend, endpoint } : this.#picker.pickOther(this.#balanced, backend, failed);
+  }
+
+  /** For the log the endpoint that was tried last. */
+  #finishWith(reason: string, failed: EndpointState): void {
+    if (this.#done) return;
+    this.reason = reason;
+    this.#close();
+    this.#done = true;
+    this.endpoint = failed;
+    this.#context.finished(this);
+  }
+
+  #cut(reason: string): void {
+    if (this.#done) return;
+    this.reason = reason;
+    this.#close();
+    this.#finish();
+  }
+
+  /** A peer of TLS knows a connection that was cut from one that ended, so that this need be no reset unless the other side was one. */
+  #close(): void {
+    for (const side of [this.#client, this.#upstream]) {
+      if (side === undefined || side.gone) continue;
+      if (this.#connected) side.connection.reset();
+      else side.connection.destroy();
+    }
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.endpoint?.finished(this.connectMs, false, this.#connected ? CONNECTED : FAILED);
+    this.#context.finished(this);
+  }
+}
+
+/** One of the two connections. */
+class Side implements ConnectionHandler {
+  connection!: Connection;
+  /** Once both are up. */
+  peer: Side | undefined = undefined;
+  /** It sends no more. */
+  ended = false;
+  gone = false;
+  /** That came from it. */
+  bytes = 0;
+  #bulk = false;
+  readonly #owner: PassthroughConnection;
+
+  constructor(owner: PassthroughConnection, connection: Connection | undefined) {
+    this.#owner = owner;
+    if (connection !== undefined) this.connection = connection;
+  }
+
+  onConnect(): void {
+    this.#owner.connected(this);
+  }
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    const { peer } = this;
+    if (peer === undefined) return;
+    const length = end - start;
+    this.bytes += length;
+    this.#owner.touch();
+    if (!peer.connection.write(bytes, start, end, this.#bulk)) this.connection.pauseReading();
+    const bulk = length >= BULK_READ;
+    if (bulk === this.#bulk) return;
+    this.#bulk = bulk;
+    this.connection.setBulk(bulk);
+  }
+
+  onDrain(): void {
+    this.#owner.touch();
+    this.peer?.connection.resumeReading();
+  }
+
+  onEnd(): void {
+    this.ended = true;
+    this.#owner.touch();
+    this.peer?.connection.end();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.gone = true;
+    this.#owner.closed(this, error);
+  }
+}
