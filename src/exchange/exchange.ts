@@ -3,6 +3,7 @@
 import type { PathMatch } from '../snapshot/snapshot.ts';
 import type { TlsInfo } from '../wire/wire.ts';
 import { parseCookies } from './cookies.ts';
+import { FieldKind, maskOf } from './field-names.ts';
 import type { Fields } from './fields.ts';
 import { parseQuery } from './query.ts';
 import type { ClientStream } from './streams.ts';
@@ -62,6 +63,8 @@ export interface ForwardingLines {
   /** `lines` is in one piece. */
   isFlat: boolean;
 }
+
+const COOKIE = maskOf(FieldKind.Cookie);
 
 export class Exchange {
   readonly method: string;
@@ -145,6 +148,7 @@ export class Exchange {
 
   /** The first value of a request cookie. */
   cookie(name: string): string | undefined {
+    if (!this.requestFields.mayHave(COOKIE)) return undefined;
     this.#cookies ??= parseCookies(this.requestFields.getAll('cookie'));
     return this.#cookies.get(name);
   }

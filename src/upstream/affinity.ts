@@ -1,8 +1,11 @@
 /** Session affinity in a worker: from a cookie to the endpoint that it names, and back. */
-import type { Fields } from '../exchange/fields.ts';
+import { FieldKind, maskOf } from '../exchange/field-names.ts';
+import { Fields } from '../exchange/fields.ts';
 import type { SessionAffinity } from '../snapshot/snapshot.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { EndpointState } from './endpoint-state.ts';
+
+const OTHER = maskOf(FieldKind.Other);
 
 /** Values of the cookies of one upstream's endpoints. */
 export class EndpointDigests {
@@ -56,6 +59,9 @@ export class Affinity {
   readonly settings: SessionAffinity;
   readonly #upstream: AffineUpstream;
   readonly #attributes: string;
+  /** Field lines by endpoint. */
+  readonly #plainLines = new WeakMap<EndpointState, string>();
+  readonly #secureLines = new WeakMap<EndpointState, string>();
 
   constructor(settings: SessionAffinity, upstream: AffineUpstream) {
     this.settings = settings;
@@ -80,8 +86,16 @@ export class Affinity {
     if (before === endpoint) return;
     // It was somewhere else for this once.
     if (before !== undefined && (mode === 'Persistent' || (cookie?.keepOnFailure === true && this.#upstream.isInUse(before)))) return;
-    const secure = cookie?.secure === true || request.scheme === 'https' ? '; Secure' : '';
-    fields.append('Set-Cookie', `${cookieName}=${this.#upstream.digestOf(endpoint, this.settings)}${this.#attributes}${secure}`);
+    const secure = cookie?.secure === true || request.scheme === 'https';
+    const lines = secure ? this.#secureLines : this.#plainLines;
+    let line = lines.get(endpoint);
+    if (line === undefined) {
+      const value = `${cookieName}=${this.#upstream.digestOf(endpoint, this.settings)}${this.#attributes}${secure ? '; Secure' : ''}`;
+      // Once with all checks, then as it is.
+      line = Fields.of([['Set-Cookie', value]]).serialize();
+      lines.set(endpoint, line);
+    }
+    fields.appendLines(line, OTHER);
   }
 
   #named(request: Pick<Balanced, 'cookie'>): EndpointState | undefined {
