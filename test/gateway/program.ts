@@ -14,9 +14,12 @@ process.on('exit', () => {
 });
 process.once('SIGTERM', () => process.exit(128 + 15));
 
-/** Starts `bin/tidegate`; whoever calls stops it. */
-export function spawnProgram(args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+/** Starts `bin/tidegate`; whoever calls stops it. @param descriptors how many files it may have open; undefined: as many as we may */
+export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, descriptors?: number): ChildProcess {
+  // Node.js raises its soft limit to the hard one, so that both have to be set.
+  const command = descriptors === undefined ? [PROGRAM] : ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, PROGRAM];
+  const [file = PROGRAM, ...before] = command;
+  const child = spawn(file, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   running.add(child);
   child.once('exit', () => running.delete(child));
   return child;

@@ -3,6 +3,7 @@ import { TLSSocket } from 'node:tls';
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
 import { plainAddress } from '../address.ts';
 import { ClientCertificate } from '../client-certificate.ts';
+import { highestAccepted } from '../descriptors.ts';
 import { TicketKeys } from '../secure-context.ts';
 import { unhandled } from '../unhandled.ts';
 import type { Connection, HandshakeStart, ListenOptions, ServerTls, TlsInfo, WireListener } from '../wire.ts';
@@ -18,6 +19,7 @@ export class StreamListener implements WireListener {
   private readonly options: ListenOptions;
   private readonly accept: (connection: Connection) => void;
   private readonly server: Server;
+  private readonly highestAccepted = highestAccepted();
   private readonly handshakes: Deadlines;
   private readonly ticketKeys: TicketKeys | undefined;
 
@@ -67,6 +69,14 @@ export class StreamListener implements WireListener {
   }
 
   private onConnection(raw: Socket): void {
+    // Node shows the number without promising it; without it accepting goes on until the system says no.
+    const descriptor = (raw as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd ?? 0;
+    if (descriptor > this.highestAccepted) {
+      this.refusedConnections++;
+      raw.on('error', ignore);
+      raw.destroy();
+      return;
+    }
     this.connections++;
     raw.once('close', () => {
       this.connections--;
