@@ -341,3 +341,21 @@ for (const [what, input, message] of [
     );
   });
 }
+
+test('what the rule says about trouble is told, in the report and in words', () => {
+  const shop = route(
+    'shop',
+    0,
+    {},
+    {
+      backends: [{ upstream: 'default/shop/80', weight: 1, backup: false }],
+      retry: { attempts: 2, on: ['reset', 503, 'unavailable'], backoff: 25, maxBackoff: 250, budgetPercent: 20, nonIdempotent: true },
+      hedge: { after: 100, max: 1 },
+      fallback: { on: [502, 503], response: { statusCode: 200, contentType: 'text/plain', body: 'sorry' } },
+    },
+  );
+  const report = explained([shop], {});
+  assert.deepEqual([report.route?.retry, report.route?.hedge, report.route?.fallback], [shop.retry, shop.hedge, shop.fallback]);
+  const text = renderExplanation(report);
+  assert.match(text, /retry: 2 on reset, 503, unavailable, budget 20 %, any method\n +hedge: 1 after 100ms\n +fallback: answer 200 on 502, 503\n/);
+});

@@ -1,5 +1,5 @@
 /** The report as text, for people. */
-import type { BackendReport, ExplainReport, LimitReport } from './report.ts';
+import type { BackendReport, ExplainReport, LimitReport, RouteReport } from './report.ts';
 
 /** In text; the JSON has them all. */
 const MAX_ENDPOINTS = 10;
@@ -18,6 +18,7 @@ export function renderExplanation(report: ExplainReport): string {
       `${route.id}${route.isDefaultBackend ? ' (default backend)' : ''}`,
       `host: ${route.host}; match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
       `timeouts: request ${duration(route.timeouts.request)}, backendRequest ${duration(route.timeouts.backendRequest)}, idle ${duration(route.timeouts.idle)}${route.timeouts.tunnel === undefined ? '' : `, tunnel ${duration(route.timeouts.tunnel)}`}`,
+      ...renderRecovery(route),
     ]);
     section(
       lines,
@@ -50,6 +51,20 @@ export function renderExplanation(report: ExplainReport): string {
     );
   }
   return lines.join('\n');
+}
+
+function renderRecovery({ retry, hedge, fallback }: RouteReport): string[] {
+  const lines: string[] = [];
+  if (retry !== undefined) {
+    const any = retry.nonIdempotent ? ', any method' : '';
+    lines.push(`retry: ${retry.attempts} on ${retry.on.join(', ')}, budget ${retry.budgetPercent} %${any}`);
+  }
+  if (hedge !== undefined) lines.push(`hedge: ${hedge.max} after ${duration(hedge.after)}`);
+  if (fallback !== undefined) {
+    const to = fallback.response === undefined ? (fallback.upstream ?? 'nothing (not resolved)') : `answer ${fallback.response.statusCode}`;
+    lines.push(`fallback: ${to} on ${fallback.on.join(', ')}`);
+  }
+  return lines;
 }
 
 function renderLimit({ policy, limit, algorithm, requests, period, burst, key, mode }: LimitReport): string {

@@ -1,5 +1,5 @@
 /** What `explain` tells, as plain data: the JSON of the command and of the admin port. */
-import type { Timeouts } from '../snapshot/snapshot.ts';
+import type { Fallback, Hedge, Retry, Timeouts } from '../snapshot/snapshot.ts';
 
 export interface ExplainReport {
   readonly request: RequestReport;
@@ -61,6 +61,10 @@ export interface RouteReport {
   readonly parts: readonly string[];
   /** Milliseconds. */
   readonly timeouts: Timeouts;
+  /** These three as the rule has them; absent where it says nothing. */
+  readonly retry?: Retry;
+  readonly hedge?: Hedge;
+  readonly fallback?: Fallback;
 }
 
 export interface FilterReport {

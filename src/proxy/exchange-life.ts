@@ -116,7 +116,9 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
   suspend(): void {
     this.current = undefined;
     this.deadline = this.requestDeadline;
-    if (!this.requestEnded) this.exchange.stream.pauseRequestBody();
+    if (this.requestEnded) return;
+    this.#requestPaused = true;
+    this.exchange.stream.pauseRequestBody();
   }
 
   #recover(plan: RecoveryPlan): Recovery {
@@ -135,7 +137,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     this.requestBytes += end - start;
     this.lastActivity = performance.now();
     const attempt = this.current;
-    // What comes before that try has got what came before goes along with that.
+    // A try that is still owed what came before gets this along with it.
     if (attempt?.stream === undefined || attempt.owesBody) return;
     if (!attempt.stream.writeBody(bytes, start, end, stable)) {
       this.#requestPaused = true;
@@ -151,7 +153,10 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
       attempt.owesBody = false;
       const writable = this.#kept?.writeTo(stream) ?? true;
       if (this.requestEnded) stream.endBody(this.#kept?.trailers);
-      if (!writable) return;
+      if (!writable) {
+        this.#requestPaused = true;
+        return;
+      }
     }
     if (this.requestEnded) return;
     this.#requestPaused = false;
@@ -234,6 +239,8 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     last: boolean,
   ): void {
     this.#responding = true;
+    // Nothing is sent again from here on.
+    if (this.#mirrored === undefined) this.#kept = undefined;
     this.status = status;
     // What the fallback is for stays in the log.
     if (this.fallbackReason === '' || this.upstreamStatus === 0) this.upstreamStatus = status;
