@@ -170,6 +170,19 @@ export function kindOfBytes(bytes: Uint8Array, start: number, length: number): F
   return kind;
 }
 
+/** As `kindOfBytes`, of a name within text. */
+export function kindOfText(text: string, start: number, length: number): FieldKind {
+  const letter = text.charCodeAt(start) & 31;
+  if (length < 32) {
+    for (let kind = FIRST[length * 32 + letter] as number; kind !== 0; kind = NEXT[kind] as number) {
+      let index = 0;
+      while (index < length && (text.charCodeAt(start + index) | 0x20) === SPELLING[kind * ROW + index]) index++;
+      if (index === length) return kind as FieldKind;
+    }
+  }
+  return FAMILY_BY_LETTER[letter] === 0 ? FieldKind.Other : kindOfName(text.slice(start, start + length));
+}
+
 /** The kind of a name in any spelling. */
 export function kindOfName(name: string): FieldKind {
   const kind = KIND_BY_TEXT.get(name);

@@ -1,4 +1,4 @@
-import { FAMILY_KINDS, FieldKind, isToken, kindOfName, maskOf, sameName } from './field-names.ts';
+import { FAMILY_KINDS, FieldKind, isToken, kindOfName, kindOfText, maskOf, sameName } from './field-names.ts';
 
 /**
  * A line of a message's text in one small integer: where it starts (18 bits), the length of its name (8 bits), the kind of
@@ -429,7 +429,7 @@ function visitLines(visitor: LineVisitor, lines: string, without: number): void 
   for (let start = 0; start < lines.length; ) {
     const colon = lines.indexOf(':', start);
     const end = lines.indexOf('\r\n', colon);
-    const kind = kindOfName(lines.slice(start, colon));
+    const kind = kindOfText(lines, start, colon - start);
     if ((without & (1 << kind)) === 0) visitor.line(lines, start, colon - start, end, kind);
     start = end + 2;
   }
