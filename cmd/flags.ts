@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseCidr } from '../src/exchange/cidr.ts';
 import { durationMilliseconds } from '../src/resources/fields.ts';
 import { type PublishedAddress, publishedAddress } from '../src/status/published-address.ts';
+import { SUITES } from '../src/wire/secure-context.ts';
 import type { Address } from '../src/workers/messages.ts';
 
 const ON = new Set(['1', 'true']);
@@ -113,6 +114,15 @@ export function parsePublishedAddresses(text: string): readonly PublishedAddress
     }
     return publishedAddress(address);
   });
+}
+
+/** @returns suites in the order of the text @throws InvalidArgumentError */
+export function parseSuites(text: string): readonly string[] {
+  const suites = text.split(/[,:]/).map((part) => part.trim());
+  for (const suite of suites) {
+    if (!SUITES.includes(suite)) throw new InvalidArgumentError(`"${suite}" is none of the cipher suites, which are ${SUITES.join(', ')}.`);
+  }
+  return [...new Set(suites)];
 }
 
 /** @param before what earlier ones of the same flag gave @throws InvalidArgumentError */

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
 import { DRAIN } from '../src/snapshot/defaults.ts';
 import type { PublishedAddress } from '../src/status/published-address.ts';
+import { parametersFlaw, SUITES, TLS_PARAMETERS, type TlsParameters, type TlsVersion, VERSIONS } from '../src/wire/secure-context.ts';
 import { EXIT } from './exit-codes.ts';
 import {
   flag,
@@ -17,16 +18,20 @@ import {
   parseNamespaces,
   parsePublishedAddresses,
   parsePublishedService,
+  parseSuites,
   parseWorkers,
   parseZone,
 } from './flags.ts';
 
-interface ServeFlags extends Omit<GatewayOptions, 'source'> {
+interface ServeFlags extends Omit<GatewayOptions, 'source' | 'tls'> {
   readonly manifests?: string;
   readonly kubeconfig?: string;
   readonly watchNamespace: readonly string[];
   readonly publishService?: { readonly namespace: string; readonly name: string };
   readonly publishAddress?: readonly PublishedAddress[];
+  readonly tlsMinVersion: TlsVersion;
+  readonly tlsMaxVersion: TlsVersion;
+  readonly tlsCiphers: readonly string[];
   readonly logLevel: string;
 }
 
@@ -70,6 +75,13 @@ export function serveCommand(): Command {
     )
     .addOption(flag('--affinity-key-file <file>', 'secret of session affinity cookies, the same for all replicas; else made of UIDs'))
     .addOption(flag('--h2c <mode>', 'HTTP/2 by prior knowledge on the plain listener').choices(['on', 'off']).default('on'))
+    .addOption(flag('--tls-min-version <version>', 'oldest that clients may speak').choices(VERSIONS).default(TLS_PARAMETERS.minVersion))
+    .addOption(flag('--tls-max-version <version>', 'newest that clients may speak').choices(VERSIONS).default(TLS_PARAMETERS.maxVersion))
+    .addOption(
+      flag('--tls-ciphers <suites>', 'cipher suites for clients, by preference, several with commas')
+        .argParser(parseSuites)
+        .default(SUITES, 'all with ECDHE and AEAD'),
+    )
     .addOption(flag('--wire <kind>', 'how sockets are driven').choices(['auto', 'stream', 'handle']).default('auto'))
     .addOption(flag('--log-level <level>', 'of the log on standard error').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .addOption(flag('--access-log <target>', 'stdout, off, or a file to append to').default('stdout'))
@@ -104,7 +116,16 @@ function sourceOf(flags: ServeFlags, command: Command): GatewayOptions['source']
   return { cluster: { host, port }, ...rest };
 }
 
+/** Wrong usage ends the program here. */
+function tlsOf({ tlsMinVersion: minVersion, tlsMaxVersion: maxVersion, tlsCiphers: suites }: ServeFlags, command: Command): TlsParameters {
+  const parameters = { minVersion, maxVersion, suites };
+  const flaw = parametersFlaw(parameters);
+  if (flaw !== undefined) command.error(`error: --tls-min-version, --tls-max-version and --tls-ciphers: ${flaw}.`);
+  return parameters;
+}
+
 async function serve(flags: ServeFlags, command: Command): Promise<void> {
+  const tls = tlsOf(flags, command);
   const source = sourceOf(flags, command);
   const { logLevel, ...options } = flags;
   const log = pino(
@@ -117,7 +138,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   };
   process.on('uncaughtException', onFault);
   process.on('unhandledRejection', onFault);
-  const gateway = new Gateway({ ...options, source }, log);
+  const gateway = new Gateway({ ...options, source, tls }, log);
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(EXIT.good);

@@ -23,6 +23,7 @@ import type { ReporterOptions, StatusReporter } from './status/status-reporter.t
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, type EndpointCounts, Metrics } from './telemetry/metrics.ts';
+import type { TlsParameters } from './wire/secure-context.ts';
 import { MemoryGuard } from './workers/memory-guard.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
@@ -61,6 +62,8 @@ export interface GatewayOptions {
   readonly accessLog: string;
   /** HTTP/2 by prior knowledge on the plain listener. */
   readonly h2c: 'on' | 'off';
+  /** What TLS clients get; `parametersFlaw` finds none. */
+  readonly tls: TlsParameters;
   /** File with the secret that affinity cookies are made with. */
   readonly affinityKeyFile?: string;
   /** 0: no limit. */
@@ -129,6 +132,7 @@ export class Gateway {
           proxyProtocol: options.proxyProtocol,
           accessLog: options.accessLog,
           h2c: options.h2c === 'on',
+          tls: options.tls,
           maxConnections: LISTENER.maxConnections,
           maxConnectionsPerClient: options.maxConnectionsPerClient,
           maxConcurrency: options.maxConcurrency,

@@ -64,6 +64,11 @@ export class ClientIdentity {
       fields.removeKinds(FORWARDING);
       lines += forwardingLines(exchange);
     }
+    // RFC 9440 section 2.2. Who must not be served without a good one is refused later.
+    const certificate = exchange.tls?.clientCertificate;
+    if (certificate?.isGood(Date.now()) === true) {
+      fields.appendLines(`Client-Cert: :${certificate.der}:\r\n`, CLIENT_CERTIFICATE);
+    }
     fields.appendLines(lines, REQUEST_ID | TRACEPARENT | FORWARDING);
   }
 

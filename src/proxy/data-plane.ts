@@ -13,6 +13,7 @@ import { SharedHealth } from '../upstream/health/shared-health.ts';
 import type { WorkerHealth } from '../upstream/health/worker-health.ts';
 import { InFlight } from '../upstream/shared-counters.ts';
 import { Upstreams } from '../upstream/upstreams.ts';
+import { contextOptionsOf } from '../wire/secure-context.ts';
 import type { HandshakeOffer, Wire } from '../wire/wire.ts';
 import type { ChangeEnd, ChangePart, PublishedEndpoints, WorkerSettings } from '../workers/messages.ts';
 import { BackendConnector } from './backend-connector.ts';
@@ -28,8 +29,10 @@ import { Proxy } from './proxy.ts';
 import { ProxyProtocol } from './proxy-protocol.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { type Runtime, RuntimeBuilder } from './runtime.ts';
+import { AskingPreface } from './tls/asking-preface.ts';
 import { BackendTlsStore } from './tls/backend-tls-store.ts';
 import { CertificateStore } from './tls/certificate-store.ts';
+import { ClientValidations } from './tls/client-validations.ts';
 
 export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -101,7 +104,7 @@ export class DataPlane {
       health: { shared: new SharedHealth(shared.health), tellFailing },
       zone: settings.zone,
     });
-    this.#certificates = new CertificateStore(settings.selfSigned, log);
+    this.#certificates = new CertificateStore(settings.selfSigned, log, contextOptionsOf(settings.tls));
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       random: Math.random,
@@ -139,6 +142,7 @@ export class DataPlane {
     if (end.certificates !== undefined) this.#backendTls.know(end.certificates.certificates);
     const runtime = yield* this.#runtimes.change(parts, end);
     if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
+    if (end.certificates !== undefined) this.#proxy.clientValidations = ClientValidations.compile(end.certificates.clientValidation);
     this.#proxy.runtime = runtime;
     if (end.passthrough !== undefined) this.#passthroughs.serverNames = ServerNames.compile(end.passthrough, this.#upstreams);
     this.#upstreams.remove(end.removedUpstreams);
@@ -169,8 +173,11 @@ export class DataPlane {
       ticketKeys: this.#ticketKeys,
       handshakeTimeout: LISTENER.handshakeTimeout,
       alpnProtocols: ['h2', 'http/1.1'],
+      contextOptions: contextOptionsOf(this.#settings.tls),
     };
-    await this.#https.listen(this.#wire, https.host, https.port, tls, new TlsPreface(proxyProtocol, this.#passthroughs, this.#https)).catch((error) => {
+    const passing = new TlsPreface(proxyProtocol, this.#passthroughs, this.#https);
+    const asking = new AskingPreface(passing, () => this.#proxy.clientValidations, this.#certificates, LISTENER.prefaceTimeout);
+    await this.#https.listen(this.#wire, https.host, https.port, tls, asking).catch((error) => {
       throw new ListenError('https', error);
     });
   }

@@ -13,6 +13,7 @@ import type { Overload } from './overload/overload.ts';
 import * as replies from './replies.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import type { Runtime } from './runtime.ts';
+import { ClientValidations } from './tls/client-validations.ts';
 import { Tunnels } from './tunnel/tunnels.ts';
 
 export type ProxyLog = (level: 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -29,6 +30,8 @@ export class Proxy implements ExchangeSink {
   /** Counts requests that no route took. */
   readonly unrouted: RouteMetrics;
   runtime: Runtime;
+  /** Which hosts ask for client certificates; replaced together with the runtime. */
+  clientValidations = ClientValidations.NONE;
   readonly tunnels = new Tunnels();
   readonly overload: Overload | undefined;
 

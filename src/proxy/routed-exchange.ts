@@ -61,6 +61,12 @@ export abstract class RoutedExchange implements Timed {
     const exchange = this.exchange;
     this.proxy.retryBudget.countRequest(exchange.startedAt);
     this.proxy.identity.stamp(exchange);
+    const { clientValidations } = this.proxy;
+    const refusal = clientValidations.isEmpty ? undefined : clientValidations.judge(exchange);
+    if (refusal !== undefined) {
+      this.answer(refusal);
+      return;
+    }
     const found = this.proxy.runtime.router.find(exchange);
     if (found === undefined) {
       this.answer(replies.noRoute);
@@ -85,6 +91,11 @@ export abstract class RoutedExchange implements Timed {
     }
     if (route.route.httpsRedirect && exchange.scheme === 'http') {
       this.answer(replies.httpsRedirect(exchange));
+      return;
+    }
+    const unmet = clientValidations.isEmpty ? undefined : clientValidations.judgeRoute(exchange, route.route);
+    if (unmet !== undefined) {
+      this.answer(unmet);
       return;
     }
     this.#runFilters();

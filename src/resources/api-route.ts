@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { backendFiltersSchema, routeFiltersSchema } from './api-route-filters.ts';
 import { passthroughFlaws } from './api-route-passthrough.ts';
+import { clientValidation } from './client-validation.ts';
 import {
   cidr,
   cookieName,
@@ -240,18 +241,18 @@ const spec = strictObject(
       .default([])
       .describe('Hosts that the route is for, such as shop.example.com. "*.example.com" covers any number of labels. Absent: any host.')
       .meta(ATOMIC),
-    tls: strictObject(
-      {
-        secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
-        redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
-        mode: oneOf(['Terminate', 'Passthrough'])
-          .default('Terminate')
-          .describe(
-            'Terminate: TLS ends at the gateway. Passthrough: connections go to the backendRefs of the only rule as they are, by the server name that the client asks for; nothing in them is seen.',
-          ),
-      },
-      { later: ['clientValidation'] },
-    )
+    tls: strictObject({
+      secretName: dnsSubdomain.exactOptional().describe('Secret of type kubernetes.io/tls in the same namespace; absent: the default certificate.'),
+      redirect: z.boolean().default(false).describe('Send requests by HTTP to HTTPS, with 308.'),
+      mode: oneOf(['Terminate', 'Passthrough'])
+        .default('Terminate')
+        .describe(
+          'Terminate: TLS ends at the gateway. Passthrough: connections go to the backendRefs of the only rule as they are, by the server name that the client asks for; nothing in them is seen.',
+        ),
+      clientValidation: clientValidation
+        .exactOptional()
+        .describe('Clients are asked for a certificate. It holds for the hostnames, so routes that share one share it; by plain HTTP nothing is served.'),
+    })
       .exactOptional()
       .describe('TLS for the hostnames. Absent: they answer on HTTPS under the default certificate.'),
     priority: priority.describe('That of the rules which name none.'),

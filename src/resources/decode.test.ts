@@ -44,7 +44,6 @@ describe('what is wrong with one object', () => {
 /** Fields and values of the format that this version does not serve. */
 const LATER: readonly (readonly [raw: Fields, field: string])[] = [
   ...['aggregate', 'cors', 'compression', 'cache', 'transform'].map((name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const),
-  ...['clientValidation'].map((name) => [route({ tls: { secretName: 'a', [name]: {} }, rules: [{ backendRefs }] }), `spec.tls.${name}`] as const),
   [match({ path: { value: '/users/{id}' } }), 'spec.rules[0].matches[0].path.value'],
   [limitPolicy({ targetRefs: [target], scope: 'Global', limits: [{ requests: 1, period: '1s' }] }), 'spec.scope'],
   [limitPolicy({ targetRefs: [target], onStoreFailure: 'Allow', limits: [{ requests: 1, period: '1s' }] }), 'spec.onStoreFailure'],

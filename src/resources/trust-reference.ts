@@ -15,4 +15,9 @@ export function trustReferences(what: string) {
   return z.array(trustReference).max(8).default([]).describe(what).meta(ATOMIC);
 }
 
+/** As `trustReferences`, at least one. */
+export function someTrustReferences(what: string) {
+  return z.array(trustReference).min(1).max(8).describe(what).meta(ATOMIC);
+}
+
 const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };

@@ -9,6 +9,7 @@ export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {
     sameCertificates(one.certificates, other.certificates) &&
     isDeepStrictEqual(one.serverNames, other.serverNames) &&
     isDeepStrictEqual(one.passthrough, other.passthrough) &&
+    isDeepStrictEqual(one.clientValidation, other.clientValidation) &&
     isDeepStrictEqual(one.upstreams, other.upstreams) &&
     isDeepStrictEqual(one.routes, other.routes)
   );

@@ -230,6 +230,8 @@ export interface Route {
   readonly isDefaultBackend: boolean;
   /** Answer plain HTTP with 308 to HTTPS. */
   readonly httpsRedirect: boolean;
+  /** Id of the client validation that a connection must have met; absent: none. */
+  readonly clientValidation?: string;
   readonly filters: RouteFilters;
   readonly timeouts: Timeouts;
   /** What goes first when the gateway has too much to do; absent: Normal. */
@@ -421,6 +423,24 @@ export interface Passthrough {
   readonly terminated: readonly HostPattern[];
 }
 
+/** What clients are asked for in a TLS handshake. */
+export interface ClientValidation {
+  /** A digest of all the rest: equal ids are the same. */
+  readonly id: string;
+  /** Require: nobody is served without a good certificate. Request: everybody is. */
+  readonly mode: 'Require' | 'Request';
+  /** PEM, one certificate each; none: no certificate is good. */
+  readonly authorities: readonly string[];
+  /** PEM, one list each. Where there are any, each authority of a chain needs one. */
+  readonly revocationLists: readonly string[];
+}
+
+export interface ClientValidationHost {
+  readonly host: HostPattern;
+  /** Its id; absent: nobody is asked, though a wildcard around the host does. */
+  readonly validation?: string;
+}
+
 export interface Snapshot {
   readonly routes: readonly Route[];
   /** Absent: nothing is passed through. */
@@ -432,4 +452,11 @@ export interface Snapshot {
   readonly serverNames: readonly ServerName[];
   /** Id of the certificate for unknown names; absent: a self-signed one. */
   readonly defaultCertificate?: string;
+  /** Absent: no client is asked for a certificate. */
+  readonly clientValidation?: SnapshotClientValidation;
+}
+
+export interface SnapshotClientValidation {
+  readonly policies: ReadonlyMap<string, ClientValidation>;
+  readonly hosts: readonly ClientValidationHost[];
 }

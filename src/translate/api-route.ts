@@ -23,6 +23,8 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
   const hosts = hostsOf(spec.hostnames);
   claimTermination(entry, ownTlsHosts(spec), context);
   if (spec.tls?.secretName !== undefined) context.certificates.claim(entry, 'spec.tls.secretName', spec.tls.secretName, hosts);
+  const written = spec.tls?.clientValidation;
+  const clientValidation = written && context.clientValidations.claim(entry, written, hosts);
   const claiming = mayClaim(
     hosts.length,
     spec.rules.reduce((sum, rule) => sum + rule.matches.length, 0),
@@ -44,6 +46,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       matches: matches.map(({ match }) => match),
       isDefaultBackend: false,
       httpsRedirect: spec.tls?.redirect ?? false,
+      ...(clientValidation === undefined ? {} : { clientValidation }),
       filters: translateFilters(entry, rule, field, label, context),
       timeouts: translateTimeouts(rule.timeouts),
       ...priorityOf(rule.priority ?? spec.priority),

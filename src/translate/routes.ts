@@ -5,6 +5,7 @@ import type { Entry, Problem } from '../resources/resource-set.ts';
 import type { HostPattern, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { Certificates } from './certificates.ts';
+import type { ClientValidations } from './client-validation.ts';
 import type { Claims } from './conflicts.ts';
 import type { Canaries } from './ingress-canary.ts';
 import type { Issues } from './issues.ts';
@@ -27,6 +28,7 @@ export interface RouteContext {
   readonly upstreams: Upstreams;
   readonly rateLimits: RateLimits;
   readonly certificates: Certificates;
+  readonly clientValidations: ClientValidations;
   readonly claims: Claims<RuleOwner>;
   readonly canaries: Canaries;
   readonly passthroughs: Passthroughs;

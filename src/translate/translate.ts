@@ -11,6 +11,7 @@ import type { ObjectStatus } from '../snapshot/status.ts';
 import { translateApiRoute } from './api-route.ts';
 import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
+import { ClientValidations } from './client-validation.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
@@ -79,14 +80,23 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const rateLimits = new RateLimits(set, classes, issues);
   const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
   const canaries = new Canaries(ownIngresses(set, classes), issues);
-  const context = { issues, upstreams, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs: new Passthroughs() };
+  const clientValidations = new ClientValidations(issues, trust);
+  const passthroughs = new Passthroughs();
+  const context = { issues, upstreams, clientValidations, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs };
   const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
   const endpointTable = EndpointTable.build(set, used, options, previous?.endpointTable);
   const otherProblems = sortFindings(issues.findings());
   return {
-    snapshot: { routes, ...context.passthroughs.build(), upstreams: used, endpoints: endpointTable.endpoints, ...certificates.build() },
+    snapshot: {
+      routes,
+      ...passthroughs.build(),
+      upstreams: used,
+      endpoints: endpointTable.endpoints,
+      ...certificates.build(),
+      ...clientValidations.build(routes),
+    },
     statuses: [
       ...statuses,
       ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, () => false),

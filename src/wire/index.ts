@@ -3,7 +3,7 @@ import { selfCheck } from './handle/self-check.ts';
 import { StreamWire } from './stream/stream-wire.ts';
 import type { Wire } from './wire.ts';
 
-export { secureContextOptions, TICKET_KEYS_LENGTH } from './secure-context.ts';
+export { contextOptionsOf, parametersFlaw, SUITES, secureContextOptions, TICKET_KEYS_LENGTH, TLS_PARAMETERS, type TlsParameters } from './secure-context.ts';
 export { TlsError, type TlsFailure } from './tls-error.ts';
 export type * from './wire.ts';
 

@@ -3,25 +3,52 @@ import { createHash, createHmac } from 'node:crypto';
 import type { SecureContext, SecureContextOptions } from 'node:tls';
 
 /**
- * Options for `tls.createSecureContext`, to which key and certificate are added: TLS 1.2 with forward secrecy (ECDHE) and
- * AEAD suites only (RFC 9325 section 4.2), and TLS 1.3. The suites with AES-128 come first, which hardware makes fastest.
+ * Cipher suites that are offered, by the names of OpenSSL: with forward secrecy (ECDHE) and AEAD (RFC 9325 section 4.2). Those
+ * with AES-128 come first, which hardware makes fastest.
  */
-export const secureContextOptions: Readonly<SecureContextOptions> = {
-  minVersion: 'TLSv1.2',
-  maxVersion: 'TLSv1.3',
-  ciphers: [
-    'TLS_AES_128_GCM_SHA256',
-    'TLS_AES_256_GCM_SHA384',
-    'TLS_CHACHA20_POLY1305_SHA256',
-    'ECDHE-ECDSA-AES128-GCM-SHA256',
-    'ECDHE-RSA-AES128-GCM-SHA256',
-    'ECDHE-ECDSA-AES256-GCM-SHA384',
-    'ECDHE-RSA-AES256-GCM-SHA384',
-    'ECDHE-ECDSA-CHACHA20-POLY1305',
-    'ECDHE-RSA-CHACHA20-POLY1305',
-  ].join(':'),
-  honorCipherOrder: true,
-};
+export const SUITES: readonly string[] = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+];
+
+export const VERSIONS = ['1.2', '1.3'] as const;
+export type TlsVersion = (typeof VERSIONS)[number];
+
+export interface TlsParameters {
+  readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
+  /** Of `SUITES`, in order of preference. A version of which none is there is not offered. */
+  readonly suites: readonly string[];
+}
+
+export const TLS_PARAMETERS: TlsParameters = { minVersion: '1.2', maxVersion: '1.3', suites: SUITES };
+
+/** Why nobody could connect with these; undefined when all is well. Suites are those of `SUITES`. */
+export function parametersFlaw({ minVersion, maxVersion, suites }: TlsParameters): string | undefined {
+  if (minVersion > maxVersion) return `TLS ${minVersion} at least and TLS ${maxVersion} at most leave no version`;
+  const served = VERSIONS.filter((version) => version >= minVersion && version <= maxVersion);
+  if (served.some((version) => suites.some((suite) => versionOf(suite) === version))) return undefined;
+  return `none of the cipher suites is for TLS ${served.join(' or ')}; those are ${SUITES.filter((suite) => served.includes(versionOf(suite))).join(', ')}`;
+}
+
+function versionOf(suite: string): TlsVersion {
+  return suite.startsWith('TLS_') ? '1.3' : '1.2';
+}
+
+/** Options for `tls.createSecureContext`, to which key and certificate are added. */
+export function contextOptionsOf({ minVersion, maxVersion, suites }: TlsParameters): Readonly<SecureContextOptions> {
+  return { minVersion: `TLSv${minVersion}`, maxVersion: `TLSv${maxVersion}`, ciphers: suites.join(':'), honorCipherOrder: true };
+}
+
+/** Those of `TLS_PARAMETERS`. */
+export const secureContextOptions = contextOptionsOf(TLS_PARAMETERS);
 
 /** Bytes of a set of ticket keys: name, HMAC key and AES key of 16 each. */
 export const TICKET_KEYS_LENGTH = 48;

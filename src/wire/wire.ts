@@ -2,7 +2,7 @@
  * Sockets behind one small interface, with two implementations: `stream` on public `net.Socket` and `tls.TLSSocket`,
  * and `handle` on the socket's own handle. Nothing outside this folder knows which one runs.
  */
-import type { SecureContext } from 'node:tls';
+import type { SecureContext, SecureContextOptions } from 'node:tls';
 import type { ClientCertificate } from './client-certificate.ts';
 import type { ProxiedEnds } from './proxy-header.ts';
 
@@ -160,6 +160,8 @@ export interface ServerTls {
   /** Milliseconds. */
   readonly handshakeTimeout: number;
   readonly alpnProtocols: readonly string[];
+  /** Versions and suites, which the contexts above have as well; absent: `secureContextOptions`. */
+  readonly contextOptions?: Readonly<SecureContextOptions>;
 }
 
 export interface WireListener {

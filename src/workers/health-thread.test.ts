@@ -9,6 +9,7 @@ import { freePort } from '../../scripts/free-port.ts';
 import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
 import type { Endpoint, Snapshot, Upstream } from '../snapshot/snapshot.ts';
 import { upstream } from '../upstream/fixtures.ts';
+import { TLS_PARAMETERS } from '../wire/secure-context.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 const KEY = 'shop/orders/80';
@@ -108,6 +109,7 @@ before(async () => {
       zone: '',
       proxyProtocol: false,
       h2c: true,
+      tls: TLS_PARAMETERS,
       affinity: { own: randomBytes(32) },
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),

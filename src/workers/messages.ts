@@ -1,8 +1,9 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
-import type { Endpoint, Passthrough, Route, ServerName, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Endpoint, Passthrough, Route, ServerName, SnapshotClientValidation, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
+import type { TlsParameters } from '../wire/secure-context.ts';
 
 /** An endpoint with its cell in the shared in-flight counters; the same address keeps its slot as long as it is known. */
 export interface PublishedEndpoint extends Endpoint {
@@ -45,6 +46,7 @@ export interface PublishedCertificates {
   readonly certificates: readonly PublishedCertificate[];
   readonly serverNames: readonly ServerName[];
   readonly defaultCertificate: string | undefined;
+  readonly clientValidation: SnapshotClientValidation | undefined;
 }
 
 export interface Address {
@@ -66,6 +68,8 @@ export interface WorkerSettings {
   readonly accessLog: string;
   /** HTTP/2 by prior knowledge on the plain listener. */
   readonly h2c: boolean;
+  /** What TLS clients get. */
+  readonly tls: TlsParameters;
   readonly maxConnections: number;
   /** 0: no limit. */
   readonly maxConnectionsPerClient: number;

@@ -142,12 +142,18 @@ function sameServerNames(one: Snapshot, other: Snapshot): boolean {
   return (
     one.defaultCertificate === other.defaultCertificate &&
     sameCertificates(one.certificates, other.certificates) &&
-    isDeepStrictEqual(one.serverNames, other.serverNames)
+    isDeepStrictEqual(one.serverNames, other.serverNames) &&
+    isDeepStrictEqual(one.clientValidation, other.clientValidation)
   );
 }
 
-function publishedCertificates({ certificates, serverNames, defaultCertificate }: Snapshot): PublishedCertificates {
-  return { certificates: [...certificates.values()].map(({ id, chain, key }) => ({ id, chain, key: key.reveal() })), serverNames, defaultCertificate };
+function publishedCertificates({ certificates, serverNames, defaultCertificate, clientValidation }: Snapshot): PublishedCertificates {
+  return {
+    certificates: [...certificates.values()].map(({ id, chain, key }) => ({ id, chain, key: key.reveal() })),
+    serverNames,
+    defaultCertificate,
+    clientValidation,
+  };
 }
 
 const NONE = {

@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads';
 import { freePort } from '../../scripts/free-port.ts';
 import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { TLS_PARAMETERS } from '../wire/secure-context.ts';
 import { type PoolLog, WorkerPool } from './worker-pool.ts';
 
 let pool: WorkerPool;
@@ -49,6 +50,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       proxyProtocol: false,
       accessLog: 'off',
       h2c: true,
+      tls: TLS_PARAMETERS,
       maxConnections: 20,
       maxConnectionsPerClient: 0,
       maxConcurrency: 'auto',

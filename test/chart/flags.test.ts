@@ -19,6 +19,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     defaultCertificate: 'a/tls',
     allowExternalName: true,
     h2c: false,
+    tls: { minVersion: '1.3', maxVersion: '1.3', ciphers: ['TLS_AES_256_GCM_SHA384'] },
   };
   for (const [what, values] of [
     ['without a value', {}],

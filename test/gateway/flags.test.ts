@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
-import { connect } from 'node:tls';
+import { type ConnectionOptions, connect } from 'node:tls';
 import { freePort } from '../../scripts/free-port.ts';
 import { answering, Backend } from './backend.ts';
 import { get } from './client.ts';
@@ -202,6 +202,39 @@ test('a level that is none is wrong usage, in one line that names those that are
     assert.match(stderr, /^error: .*(--log-level|TIDEGATE_LOG_LEVEL).*loud.*debug, info, warn, error.*\n$/);
   }
 });
+
+test('--tls-min-version, --tls-max-version, --tls-ciphers: what cannot be is wrong usage, in one line', async () => {
+  for (const [args, message] of [
+    [['--tls-min-version', '1.1'], /--tls-min-version.*1\.1.*1\.2, 1\.3/],
+    [['--tls-ciphers', 'AES128-SHA'], /--tls-ciphers.*"AES128-SHA" is none of the cipher suites, which are TLS_AES_128/],
+    [['--tls-min-version', '1.3', '--tls-max-version', '1.2'], /at least and TLS 1\.2 at most leave no version/],
+    [['--tls-min-version', '1.3', '--tls-ciphers', 'ECDHE-RSA-AES128-GCM-SHA256'], /none of the cipher suites is for TLS 1\.3; those are TLS_AES/],
+  ] as const) {
+    const { code, stderr } = await runProgram(['serve', '--manifests', folder, ...args]);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^error: .*\n$/);
+    assert.match(stderr, message);
+  }
+});
+
+for (const wire of ['stream', 'handle']) {
+  test(`--tls-max-version and --tls-ciphers hold for clients, with --wire ${wire}`, async (t) => {
+    const args = ['--workers', '1', '--wire', wire, '--tls-max-version', '1.2', '--tls-ciphers', 'ECDHE-ECDSA-CHACHA20-POLY1305,ECDHE-ECDSA-AES256-GCM-SHA384'];
+    const gateway = await GatewayUnderTest.start(t, everything(), args);
+    const cipherOf = async (options: ConnectionOptions): Promise<string> => {
+      const socket = connect({ host: '127.0.0.1', port: gateway.https, rejectUnauthorized: false, ...options });
+      socket.on('error', () => {});
+      await once(socket, 'secureConnect');
+      const { name } = socket.getCipher();
+      socket.destroy();
+      return `${socket.getProtocol() ?? ''} ${name}`;
+    };
+    // The gateway's order counts.
+    assert.equal(await cipherOf({ ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305' }), 'TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305');
+    await assert.rejects(cipherOf({ minVersion: 'TLSv1.3' }));
+    await assert.rejects(cipherOf({ ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' }));
+  });
+}
 
 test('variables stand for flags, and flags go before them', async (t) => {
   const gateway = await GatewayUnderTest.start(t, everything(), ['--workers', '1'], { TIDEGATE_WORKERS: '3', TIDEGATE_WIRE: 'stream' });

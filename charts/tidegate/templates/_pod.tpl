@@ -50,6 +50,15 @@
 {{- if not .Values.h2c }}
 - --h2c=off
 {{- end }}
+{{- if ne .Values.tls.minVersion "1.2" }}
+- --tls-min-version={{ .Values.tls.minVersion }}
+{{- end }}
+{{- if ne .Values.tls.maxVersion "1.3" }}
+- --tls-max-version={{ .Values.tls.maxVersion }}
+{{- end }}
+{{- with .Values.tls.ciphers }}
+- --tls-ciphers={{ join "," . }}
+{{- end }}
 - --drain-delay={{ .Values.drainDelay }}
 - --drain-timeout={{ .Values.drainTimeout }}
 - --access-log={{ .Values.accessLog }}

@@ -1,7 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { createSecureContext, type SecureContext } from 'node:tls';
-import { secureContextOptions } from '../../wire/secure-context.ts';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import type { ClientValidation } from '../../snapshot/snapshot.ts';
+import { secureContextOptions, sessionIdContextOf } from '../../wire/secure-context.ts';
 import type { HandshakeOffer } from '../../wire/wire.ts';
+
+/** Contexts with clients' authorities that one certificate keeps. */
+const MOST_ASKING = 8;
 
 /** A certificate with its key, both PEM. */
 export interface KeyPair {
@@ -19,18 +23,30 @@ export interface KeyPair {
 export class CertificateMaterial {
   readonly pairs: readonly KeyPair[];
   readonly #onProblem: (certificates: string, error: Error) => void;
+  readonly #options: Readonly<SecureContextOptions>;
   #context: SecureContext | undefined = undefined;
   #failed = false;
   /** A context for each type of key, the preferred one first; none where there is only one type. */
   #single: readonly TypedContext[] = [];
+  /** One for each type of key. */
+  #pairsInUse: readonly KeyPair[];
+  /** By the id of the validation. */
+  readonly #asking = new Map<string, SecureContext>();
 
   /**
    * @param pairs in order of preference; of those with the same type of key the first counts
    * @param onProblem called at most once, when no context can be made of them
+   * @param options versions and suites
    */
-  constructor(pairs: readonly KeyPair[], onProblem: (certificates: string, error: Error) => void) {
+  constructor(
+    pairs: readonly KeyPair[],
+    onProblem: (certificates: string, error: Error) => void,
+    options: Readonly<SecureContextOptions> = secureContextOptions,
+  ) {
     this.pairs = pairs;
+    this.#pairsInUse = pairs;
     this.#onProblem = onProblem;
+    this.#options = options;
   }
 
   /** A context with all certificates; OpenSSL chooses by what the client offers. Undefined when none can be made. */
@@ -61,6 +77,19 @@ export class CertificateMaterial {
     return single?.context ?? context;
   }
 
+  /**
+   * A context with all certificates that verifies clients' ones. Made once, while the same is asked for: of names that share a
+   * certificate, hardly any two ask for different ones.
+   */
+  contextAsking(validation: ClientValidation): SecureContext | undefined {
+    const known = this.#asking.get(validation.id);
+    if (known !== undefined || this.context === undefined) return known;
+    if (this.#asking.size >= MOST_ASKING) this.#asking.clear();
+    const context = makeAskingContext(this.#pairsInUse, validation, this.#options);
+    this.#asking.set(validation.id, context);
+    return context;
+  }
+
   holds(pairs: readonly KeyPair[]): boolean {
     return (
       pairs.length === this.pairs.length &&
@@ -73,8 +102,10 @@ export class CertificateMaterial {
 
   #make(): void {
     const byType = this.pairs.length > 1 ? onePerKeyType(this.pairs) : [];
-    if (byType.length > 1) this.#single = byType.map(({ type, pair }) => ({ signature: SIGNATURES[type] ?? type, context: makeContext([pair]) }));
-    this.#context = makeContext(byType.length > 0 ? byType.map(({ pair }) => pair) : this.pairs);
+    if (byType.length > 1)
+      this.#single = byType.map(({ type, pair }) => ({ signature: SIGNATURES[type] ?? type, context: makeContext([pair], this.#options) }));
+    if (byType.length > 0) this.#pairsInUse = byType.map(({ pair }) => pair);
+    this.#context = makeContext(this.#pairsInUse, this.#options);
   }
 }
 
@@ -87,13 +118,28 @@ interface TypedContext {
 const SIGNATURES: Readonly<Record<string, string>> = { ec: 'ECDSA', rsa: 'RSA', 'rsa-pss': 'RSA-PSS', ed25519: 'Ed25519', ed448: 'Ed448' };
 
 /** @throws when a certificate or key can't be read, they don't belong together, or OpenSSL finds them too weak */
-function makeContext(pairs: readonly KeyPair[]): SecureContext {
+function makeContext(pairs: readonly KeyPair[], options: Readonly<SecureContextOptions>): SecureContext {
   return createSecureContext({
-    ...secureContextOptions,
+    ...options,
     cert: pairs.map((pair) => pair.chain),
     key: pairs.map((pair) => pair.key),
     // No roots: without client certificates there is nothing to verify, and they are most of a context's memory.
     ca: [],
+  });
+}
+
+function makeAskingContext(
+  pairs: readonly KeyPair[],
+  { id, authorities, revocationLists }: ClientValidation,
+  options: Readonly<SecureContextOptions>,
+): SecureContext {
+  return createSecureContext({
+    ...options,
+    cert: pairs.map((pair) => pair.chain),
+    key: pairs.map((pair) => pair.key),
+    ca: [...authorities],
+    ...(revocationLists.length === 0 ? {} : { crl: [...revocationLists] }),
+    sessionIdContext: sessionIdContextOf(id),
   });
 }
 

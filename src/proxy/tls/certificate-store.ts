@@ -1,5 +1,6 @@
-import type { SecureContext } from 'node:tls';
-import type { HostPattern, ServerName } from '../../snapshot/snapshot.ts';
+import type { SecureContext, SecureContextOptions } from 'node:tls';
+import type { ClientValidation, HostPattern, ServerName } from '../../snapshot/snapshot.ts';
+import { secureContextOptions } from '../../wire/secure-context.ts';
 import type { HandshakeOffer } from '../../wire/wire.ts';
 import { CertificateMaterial, type KeyPair } from './certificate-material.ts';
 
@@ -31,7 +32,9 @@ interface Slots {
 /** One worker's TLS contexts by server name. Names whose certificates did not change keep their context through any snapshot. */
 export class CertificateStore {
   readonly #log: Log;
+  readonly #options: Readonly<SecureContextOptions>;
   readonly #selfSigned: SecureContext;
+  readonly #selfSignedMaterial: CertificateMaterial;
   #slots: Slots = noSlots();
   #default: Slot | undefined = undefined;
   /** By the ids of their certificates. */
@@ -39,14 +42,20 @@ export class CertificateStore {
 
   /**
    * @param selfSigned for unknown names without a default certificate
+   * @param options versions and suites
    * @throws when no context can be made of `selfSigned`
    */
-  constructor(selfSigned: KeyPair, log: Log) {
+  constructor(selfSigned: KeyPair, log: Log, options: Readonly<SecureContextOptions> = secureContextOptions) {
     this.#log = log;
-    const { context } = new CertificateMaterial([selfSigned], (_id, error) => {
-      throw error;
-    });
-    this.#selfSigned = context as SecureContext;
+    this.#options = options;
+    this.#selfSignedMaterial = new CertificateMaterial(
+      [selfSigned],
+      (_id, error) => {
+        throw error;
+      },
+      options,
+    );
+    this.#selfSigned = this.#selfSignedMaterial.context as SecureContext;
   }
 
   /**
@@ -56,6 +65,15 @@ export class CertificateStore {
    */
   secureContext(serverName: string, offer?: HandshakeOffer): SecureContext {
     return contextOf(this.#find(serverName), offer) ?? contextOf(this.#default, offer) ?? this.#selfSigned;
+  }
+
+  /** As `secureContext`, for a handshake that asks for a certificate as `validation` says. @throws when an authority can't be used */
+  contextAsking(serverName: string, validation: ClientValidation): SecureContext {
+    for (const slot of [this.#find(serverName), this.#default]) {
+      const context = slot?.material.contextAsking(validation) ?? slot?.lastGood?.contextAsking(validation);
+      if (context !== undefined) return context;
+    }
+    return this.#selfSignedMaterial.contextAsking(validation) as SecureContext;
   }
 
   /**
@@ -71,7 +89,7 @@ export class CertificateStore {
       const key = pairs.map((pair) => pair.id).join(' ');
       let material = materials.get(key) ?? this.#materials.get(key);
       if (material === undefined || !material.holds(pairs))
-        material = new CertificateMaterial(pairs, (certificates, error) => this.#report(certificates, error));
+        material = new CertificateMaterial(pairs, (certificates, error) => this.#report(certificates, error), this.#options);
       materials.set(key, material);
       return material;
     };

@@ -55,6 +55,10 @@ export class NamedReferences {
       const tls = object?.spec.tls;
       if (object === undefined || tls === undefined || !classes.ownsApiRoute(object)) continue;
       if (tls.secretName !== undefined) secrets.add(`${namespace}/${tls.secretName}`);
+      if (tls.clientValidation !== undefined) {
+        trust(namespace, tls.clientValidation.caCertificateRefs);
+        trust(namespace, tls.clientValidation.crlRefs);
+      }
     }
     for (const { namespace, object } of backendPolicies.values()) {
       const tls = object?.spec.tls;

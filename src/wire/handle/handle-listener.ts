@@ -50,7 +50,7 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
     this.tls = options.tls ?? NO_TLS;
     if (options.tls !== undefined) {
       this.ticketKeys = new TicketKeys(options.tls.ticketKeys);
-      this.context = createSecureContext(secureContextOptions);
+      this.context = createSecureContext(options.tls.contextOptions ?? secureContextOptions);
       this.ticketKeys.apply(this.context);
       this.alpn = encodeAlpn(options.tls.alpnProtocols);
     }
