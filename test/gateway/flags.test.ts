@@ -225,9 +225,9 @@ for (const wire of ['stream', 'handle']) {
       const socket = connect({ host: '127.0.0.1', port: gateway.https, rejectUnauthorized: false, ...options });
       socket.on('error', () => {});
       await once(socket, 'secureConnect');
-      const { name } = socket.getCipher();
+      const agreed = `${socket.getProtocol()} ${socket.getCipher().name}`;
       socket.destroy();
-      return `${socket.getProtocol() ?? ''} ${name}`;
+      return agreed;
     };
     // The gateway's order counts.
     assert.equal(await cipherOf({ ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305' }), 'TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305');
