@@ -9,6 +9,8 @@ export interface ProbeTarget {
   readonly upstream: Upstream;
   /** Absent: the upstream has none. */
   readonly tls?: Pick<ClientTls, 'secureContext' | 'serverName' | 'verifyName'>;
+  /** Version of the PROXY header that a connection begins with; absent: none. */
+  readonly proxyProtocol?: 'V1' | 'V2';
 }
 
 export interface ProbeResult {

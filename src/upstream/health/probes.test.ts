@@ -167,6 +167,36 @@ describe('checks over TLS', () => {
   });
 });
 
+describe('checks of endpoints that expect the PROXY protocol', () => {
+  it('begin with a header that names no client, before TLS, too', async () => {
+    for (const [version, begin] of [
+      ['V1', Buffer.from('PROXY UNKNOWN\r\nGET ')],
+      ['V2', Buffer.from('0d0a0d0a000d0a515549540a20000000474554', 'hex')],
+    ] as const) {
+      let seen = Buffer.alloc(0);
+      const port = await listen(
+        createServer((socket) => {
+          socket.on('data', (bytes: Buffer) => {
+            seen = Buffer.concat([seen, bytes]);
+            if (seen.includes('\r\n\r\n', begin.length)) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+          });
+        }),
+      );
+      const target = { address: '127.0.0.1', port, upstream: upstream(), proxyProtocol: version };
+      assert.deepEqual(await probe(target, HTTP, new AbortController().signal), { passed: true, outcome: '200' });
+      assert.deepEqual(seen.subarray(0, begin.length), begin);
+      seen = Buffer.alloc(0);
+      const abort = new AbortController();
+      const asked = probe({ ...target, tls: { secureContext: createSecureContext(), serverName: '', verifyName: 'a' } }, HTTP, abort.signal);
+      for (const deadline = Date.now() + 20_000; seen.length <= begin.length; await new Promise(setImmediate)) assert.ok(Date.now() < deadline);
+      const header = begin.subarray(0, version === 'V1' ? -4 : -3);
+      assert.deepEqual([seen.subarray(0, header.length), seen[header.length]], [header, 0x16], 'then a handshake');
+      abort.abort();
+      await asked;
+    }
+  });
+});
+
 describe('TCP checks', () => {
   it('pass when a connection comes about, and leave none', async () => {
     const port = await listen(createServer());

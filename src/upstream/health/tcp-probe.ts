@@ -1,11 +1,14 @@
-import { connect } from 'node:net';
 import type { ActiveCheck } from '../../snapshot/snapshot.ts';
+import { dial } from './dial.ts';
 import { outcomeOf, type Probe } from './probe.ts';
 
 /** Passes when a connection comes about. */
-export const tcpProbe: Probe<ActiveCheck & { readonly type: 'TCP' }> = ({ address, port }, _check, signal) =>
+export const tcpProbe: Probe<ActiveCheck & { readonly type: 'TCP' }> = (target, _check, signal) =>
   new Promise((resolve) => {
-    const socket = connect({ host: address, port, signal });
+    const socket = dial(target, undefined);
+    const abort = (): void => void socket.destroy(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
     socket.once('connect', () => {
       socket.destroy();
       resolve({ passed: true, outcome: 'connected' });
