@@ -124,7 +124,9 @@ export class CheckedEndpoint {
     const { upstream } = this.#owner;
     const port = check.port ?? this.#port;
     const tls = tlsOf(upstream, this.#address, port);
-    const target = { address: this.#address, port, upstream, ...(tls === undefined ? {} : { tls }) };
+    // A port of its own is not for traffic, and is not behind what traffic comes through.
+    const proxyProtocol = check.port === undefined ? upstream.proxyProtocol : undefined;
+    const target = { address: this.#address, port, upstream, ...(tls === undefined ? {} : { tls }), ...(proxyProtocol === undefined ? {} : { proxyProtocol }) };
     const result = await probe(target, check, underWay.signal);
     isOver = true;
     clearTimer(timer);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { endpoint } from '../fixtures.ts';
+import { endpoint, upstream } from '../fixtures.ts';
 import { MonitorUnderTest, PASSIVE, slotted, TCP } from './health.fixture.ts';
 
 const ACTIVE = { active: TCP, panicThresholdPercent: 0 };
@@ -89,6 +89,35 @@ describe('active checks', () => {
     await test.pass(15_000);
     test.set(PASSIVELY, slotted(1));
     assert.ok(test.shared.isUsable(1));
+  });
+
+  it('asks where endpoints serve with the PROXY header that they expect, and elsewhere without', async () => {
+    for (const [port, proxyProtocol] of [
+      [undefined, 'V2'],
+      [9000, undefined],
+    ] as const) {
+      const test = new MonitorUnderTest();
+      const active = { ...TCP, ...(port === undefined ? {} : { port }) };
+      test.monitor.update([{ upstream: upstream({ proxyProtocol: 'V2', healthCheck: { ...ACTIVE, active } }), endpoints: slotted(1) }], []);
+      await test.pass(1_000);
+      assert.deepEqual([test.asked[0]?.target.port, test.asked[0]?.target.proxyProtocol], [port ?? 8080, proxyProtocol]);
+    }
+  });
+
+  it('an answer that came while the process stood still counts, whatever the clock says', async () => {
+    const test = new MonitorUnderTest();
+    test.passes = () => undefined;
+    test.afterInput = (run) => {
+      for (const { answer } of test.asked) answer(true);
+      let turn = Promise.resolve();
+      for (let count = 0; count < 5; count++) turn = turn.then(() => {});
+      void turn.then(run);
+    };
+    test.set({ ...ACTIVE, active: { ...TCP, unhealthyThreshold: 1 } }, slotted(1));
+    await test.pass(3_000);
+    assert.ok(test.asked.length > 0);
+    assert.ok(test.shared.isUsable(1));
+    assert.equal(test.monitor.counts[0]?.failed, 0);
   });
 
   it('does not ask endpoints that are terminating', async () => {

@@ -25,6 +25,7 @@ export class MonitorUnderTest {
   readonly log: string[] = [];
   /** Whether an endpoint passes its check; undefined: it does not answer. */
   passes: (target: ProbeTarget) => boolean | undefined = () => true;
+  afterInput: (run: () => void) => void = (run) => run();
   mostAtOnce = 0;
   #atOnce = 0;
   readonly #timers = new Map<number, { readonly at: number; readonly run: () => void }>();
@@ -42,7 +43,7 @@ export class MonitorUnderTest {
         return this.#made;
       },
       clearTimer: (timer) => void this.#timers.delete(timer as number),
-      afterInput: (run) => run(),
+      afterInput: (run) => this.afterInput(run),
       tlsOf: () => undefined,
       log: (_level, message, { endpoint: name }) => void this.log.push(`${message} ${name}`),
       onTurned: (key) => void this.turned.push(key),
