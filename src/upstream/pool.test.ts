@@ -176,6 +176,26 @@ describe('connection pool', () => {
 });
 
 describe('connection pool of connections that carry several requests', () => {
+  it('opens a connection of HTTP/1.1 for each WebSocket, and keeps none of them', () => {
+    const { pool, opened, connector, send } = make({ protocol: 'H2C' });
+    connector.streams = 10;
+    send();
+    connector.streams = 1;
+    const upgrade = { method: 'GET', upgrade: 'websocket' } as UpstreamRequest;
+    pool.request(upgrade, HANDLER, false);
+    pool.request(upgrade, HANDLER, true);
+    assert.deepEqual(
+      opened.map((connection) => [connection.upstream.protocol, connection.requests]),
+      [
+        ['H2C', 1],
+        ['HTTP1', 1],
+        ['HTTP1', 1],
+      ],
+    );
+    at(opened, 1).done();
+    assert.deepEqual([at(opened, 1).destroyed, pool.idle], [true, 0]);
+  });
+
   function sharing(streams: number, change: Partial<Upstream> = {}) {
     const made = make(change);
     made.connector.streams = streams;

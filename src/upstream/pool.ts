@@ -1,12 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream, UpstreamProtocol } from '../snapshot/snapshot.ts';
 import type { BudgetedPool, ConnectionBudget } from './breaker/connection-budget.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
 
 /** Idle connections that one worker keeps to one endpoint; what comes back beyond that is closed. */
 export const MAX_IDLE_CONNECTIONS = 512;
+
+/** A generation that no pool reaches. */
+const NEVER_KEPT = -1;
 
 /**
  * Keep-alive connections of one worker to one endpoint. The connection that came back last is reused first, so that those
@@ -64,6 +67,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   }
 
   #send(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream | undefined {
+    if (this.#settings.protocol !== 'HTTP1' && request.upgrade === 'websocket') return this.#open('HTTP1')?.request(request, handler);
     const shared = this.#shared;
     const last = shared.length - 1;
     if (last >= 0) {
@@ -78,7 +82,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
       if (connection !== undefined) this.#idleSince.pop();
     }
     if (connection === undefined) {
-      connection = this.#budget === undefined ? this.#connect() : this.#budget.connect(() => this.#connect());
+      connection = this.#open(undefined);
       if (connection === undefined) return undefined;
     }
     const stream = connection.request(request, handler);
@@ -86,9 +90,15 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     return stream;
   }
 
-  #connect(): PooledConnection {
-    const connection = this.#connector.connect(this.#address, this.#port, this.#settings, this);
-    connection.generation = this.#generation;
+  /** @param protocol if not that of the settings; such a connection carries one request. @returns undefined when the circuit breaker allows none */
+  #open(protocol: UpstreamProtocol | undefined): PooledConnection | undefined {
+    return this.#budget === undefined ? this.#connect(protocol) : this.#budget.connect(() => this.#connect(protocol));
+  }
+
+  #connect(protocol: UpstreamProtocol | undefined): PooledConnection {
+    const settings = protocol === undefined ? this.#settings : { ...this.#settings, protocol };
+    const connection = this.#connector.connect(this.#address, this.#port, settings, this);
+    connection.generation = protocol === undefined ? this.#generation : NEVER_KEPT;
     return connection;
   }
 
