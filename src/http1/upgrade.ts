@@ -3,7 +3,7 @@
  * section 4). Whatever else a client offers is ignored, and neither sent on nor accepted from a backend: a tunnel whose
  * protocol one side takes for another is how requests pass a gateway unseen.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Upgrade } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { type Fields, withoutBlanks } from '../exchange/fields.ts';
@@ -51,6 +51,11 @@ export function grantsWebSocket(fields: Fields): boolean {
 export function isAccepted(key: string | undefined, answer: Fields): boolean {
   const accepts = answer.getAll('sec-websocket-accept');
   return key !== undefined && accepts.length === 1 && accepts[0] === acceptOf(key);
+}
+
+/** A key for a handshake of our own: a client of HTTP/2 sends none (RFC 8441 section 5). */
+export function newKey(): string {
+  return randomBytes(16).toString('base64');
 }
 
 export function acceptOf(key: string): string {

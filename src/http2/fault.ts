@@ -20,6 +20,8 @@ export const MALFORMED_PSEUDO: Fault = { status: 400, reason: 'malformed_pseudo_
 export const MALFORMED_TRAILERS: Fault = { status: 400, reason: 'malformed_trailers', detail: 'The trailer section is malformed.' };
 export const LENGTH_MISMATCH: Fault = { status: 400, reason: 'length_mismatch', detail: 'The content is not as long as Content-Length says.' };
 export const DEPENDS_ON_ITSELF: Fault = { status: 400, reason: 'depends_on_itself', detail: 'The stream is to depend on itself.' };
+/** RFC 9220 section 3, which holds for HTTP/2 as well. */
+export const UNKNOWN_PROTOCOL: Fault = { status: 501, reason: 'unknown_protocol', detail: 'The only protocol that can be tunnelled is "websocket".' };
 export const TOO_MANY_STREAMS: Fault = { status: 503, reason: 'too_many_streams', detail: 'There are more requests at once than the connection takes.' };
 
 const NAMES = Object.fromEntries(Object.entries(ErrorCode).map(([name, code]) => [code, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)]));

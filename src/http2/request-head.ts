@@ -1,5 +1,5 @@
 import { parseAuthority } from '../exchange/authority.ts';
-import type { RequestHead } from '../exchange/exchange.ts';
+import type { RequestHead, Upgrade } from '../exchange/exchange.ts';
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { latin1Copy } from '../exchange/latin1-copy.ts';
@@ -9,7 +9,8 @@ import type { Fault } from '../http1/fault.ts';
 import * as faults from '../http1/fault.ts';
 import { CONTENT_LENGTH, parseContentLength } from '../http1/framing.ts';
 import { isKnownMethod } from '../http1/methods.ts';
-import { LENGTH_MISMATCH, MALFORMED_HEAD, MALFORMED_PSEUDO, PROTOCOL } from './fault.ts';
+import { newKey } from '../http1/upgrade.ts';
+import { LENGTH_MISMATCH, MALFORMED_HEAD, MALFORMED_PSEUDO, PROTOCOL, UNKNOWN_PROTOCOL } from './fault.ts';
 import { type HeaderBlock, pseudoBit } from './hpack/header-block.ts';
 import { Pseudo } from './hpack/header-entry.ts';
 
@@ -21,7 +22,9 @@ const METHOD = pseudoBit(Pseudo.Method);
 const AUTHORITY = pseudoBit(Pseudo.Authority);
 /** What a request must have, but for CONNECT (RFC 9113 sections 8.3.1 and 8.5). */
 const NEEDED = METHOD | pseudoBit(Pseudo.Scheme) | pseudoBit(Pseudo.Path);
-const NOT_FOR_REQUESTS = pseudoBit(Pseudo.Status) | pseudoBit(Pseudo.Protocol);
+const STATUS = pseudoBit(Pseudo.Status);
+/** Only with CONNECT (RFC 8441 section 4). */
+const TUNNELLED = pseudoBit(Pseudo.Protocol);
 
 /** A request head of HTTP/2 that was found good. */
 export class ParsedRequest implements RequestHead {
@@ -35,6 +38,7 @@ export class ParsedRequest implements RequestHead {
   authority = '';
   host = '';
   body: BodyLength = NO_BODY;
+  upgrade: Upgrade = '';
   /** The client wants a 100 before it sends the body. */
   expectsContinue = false;
 
@@ -74,7 +78,8 @@ export class RequestJudge {
     // Of what is too large not everything was kept.
     if (block.tooLarge) return this.#refused(block.bytes > this.#maxBytes ? faults.HEAD_TOO_LARGE : faults.TOO_MANY_FIELDS);
     const { pseudo, method } = block;
-    if ((pseudo & NOT_FOR_REQUESTS) !== 0 || (pseudo & METHOD) === 0) return this.#bad(MALFORMED_PSEUDO);
+    if ((pseudo & STATUS) !== 0 || (pseudo & METHOD) === 0) return this.#bad(MALFORMED_PSEUDO);
+    if ((pseudo & TUNNELLED) !== 0) return method === 'CONNECT' ? this.#judgeTunnel(block) : this.#bad(MALFORMED_PSEUDO);
     if (method === 'CONNECT') {
       // Without scheme and path (section 8.5).
       if ((pseudo & NEEDED) !== METHOD || (pseudo & AUTHORITY) === 0) return this.#bad(MALFORMED_PSEUDO);
@@ -96,6 +101,24 @@ export class RequestJudge {
   refuse(fault: Fault): undefined {
     this.malformed = true;
     return this.#bad(fault);
+  }
+
+  /** Extended CONNECT (RFC 8441): for the exchange it is the GET that HTTP/1.1 asks for a switch with. */
+  #judgeTunnel(block: HeaderBlock): ParsedRequest | undefined {
+    if ((block.pseudo & NEEDED) !== NEEDED || block.path === '') return this.#bad(MALFORMED_PSEUDO);
+    if (block.protocol.toLowerCase() !== 'websocket') return this.#refused(UNKNOWN_PROTOCOL);
+    const fields = block.fields();
+    // What follows is no content, and ends when it ends.
+    if (fields.mayHave(CONTENT_LENGTH)) return this.#bad(LENGTH_MISMATCH);
+    const head = new ParsedRequest('GET', this.#scheme, fields, block.bytes);
+    head.upgrade = 'websocket';
+    const versions = fields.getAll('sec-websocket-version');
+    const fault = this.#judgeRest(head, block) ?? (versions.length === 1 && versions[0] === '13' ? undefined : faults.BAD_HANDSHAKE);
+    if (fault !== undefined) return this.#refused(fault);
+    if (fields.mayHave(COOKIE) && fields.single(FieldKind.Cookie) === undefined) joinCookies(fields);
+    fields.removeKinds(NOT_PASSED_ON);
+    fields.set('sec-websocket-key', newKey());
+    return head;
   }
 
   #judgeLength(head: ParsedRequest, endsStream: boolean): boolean {

@@ -133,7 +133,7 @@ describe('malformed requests over HTTP/2', () => {
     ['two authorities', [[':authority', 'a.test'], ...GET]],
     ['a status', [...GET, [':status', '200']]],
     ['an unknown pseudo-header', [...GET, [':foo', 'bar']]],
-    ['a protocol, which nobody offered', [...GET, [':protocol', 'websocket']]],
+    ['a protocol without CONNECT', [...GET, [':protocol', 'websocket']]],
     ['a pseudo-header behind a field', [['x-a', '1'], ...GET]],
     ['CONNECT with a path', replaced(':method', 'CONNECT')],
     ['content-length without content', with_(['content-length', '1'])],

@@ -373,6 +373,7 @@ function greeting(maxHeaderBytes: number): string {
       ...[Setting.MaxConcurrentStreams, MAX_STREAMS],
       ...[Setting.InitialWindowSize, STREAM_WINDOW],
       ...[Setting.MaxHeaderListSize, maxHeaderBytes],
+      ...[Setting.EnableConnectProtocol, 1],
     );
     text = settings + windowUpdateFrame(0, CONNECTION_WINDOW - DEFAULT_WINDOW);
     greetings.set(maxHeaderBytes, text);

@@ -59,6 +59,8 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
   /** The answer is complete, but for what is held. */
   answerEnded = false;
   lingering = false;
+  /** It was answered with a switch of protocols: each direction ends by itself. */
+  isTunnel = false;
   /** Since when the end of the answer waits for the client; on the clock of `Deadlines.now`. */
   lingersSince = 0;
   /** Bytes of the answer's body that are still to come; UNKNOWN_LENGTH. */
@@ -175,6 +177,7 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
     if (this.requestEnded) return;
     this.requestEnded = true;
     this.handler?.onRequestEnd(this.trailers);
+    if (this.isTunnel && this.answerEnded && this.heldAnswer === undefined) this.#server?.answerSent(this);
   }
 
   // --- the answer ---
@@ -182,6 +185,7 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
   respond(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): boolean {
     const server = this.#server;
     if (server === undefined || this.responded) return true;
+    if (status === 101) return this.#openTunnel(server, fields, first, start, end, stable);
     const bodyLength = last && length === UNKNOWN_LENGTH ? end - start : length;
     this.#begin(server, status, fields, bodyLength);
     const hasBytes = first !== undefined && start < end && this.#left !== 0;
@@ -224,7 +228,7 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
 
   writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
     const server = this.#server;
-    if (server === undefined || start >= end || this.#left === 0) return true;
+    if (server === undefined || start >= end || this.#left === 0 || this.answerEnded) return true;
     return this.#write(server, bytes, start, end, stable, false);
   }
 
@@ -242,6 +246,23 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
 
   abort(): void {
     this.#server?.abortStream(this);
+  }
+
+  /** The answer to an extended CONNECT (RFC 8441 section 5): from here on DATA carries the tunnel. */
+  #openTunnel(server: ServerStreams, fields: Fields, first: Buffer | undefined, start: number, end: number, stable: boolean): boolean {
+    this.responded = true;
+    this.isTunnel = true;
+    this.requestEnded = false;
+    this.bodyLimit = Number.POSITIVE_INFINITY;
+    this.#left = UNKNOWN_LENGTH;
+    server.answering();
+    fields.removeKinds(HOP_BY_HOP | CONTENT_LENGTH);
+    fields.remove('sec-websocket-accept');
+    if (!fields.mayHave(DATE)) fields.appendLines(dateLine(server.now), DATE);
+    server.sender.headers(this, 200, fields, false);
+    if (first !== undefined && start < end) return this.#write(server, first, start, end, stable, false);
+    this.blocked = server.sender.output.held;
+    return !this.blocked;
   }
 
   /** The windows or the socket have room again. @returns false: there is none left for others of the connection */

@@ -151,7 +151,7 @@ export class ServerStreams {
       if (streamId <= this.servedUpTo && !this.#resets.has(streamId)) this.#owner.fail(ErrorCode.StreamClosed);
     } else if (stream.endReceived) {
       this.#failRequest(stream, MALFORMED_TRAILERS, ErrorCode.StreamClosed);
-    } else if (!endsStream || block.flaw !== '' || block.pseudo !== 0 || block.tooLarge) {
+    } else if (stream.isTunnel || !endsStream || block.flaw !== '' || block.pseudo !== 0 || block.tooLarge) {
       this.#failRequest(stream, MALFORMED_TRAILERS, ErrorCode.ProtocolError);
     } else {
       if (block.dropped > 0) this.#options.onFieldsDropped(block.dropped);
@@ -194,7 +194,7 @@ export class ServerStreams {
       // Empty, or padding alone.
       if (this.#dataOverhead === reader.length && (reader.flags & Flag.EndStream) === 0 && !this.countControl()) return;
     }
-    if (stream === undefined || stream.detached || stream.answerEnded) {
+    if (stream === undefined || stream.detached || (stream.answerEnded && !stream.isTunnel)) {
       // The rest of a request whose answer waits for the client.
       if (stream !== undefined && frameEnded && (reader.flags & Flag.EndStream) !== 0) stream.endReceived = true;
       this.#credit(frameEnded ? length + this.#dataOverhead : length);
@@ -365,12 +365,15 @@ export class ServerStreams {
 
   /** The answer is cut so that the client sees it. */
   abortStream(stream: ServerStream): void {
-    this.#send(stream.id, ErrorCode.InternalError);
+    // As a reset of TCP is told (RFC 8441 section 5).
+    this.#send(stream.id, stream.isTunnel ? ErrorCode.Cancel : ErrorCode.InternalError);
     this.#remove(stream);
   }
 
   /** All of the answer went out, or waits for the client. */
   answerSent(stream: ServerStream): void {
+    // The other direction of a tunnel goes on.
+    if (stream.isTunnel && !stream.requestEnded) return;
     // What is left of the request is of no use to anybody (RFC 9113 section 8.1).
     if (!stream.endReceived) this.#send(stream.id, ErrorCode.NoError);
     this.#remove(stream);
@@ -386,7 +389,7 @@ export class ServerStreams {
   /** Resets the streams whose clients have not taken anything of their answer's end since then. */
   resetLingering(since: number): void {
     for (const stream of [...this.#streams.values()]) {
-      if (!stream.answerEnded || stream.lingersSince > since) continue;
+      if (!stream.answerEnded || stream.heldAnswer === undefined || stream.lingersSince > since) continue;
       this.#send(stream.id, ErrorCode.Cancel);
       this.#remove(stream);
     }

@@ -184,6 +184,10 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
 
   onRequestError(status: number, reason: string, responseBytes: number): void {
     if (this.done) return;
+    if (this.#tunnel !== undefined) {
+      this.#tunnel.stop(reason);
+      return;
+    }
     this.responseBytes += responseBytes;
     this.cancel();
     this.finish(status, reason);
