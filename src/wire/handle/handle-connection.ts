@@ -118,8 +118,8 @@ export class HandleConnection extends Outbound implements Connection {
   reset(): void {
     if (this.gone) return;
     this.gone = true;
-    // While a half-close is under way libuv refuses to reset.
-    if (!this.up || this.tcp.reset(onClosed) !== 0) this.close();
+    // While a half-close is under way libuv refuses to reset, and Node then never closes the handle.
+    if (!this.up || this.isShuttingDown || this.tcp.reset(onClosed) !== 0) this.close();
   }
 
   fail(error: Error): void {

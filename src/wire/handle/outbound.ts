@@ -52,6 +52,11 @@ export abstract class Outbound {
   /** The half-close is out. */
   protected abstract halfClosed(): void;
 
+  /** The half-close was asked for, and is not yet out. */
+  protected get isShuttingDown(): boolean {
+    return this.shuttingDown && !this.ended;
+  }
+
   writeLatin1(text: string): boolean {
     if (this.gone || this.ending || text.length === 0) return true;
     this.bytesWritten += text.length;

@@ -186,8 +186,9 @@ export class StreamConnection implements Connection {
     if (this.gone) return;
     this.gone = true;
     this.failure = undefined;
-    // Where the connection is not up yet there is nothing to reset.
-    if (this.raw.connecting || this.raw.destroyed) this.socket.destroy();
+    // Where the connection is not up yet there is nothing to reset; and while a half-close is under way libuv refuses to, and Node
+    // then never closes the handle.
+    if (this.raw.connecting || this.raw.destroyed || (this.ended && !this.socket.writableFinished)) this.socket.destroy();
     else this.raw.resetAndDestroy();
   }
 

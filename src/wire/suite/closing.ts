@@ -200,6 +200,28 @@ export function closingSuite(make: Make, secure: boolean): void {
     await finish(served);
   });
 
+  it('closes on a reset while its half-close is under way, and leaves no handle behind', async () => {
+    const handles = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    const before = handles();
+    class EndsAndResets extends Recorder {
+      override onData(): void {
+        this.connection.writeLatin1('bye');
+        this.connection.end();
+        this.connection.reset();
+      }
+    }
+    const served = await serve(wire, secure, () => new EndsAndResets());
+    const socket = await dial(served.listener.port, secure, { allowHalfOpen: true } as object);
+    socket.resume();
+    socket.on('error', () => {});
+    socket.write('go');
+    await until(() => served.accepted[0]?.closed === true, 'closed');
+    assert.deepEqual(served.accepted[0]!.events, ['close']);
+    socket.destroy();
+    await until(() => handles() <= before, 'handles closed');
+    await finish(served);
+  });
+
   it('reports a reset by the peer with its code', async () => {
     const served = await serve(wire, secure);
     const raw = await dial(served.listener.port, false);
