@@ -18,6 +18,9 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     zone: 'europe-west1-b',
     defaultCertificate: 'a/tls',
     allowExternalName: true,
+    maxConcurrency: 500,
+    maxConnectionsPerClient: 100,
+    'affinityKey.secretName': 'affinity',
     h2c: false,
     tls: { minVersion: '1.3', maxVersion: '1.3', ciphers: ['TLS_AES_256_GCM_SHA384'] },
   };

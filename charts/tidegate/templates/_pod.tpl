@@ -59,6 +59,15 @@
 {{- with .Values.tls.ciphers }}
 - --tls-ciphers={{ join "," . }}
 {{- end }}
+{{- if ne (toString .Values.maxConcurrency) "auto" }}
+- --max-concurrency={{ .Values.maxConcurrency }}
+{{- end }}
+{{- if gt (int .Values.maxConnectionsPerClient) 0 }}
+- --max-connections-per-client={{ int .Values.maxConnectionsPerClient }}
+{{- end }}
+{{- if .Values.affinityKey.secretName }}
+- --affinity-key-file=/etc/tidegate/affinity/{{ .Values.affinityKey.key }}
+{{- end }}
 - --drain-delay={{ .Values.drainDelay }}
 - --drain-timeout={{ .Values.drainTimeout }}
 - --access-log={{ .Values.accessLog }}
@@ -188,12 +197,23 @@ spec:
         {{- toYaml .Values.resources | nindent 8 }}
       securityContext:
         {{- toYaml .Values.securityContext | nindent 8 }}
-      {{- with .Values.extraVolumeMounts }}
+      {{- if or .Values.affinityKey.secretName .Values.extraVolumeMounts }}
       volumeMounts:
+        {{- if .Values.affinityKey.secretName }}
+        - { name: affinity-key, mountPath: /etc/tidegate/affinity, readOnly: true }
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- end }}
-  {{- with .Values.extraVolumes }}
+  {{- if or .Values.affinityKey.secretName .Values.extraVolumes }}
   volumes:
+    {{- if .Values.affinityKey.secretName }}
+    - name: affinity-key
+      secret: { secretName: {{ .Values.affinityKey.secretName | quote }} }
+    {{- end }}
+    {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
 {{- end -}}
