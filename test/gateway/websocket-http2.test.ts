@@ -1,10 +1,11 @@
 /** WebSocket over HTTP/2 (RFC 8441), with the client of node:http2: in clear and over TLS, to a backend of HTTP/1.1. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, createServer } from 'node:http2';
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { before, describe, type TestContext, test } from 'node:test';
-import { WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
+import { get } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { endWith, wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
@@ -12,6 +13,8 @@ import { TunnelBackend } from './tunnel-backend.ts';
 
 let backend: TunnelBackend;
 let gateway: GatewayUnderTest;
+/** Requests that the backend of HTTP/2 has had as such. */
+let overHttp2 = 0;
 
 before(async () => {
   backend = await TunnelBackend.start(wholeFile);
@@ -22,15 +25,38 @@ before(async () => {
     server.close();
   });
   server.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
+  // What is told by its first bytes: HTTP/2 by prior knowledge, or HTTP/1.1.
+  const http2 = createServer((_request, response) => {
+    overHttp2++;
+    response.end('over HTTP/2');
+  });
+  const both = createTcpServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (bytes) => {
+      socket.unshift(bytes);
+      const speaksHttp2 = bytes.toString('latin1').startsWith('PRI * HTTP/2.0');
+      const { port } = (speaksHttp2 ? http2 : server).address() as AddressInfo;
+      const far = connectTcp(port, '127.0.0.1');
+      far.on('error', () => {});
+      socket.on('close', () => far.destroy());
+      socket.pipe(far).pipe(socket);
+    });
+  });
+  for (const listener of [http2, both]) {
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    endWith(wholeFile, () => listener.close());
+  }
   gateway = await GatewayUnderTest.start(
     wholeFile,
     {
       'all.yaml':
         service('raw', [backend.port]) +
+        service('both', [(both.address() as AddressInfo).port]) +
+        '---\napiVersion: tidegate.dev/v1alpha1\nkind: BackendPolicy\nmetadata: { name: both, namespace: default }\nspec: { targetRefs: [{ kind: Service, name: both }], protocol: H2C }\n' +
         service('echo', [(server.address() as AddressInfo).port]) +
         apiRoute(
           'all',
-          '  rules: [{ backendRefs: [{ name: raw, port: 80 }] }, { matches: [{ path: { value: /echo } }], backendRefs: [{ name: echo, port: 80 }] }, { matches: [{ path: { value: /denied } }], filters: { ipAccess: { deny: [0.0.0.0/0] } }, backendRefs: [{ name: raw, port: 80 }] }]',
+          '  rules: [{ backendRefs: [{ name: raw, port: 80 }] }, { matches: [{ path: { value: /echo } }], backendRefs: [{ name: echo, port: 80 }] }, { matches: [{ path: { value: /both } }], backendRefs: [{ name: both, port: 80 }] }, { matches: [{ path: { value: /denied } }], filters: { ipAccess: { deny: [0.0.0.0/0] } }, backendRefs: [{ name: raw, port: 80 }] }]',
         ),
     },
     ['--workers', '1'],
@@ -150,6 +176,18 @@ for (const scheme of ['http', 'https'] as const) {
     });
   });
 }
+
+test('a backend of HTTP/2 gets its WebSockets by HTTP/1.1, and the other requests as before', async (t) => {
+  for (const round of [1, 2]) {
+    assert.equal((await get(gateway.http, '/both/page')).body, 'over HTTP/2');
+    const socket = new WebSocket(`ws://127.0.0.1:${gateway.http}/both/socket`);
+    endWith(t, () => socket.terminate());
+    await once(socket, 'open');
+    socket.send('hello');
+    assert.equal(String((await once(socket, 'message'))[0]), 'hello');
+    assert.equal(overHttp2, round);
+  }
+});
 
 test('when the gateway stops, tunnels of HTTP/2 end with 1001 as well', async (t) => {
   const own = await GatewayUnderTest.start(t, {
