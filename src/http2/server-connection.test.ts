@@ -71,7 +71,7 @@ describe('requests over HTTP/2', () => {
       data(1, 'def'),
       headers(1, [
         ['x-checksum', '1'],
-        ['content-length', '9'],
+        ['authorization', 'x'],
       ]),
     );
     await client.settle();
@@ -226,6 +226,7 @@ describe('malformed requests over HTTP/2', () => {
     ['a pseudo-header', [[':path', '/']], true],
     ['an upper-case name', [['X-A', '1']], true],
     ['no end of the stream', [['x-a', '1']], false],
+    ['a content-length', [['content-length', '0']], true],
   ] as const) {
     it(`are reset: trailers with ${what}`, async () => {
       const client = new RawClient({ sink: (seen) => seen.stream.resumeRequestBody() });

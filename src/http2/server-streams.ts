@@ -6,6 +6,7 @@ import { problemBody } from '../exchange/problem.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import { type BodyLength, type ExchangeSink, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { BODY_TOO_LARGE, type Fault, SLOW_HEAD } from '../http1/fault.ts';
+import { CONTENT_LENGTH } from '../http1/framing.ts';
 import type { ServerOptions } from '../http1/server-options.ts';
 import { allowedTrailers } from '../http1/trailers.ts';
 import type { AnswerSender } from './answer-sender.ts';
@@ -154,8 +155,14 @@ export class ServerStreams {
     } else if (stream.isTunnel || !endsStream || block.flaw !== '' || block.pseudo !== 0 || block.tooLarge) {
       this.#failRequest(stream, MALFORMED_TRAILERS, ErrorCode.ProtocolError);
     } else {
+      const trailers = block.fields();
+      // A second word on how long the content is (RFC 9110 section 6.5.1) is not just dropped: nghttp2 would believe it.
+      if (trailers.mayHave(CONTENT_LENGTH)) {
+        this.#failRequest(stream, MALFORMED_TRAILERS, ErrorCode.ProtocolError);
+        return;
+      }
       if (block.dropped > 0) this.#options.onFieldsDropped(block.dropped);
-      this.#endRequest(stream, allowedTrailers(block.fields()));
+      this.#endRequest(stream, allowedTrailers(trailers));
     }
   }
 

@@ -1,0 +1,68 @@
+/**
+ * The two readings side by side. What this codec accepts, the reference must accept with the same meaning; what it refuses,
+ * the reference may take. And any split of the bytes must give the same outcome.
+ */
+import assert from 'node:assert/strict';
+import { Random } from '../../http1/differential/random.ts';
+import { cutsOf, requestFrames } from './request-frames.ts';
+import { type Outcome, type Reading, type ReferenceHttp2, readOurs } from './request-readings.ts';
+
+export interface Tally {
+  /** Requests that both took, and found the same. */
+  same: number;
+  /** Cases of which this codec took everything that the reference took. */
+  alike: number;
+  cases: number;
+}
+
+const LEFT_OUT = /^(?:host|user-agent|cookie|content-type): /;
+
+function compare(ours: Reading, theirs: Reading, isComplete: boolean): void {
+  const { body: _ourBody, trailers: _ourTrailers, ended: _ourEnd, ...ourHead } = ours;
+  const { body: _theirBody, trailers: _theirTrailers, ended: _theirEnd, ...theirHead } = theirs;
+  assert.deepEqual({ ...ourHead, fields: [...ours.fields].sort() }, { ...theirHead, fields: [...theirs.fields].sort() });
+  if (!isComplete || !ours.ended) return;
+  assert.equal(theirs.ended, true, 'the reference has not found the end');
+  assert.equal(ours.body, theirs.body);
+  // Of trailers not all are passed on.
+  assert.deepEqual(
+    ours.trailers,
+    theirs.trailers.filter((line) => !LEFT_OUT.test(line)),
+  );
+}
+
+function judge(ours: Outcome, theirs: Outcome, tally: Tally): void {
+  let next = 0;
+  for (const request of ours.requests) {
+    // What is not complete is not yet accepted.
+    if (!request.ended) continue;
+    let found: Reading | undefined;
+    while (found === undefined) {
+      const candidate = theirs.requests[next++];
+      // Node ends the whole connection where one request is malformed.
+      if (candidate === undefined && !theirs.alive && ours.rest.some((line) => line.startsWith('reset'))) return;
+      assert.ok(candidate !== undefined, `the reference has not taken ${JSON.stringify(request)}`);
+      if (candidate.target === request.target && candidate.method === request.method && candidate.fields.length === request.fields.length) found = candidate;
+    }
+    compare(request, found, theirs.alive);
+    tally.same++;
+  }
+  if (ours.requests.filter(({ ended }) => ended).length >= theirs.requests.length) tally.alike++;
+}
+
+/** Runs cases from `first` on. @throws AssertionError with the case's number and bytes at the first difference */
+export async function fuzzHttp2Requests(reference: ReferenceHttp2, first: number, count: number): Promise<Tally> {
+  const tally: Tally = { same: 0, alike: 0, cases: count };
+  for (let number = first; number < first + count; number++) {
+    const random = new Random(number);
+    const frames = requestFrames(random);
+    try {
+      const ours = await readOurs(frames, []);
+      assert.deepEqual(await readOurs(frames, cutsOf(random, frames.length)), ours, 'a split changes the outcome');
+      judge(ours, await reference.read(frames), tally);
+    } catch (error) {
+      throw new Error(`case ${number}: ${error instanceof Error ? error.message : error}\n${JSON.stringify(frames)}`, { cause: error });
+    }
+  }
+  return tally;
+}

@@ -1,0 +1,167 @@
+/** What this codec and nghttp2, by way of `node:http2`, make of the same bytes of a client. */
+import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { type AddressInfo, connect } from 'node:net';
+import { FieldKind, HOP_BY_HOP, kindOfName, maskOf } from '../../exchange/field-names.ts';
+import { Fields } from '../../exchange/fields.ts';
+import { PREFACE, pingFrame, settingsFrame } from '../frames.ts';
+import { RawClient } from '../raw-client.fixture.ts';
+
+/** A request that was taken. */
+export interface Reading {
+  readonly method: string;
+  readonly target: string;
+  readonly authority: string;
+  /** Those that are passed on, `name: value` each. */
+  readonly fields: readonly string[];
+  body: string;
+  trailers: readonly string[];
+  ended: boolean;
+}
+
+export interface Outcome {
+  readonly requests: readonly Reading[];
+  /** The connection went on to the end of the bytes. */
+  readonly alive: boolean;
+  /** For a look at how a split changes things: every reset and GOAWAY. */
+  readonly rest: readonly string[];
+}
+
+/** The PING at the end, by whose answer everything was read. */
+const LAST_PING = 'lastping';
+const BEGINNING = PREFACE + settingsFrame();
+
+const DROPPED = HOP_BY_HOP | maskOf(FieldKind.ContentLength, FieldKind.Expect, FieldKind.Host);
+
+function isPassedOn(name: string): boolean {
+  return !name.startsWith(':') && !name.includes('_') && (DROPPED & (1 << kindOfName(name))) === 0;
+}
+
+function linesOf(fields: Fields): string[] {
+  const lines: string[] = [];
+  fields.forEach((name, value) => {
+    if (isPassedOn(name)) lines.push(`${name}: ${value}`);
+  });
+  return lines;
+}
+
+/** @param cuts where the bytes are cut into reads */
+export async function readOurs(frames: string, cuts: readonly number[]): Promise<Outcome> {
+  const requests: Reading[] = [];
+  const client = new RawClient({
+    beginning: BEGINNING,
+    sink: (seen) => {
+      const { exchange, stream } = seen;
+      const reading: Reading = {
+        method: exchange.method,
+        target: exchange.path + exchange.query,
+        authority: exchange.authority,
+        fields: linesOf(exchange.requestFields),
+        body: '',
+        trailers: [],
+        ended: false,
+      };
+      requests.push(reading);
+      const end = (): void => {
+        reading.body = seen.body;
+        reading.trailers = seen.trailers?.split('\r\n').slice(0, -1) ?? [];
+        reading.ended = true;
+        stream.respondText(200, new Fields(), 'ok');
+      };
+      if (seen.ended) end();
+      else seen.onEnded = end;
+      stream.resumeRequestBody();
+    },
+  });
+  let from = 0;
+  for (const cut of [...cuts, frames.length]) {
+    if (cut > from) client.send(frames.slice(from, cut));
+    from = Math.max(from, cut);
+  }
+  client.send(pingFrame(LAST_PING, false));
+  await client.settle();
+  const resets = [...client.answers].filter(([, { reset }]) => reset !== undefined).map(([id, { reset }]) => `reset ${id} ${reset}`);
+  const rest = [...resets.sort(), ...client.goAways.map(({ last, code }) => `goaway ${last} ${code}`), ...client.refusals.map(({ reason }) => reason)];
+  client.deadlines.close();
+  return { requests, alive: client.goAways.length === 0, rest };
+}
+
+/** node:http2 as the reference. */
+export class ReferenceHttp2 {
+  readonly #server: Http2Server;
+  #requests: Reading[] = [];
+  #sessions = new Set<ServerHttp2Session>();
+
+  constructor() {
+    this.#server = createServer({ settings: { maxConcurrentStreams: 100 } });
+    this.#server.on('session', (session) => {
+      this.#sessions.add(session);
+      session.on('error', () => {});
+      session.on('close', () => this.#sessions.delete(session));
+    });
+    this.#server.on('sessionError', () => {});
+    this.#server.on('stream', (stream, headers, _flags, raw) => {
+      const list = raw as unknown as readonly string[];
+      const fields: string[] = [];
+      const cookies: string[] = [];
+      for (let index = 0; index < list.length; index += 2) {
+        const name = list[index] as string;
+        if (name === 'cookie') cookies.push(list[index + 1] as string);
+        else if (isPassedOn(name)) fields.push(`${name}: ${list[index + 1]}`);
+      }
+      if (cookies.length > 0) fields.push(`cookie: ${cookies.join('; ')}`);
+      const reading: Reading = {
+        method: String(headers[':method']),
+        target: String(headers[':path']),
+        authority: String(headers[':authority'] ?? headers.host),
+        fields,
+        body: '',
+        trailers: [],
+        ended: false,
+      };
+      this.#requests.push(reading);
+      stream.on('error', () => {});
+      stream.on('data', (chunk: Buffer) => {
+        reading.body += chunk.toString('latin1');
+      });
+      stream.on('trailers', (_trailers, _trailerFlags, rawTrailers) => {
+        const trailers = rawTrailers as unknown as readonly string[];
+        reading.trailers = trailers.flatMap((name, index) => (index % 2 === 0 && isPassedOn(name) ? [`${name}: ${trailers[index + 1]}`] : []));
+      });
+      stream.on('end', () => {
+        reading.ended = true;
+        if (!stream.destroyed) (stream as ServerHttp2Stream).respond({ ':status': 200 }, { endStream: true });
+      });
+    });
+  }
+
+  async start(): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+  }
+
+  async close(): Promise<void> {
+    for (const session of this.#sessions) session.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  async read(frames: string): Promise<Outcome> {
+    this.#requests = [];
+    const { port } = this.#server.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    let received = '';
+    const alive = await new Promise<boolean>((resolve) => {
+      socket.on('error', () => {});
+      socket.on('close', () => resolve(false));
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.toString('latin1');
+        if (received.includes(`\x06\x01\0\0\0\0${LAST_PING}`)) resolve(true);
+      });
+      socket.write(Buffer.from(BEGINNING + frames + pingFrame(LAST_PING, false), 'latin1'));
+      // A frame whose length eats the PING at the end is never whole.
+      socket.setTimeout(500, () => resolve(false));
+    });
+    // Bodies are told a few turns later.
+    for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+    socket.destroy();
+    return { requests: this.#requests, alive, rest: [] };
+  }
+}

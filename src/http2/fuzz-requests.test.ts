@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { fuzzHttp2Requests } from './differential/compare-requests.ts';
+import { ReferenceHttp2 } from './differential/request-readings.ts';
+
+/** Always the same ones, so that a failure is one of the change under test; `make fuzz` looks further. */
+const SEED = 20_261_122;
+const CASES = 600;
+
+describe('what this codec accepts of clients, nghttp2 accepts with the same meaning', () => {
+  const reference = new ReferenceHttp2();
+  before(() => reference.start());
+  after(() => reference.close());
+
+  it('of requests over HTTP/2, however their bytes are split', async () => {
+    const { same, alike } = await fuzzHttp2Requests(reference, SEED, CASES);
+    // Else the frames are of no use for a comparison.
+    assert.ok(same > CASES && alike > CASES / 3, `${same} requests the same, ${alike} connections alike`);
+  });
+});
