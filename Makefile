@@ -95,8 +95,9 @@ profiles: $(BUILT) ## the profile of each case whose goal is not met, kept in do
 	@exec node bench/profile.ts --page $(if $(SECONDS),--seconds $(SECONDS))
 
 fuzz: $(INSTALLED) ## the codecs against Node's own (llhttp, nghttp2), in turns (MINUTES=10)
-	@node src/http1/fuzz.ts --seconds $$(($(MINUTES) * 30)) $(if $(SEED),--seed $(SEED))
-	@node src/http2/fuzz-answers.ts --seconds $$(($(MINUTES) * 30)) $(if $(SEED),--seed $(SEED))
+	@node src/http1/fuzz.ts --seconds $$(($(MINUTES) * 20)) $(if $(SEED),--seed $(SEED))
+	@node src/http2/fuzz-requests.ts --seconds $$(($(MINUTES) * 20)) $(if $(SEED),--seed $(SEED))
+	@node src/http2/fuzz-answers.ts --seconds $$(($(MINUTES) * 20)) $(if $(SEED),--seed $(SEED))
 
 faults: $(BUILT) ## faults at full size; writes docs/reliability.md (FAULTS=8,13, MINUTES=10, SOAK=30)
 	@exec node test-e2e/run.ts --program test-e2e/faults/run-faults.ts --minutes $(MINUTES) --soak-minutes $(SOAK) $(if $(FAULTS),--only $(FAULTS))

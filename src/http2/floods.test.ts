@@ -29,7 +29,6 @@ const CONTROL: readonly (readonly [what: string, before: string, repeated: (inde
 const RESETS: readonly (readonly [what: string, frames: (id: number) => string])[] = [
   ['rapid reset', (id) => headers(id, GET) + rstStreamFrame(id, ErrorCode.Cancel)],
   ['reset of requests with a body', (id) => headers(id, POST, false) + data(id, 'x') + rstStreamFrame(id, ErrorCode.Cancel)],
-  ['WINDOW_UPDATE of nothing', (id) => headers(id, GET) + windowUpdateFrame(id, 0)],
   ['WINDOW_UPDATE beyond the largest window', (id) => headers(id, GET) + windowUpdateFrame(id, 0x7fff_ffff)],
   ['DATA behind the end', (id) => headers(id, GET) + data(id, 'x')],
   ['HEADERS behind the end', (id) => headers(id, GET) + headers(id, GET)],

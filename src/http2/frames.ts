@@ -49,7 +49,7 @@ export const ErrorCode = {
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-/** Section 6.5.2, and RFC 8441 section 3. */
+/** Section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1. */
 export const Setting = {
   HeaderTableSize: 1,
   EnablePush: 2,
@@ -58,6 +58,7 @@ export const Setting = {
   MaxFrameSize: 5,
   MaxHeaderListSize: 6,
   EnableConnectProtocol: 8,
+  NoRfc7540Priorities: 9,
 } as const;
 
 /** The nine bytes before a frame's payload. @param length of the payload, at most 2^24 - 1 */

@@ -43,6 +43,10 @@ export class PeerSettings {
           if (value > 1 || (value === 0 && this.connectProtocol)) return ErrorCode.ProtocolError;
           this.connectProtocol = value === 1;
           break;
+        case Setting.NoRfc7540Priorities:
+          // Means nothing to us, and what must not be (RFC 9218 section 2.1) is refused all the same.
+          if (value > 1) return ErrorCode.ProtocolError;
+          break;
         default:
         // Unknown ones are ignored.
       }

@@ -227,6 +227,7 @@ describe('malformed requests over HTTP/2', () => {
     ['an upper-case name', [['X-A', '1']], true],
     ['no end of the stream', [['x-a', '1']], false],
     ['a content-length', [['content-length', '0']], true],
+    ['a host', [['host', 'a.test']], true],
   ] as const) {
     it(`are reset: trailers with ${what}`, async () => {
       const client = new RawClient({ sink: (seen) => seen.stream.resumeRequestBody() });
@@ -421,6 +422,16 @@ describe('flow control', () => {
     assert.equal(client.seen[0]!.body.length, 40_000);
     const updates = client.frames.filter((text) => text.startsWith('8 0 1 '));
     assert.deepEqual(updates, [`8 0 1 ${(40_000).toString(16).padStart(8, '0')}`]);
+  });
+
+  it('ends a connection whose client says that it takes nothing more', async () => {
+    for (const id of [0, 1]) {
+      const client = new RawClient();
+      client.send(headers(1, GET), windowUpdateFrame(id, 0));
+      await client.settle();
+      assert.deepEqual(client.goAways, [{ last: 1, code: ErrorCode.ProtocolError }]);
+      assert.equal(client.seen[0]?.gone, 1);
+    }
   });
 
   it('counts padding', async () => {

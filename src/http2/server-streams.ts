@@ -1,6 +1,7 @@
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
 import { Exchange, type Peer } from '../exchange/exchange.ts';
+import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { problemBody } from '../exchange/problem.ts';
 import { newRequestId } from '../exchange/request-id.ts';
@@ -21,6 +22,8 @@ import { RequestJudge } from './request-head.ts';
 import { ResetStreams } from './reset-streams.ts';
 import { CONNECTION_WINDOW, MAX_STREAMS, requestBlock, STREAM_WINDOW } from './server-options.ts';
 import { ServerStream } from './server-stream.ts';
+
+const FRAMING_OR_ROUTING = CONTENT_LENGTH | maskOf(FieldKind.Host);
 
 /** What the streams want of their connection. */
 export interface StreamsOwner {
@@ -156,8 +159,8 @@ export class ServerStreams {
       this.#failRequest(stream, MALFORMED_TRAILERS, ErrorCode.ProtocolError);
     } else {
       const trailers = block.fields();
-      // A second word on how long the content is (RFC 9110 section 6.5.1) is not just dropped: nghttp2 would believe it.
-      if (trailers.mayHave(CONTENT_LENGTH)) {
+      // A second word on how long the content is, or where it goes (RFC 9110 section 6.5.1), is not just dropped: nghttp2 looks at it.
+      if (trailers.mayHave(FRAMING_OR_ROUTING)) {
         this.#failRequest(stream, MALFORMED_TRAILERS, ErrorCode.ProtocolError);
         return;
       }
@@ -247,12 +250,13 @@ export class ServerStreams {
   // --- windows ---
 
   readWindowUpdate(streamId: number, increment: number): void {
-    if (streamId === 0) {
-      this.#widenConnection(increment);
+    // Of a stream this need not end the connection (section 6.9), but who sends it is no better for that.
+    if (increment === 0 || streamId > this.lastId) {
+      this.#owner.fail(ErrorCode.ProtocolError);
       return;
     }
-    if (streamId > this.lastId) {
-      this.#owner.fail(ErrorCode.ProtocolError);
+    if (streamId === 0) {
+      this.#widenConnection(increment);
       return;
     }
     const stream = this.#streams.get(streamId);
@@ -260,10 +264,6 @@ export class ServerStreams {
       // It was on its way when the stream ended.
       if (this.#lateUpdates > 0) this.#lateUpdates--;
       else this.countControl();
-      return;
-    }
-    if (increment === 0) {
-      this.#failRequest(stream, LENGTH_MISMATCH, ErrorCode.ProtocolError);
       return;
     }
     const isUseful = stream.sentSinceUpdate || stream.sendWindow <= 0 || !stream.wasWidened;
@@ -276,10 +276,6 @@ export class ServerStreams {
 
   #widenConnection(increment: number): void {
     const { sender } = this;
-    if (increment === 0) {
-      this.#owner.fail(ErrorCode.ProtocolError);
-      return;
-    }
     const isUseful = sender.sentSinceUpdate || sender.window <= 0;
     sender.sentSinceUpdate = false;
     if (!sender.widen(increment)) this.#owner.fail(ErrorCode.FlowControlError);

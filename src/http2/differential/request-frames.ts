@@ -135,7 +135,8 @@ function otherFrame(random: Random, streamId: number): string {
     case 1:
       return settingsFrame(random.pick([1, 2, 3, 4, 5, 6, 9]), random.pick([0, 1, 2, 100, 4096, 16_384, 65_535, 0x7fff_ffff, 0x8000_0000]));
     case 2:
-      return windowUpdateFrame(random.oneIn(2) ? 0 : streamId, random.pick([0, 1, 1000, 0x7fff_ffff]));
+      // Beyond the largest window only for the connection: of a stream it depends on whether that has been answered meanwhile.
+      return random.oneIn(2) ? windowUpdateFrame(0, random.pick([0, 1, 1000, 0x7fff_ffff])) : windowUpdateFrame(streamId, random.pick([0, 1, 1000]));
     case 3:
       return frame(FrameType.Priority, 0, streamId, random.oneIn(6) ? '\0\0\0' : `\0\0\0${String.fromCharCode(random.below(4))}\x10`);
     case 4:

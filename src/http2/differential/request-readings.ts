@@ -3,11 +3,14 @@ import { createServer, type Http2Server, type ServerHttp2Session, type ServerHtt
 import { type AddressInfo, connect } from 'node:net';
 import { FieldKind, HOP_BY_HOP, kindOfName, maskOf } from '../../exchange/field-names.ts';
 import { Fields } from '../../exchange/fields.ts';
+import { allowedTrailers } from '../../http1/trailers.ts';
 import { PREFACE, pingFrame, settingsFrame } from '../frames.ts';
 import { RawClient } from '../raw-client.fixture.ts';
+import type { ServerStream } from '../server-stream.ts';
 
 /** A request that was taken. */
 export interface Reading {
+  readonly streamId: number;
   readonly method: string;
   readonly target: string;
   readonly authority: string;
@@ -16,6 +19,8 @@ export interface Reading {
   body: string;
   trailers: readonly string[];
   ended: boolean;
+  /** With `Content-Length: 0` it is complete for this codec whether or not the stream has ended. */
+  readonly endsByLength: boolean;
 }
 
 export interface Outcome {
@@ -52,6 +57,7 @@ export async function readOurs(frames: string, cuts: readonly number[]): Promise
     sink: (seen) => {
       const { exchange, stream } = seen;
       const reading: Reading = {
+        streamId: (stream as ServerStream).id,
         method: exchange.method,
         target: exchange.path + exchange.query,
         authority: exchange.authority,
@@ -59,6 +65,7 @@ export async function readOurs(frames: string, cuts: readonly number[]): Promise
         body: '',
         trailers: [],
         ended: false,
+        endsByLength: stream.requestBody === 0,
       };
       requests.push(reading);
       const end = (): void => {
@@ -110,6 +117,7 @@ export class ReferenceHttp2 {
       }
       if (cookies.length > 0) fields.push(`cookie: ${cookies.join('; ')}`);
       const reading: Reading = {
+        streamId: stream.id ?? 0,
         method: String(headers[':method']),
         target: String(headers[':path']),
         authority: String(headers[':authority'] ?? headers.host),
@@ -117,6 +125,7 @@ export class ReferenceHttp2 {
         body: '',
         trailers: [],
         ended: false,
+        endsByLength: false,
       };
       this.#requests.push(reading);
       stream.on('error', () => {});
@@ -125,7 +134,8 @@ export class ReferenceHttp2 {
       });
       stream.on('trailers', (_trailers, _trailerFlags, rawTrailers) => {
         const trailers = rawTrailers as unknown as readonly string[];
-        reading.trailers = trailers.flatMap((name, index) => (index % 2 === 0 && isPassedOn(name) ? [`${name}: ${trailers[index + 1]}`] : []));
+        const pairs = trailers.flatMap((name, index) => (index % 2 === 0 && isPassedOn(name) ? [[name, trailers[index + 1] as string] as const] : []));
+        reading.trailers = linesOf(allowedTrailers(Fields.of(pairs)) ?? new Fields());
       });
       stream.on('end', () => {
         reading.ended = true;
