@@ -53,6 +53,10 @@ export interface Peer {
   readonly tls: TlsInfo | undefined;
   /** What the last request's backend was told of the client. */
   forwarding?: ForwardingLines | undefined;
+  /** Where the client connected to; asks the kernel. Absent: unknown. */
+  readonly localAddress?: string;
+  /** What connections to backends begin with that are to know whose they are, by version of the PROXY protocol. */
+  proxyHeaders?: { V1?: Buffer; V2?: Buffer } | undefined;
 }
 
 /** Field lines that hold for every request of a connection with the same authority and scheme. */

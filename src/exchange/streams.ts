@@ -122,6 +122,8 @@ export interface UpstreamRequest {
   readonly body: BodyLength;
   /** What the backend is asked to switch to; absent: nothing. `fields` hold what belongs to it, but for Connection and Upgrade. */
   readonly upgrade?: Upgrade;
+  /** What its connection has to begin with, which says whose it is; it goes on none that began otherwise. Absent: nothing. */
+  readonly preamble?: Buffer | undefined;
 }
 
 /** Takes exchanges from an engine's connection. Implemented by the proxy. */

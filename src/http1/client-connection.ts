@@ -43,8 +43,9 @@ export class ClientConnection implements ConnectionHandler, Timed {
   requests = 0;
   /** It carries one request at a time. */
   readonly hasRoom = false;
-  /** Of its owner's use. */
+  /** These two are of its owner's use. */
   generation = 0;
+  preamble: Buffer | undefined = undefined;
 
   readonly #connection: Connection;
   readonly #deadlines: Deadlines;
@@ -73,7 +74,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
   constructor(
     wire: Wire,
     deadlines: Deadlines,
-    target: { readonly address: string; readonly port: number; readonly tls?: ClientTls | undefined },
+    target: { readonly address: string; readonly port: number; readonly tls?: ClientTls | undefined; readonly preamble?: Buffer | undefined },
     connectTimeout: number,
     owner: ClientConnectionOwner,
   ) {
@@ -81,8 +82,8 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#owner = owner;
     this.deadline = deadlines.now + connectTimeout;
     deadlines.add(this);
-    const { address, port, tls } = target;
-    this.#connection = wire.connect({ host: address, port, handler: this, ...(tls === undefined ? {} : { tls }) });
+    const { address, port, tls, preamble } = target;
+    this.#connection = wire.connect({ host: address, port, handler: this, ...(tls === undefined ? {} : { tls }), preamble });
   }
 
   get connected(): boolean {

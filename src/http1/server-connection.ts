@@ -74,7 +74,12 @@ export class ServerConnection implements ConnectionHandler, Timed {
   constructor(connection: Connection, options: ServerOptions, sink: ExchangeSink, onClosed?: () => void) {
     this.#connection = connection;
     const { remoteAddress, remotePort, localPort, tls } = connection;
-    this.#peer = { remoteAddress, remotePort, localPort, tls, forwarding: undefined };
+    this.#peer = {
+      ...{ remoteAddress, remotePort, localPort, tls, forwarding: undefined, proxyHeaders: undefined },
+      get localAddress() {
+        return connection.localAddress;
+      },
+    };
     this.#options = options;
     this.#sink = sink;
     this.#onClosed = onClosed;

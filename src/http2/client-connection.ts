@@ -69,8 +69,9 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   deadlineIndex = -1;
   /** Requests begun on it so far. */
   requests = 0;
-  /** Of its owner's use. */
+  /** These two are of its owner's use. */
   generation = 0;
+  preamble: Buffer | undefined = undefined;
 
   readonly #connection: Connection;
   readonly #deadlines: Deadlines;

@@ -18,12 +18,12 @@ export class BackendConnector implements Connector {
     this.#tls = tls;
   }
 
-  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner): PooledConnection {
+  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner, preamble: Buffer | undefined): PooledConnection {
     const tls = this.#tls.of(upstream, address, port);
     if (upstream.protocol !== 'HTTP1') {
-      const connect = (handler: ConnectionHandler) => this.#wire.connect({ host: address, port, handler, ...(tls === undefined ? {} : { tls }) });
+      const connect = (handler: ConnectionHandler) => this.#wire.connect({ host: address, port, handler, ...(tls === undefined ? {} : { tls }), preamble });
       return new Http2ClientConnection(connect, this.#deadlines, tls === undefined ? 'http' : 'https', upstream.connectTimeout, owner);
     }
-    return new ClientConnection(this.#wire, this.#deadlines, { address, port, tls }, upstream.connectTimeout, owner);
+    return new ClientConnection(this.#wire, this.#deadlines, { address, port, tls, preamble }, upstream.connectTimeout, owner);
   }
 }

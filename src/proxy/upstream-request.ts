@@ -1,8 +1,9 @@
-import type { Exchange } from '../exchange/exchange.ts';
+import type { Exchange, Peer } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { UpstreamRequest } from '../exchange/streams.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
+import { writeProxyHeader } from '../wire/proxy-header.ts';
 import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';
 
 const HOST = maskOf(FieldKind.Host);
@@ -32,7 +33,19 @@ export function addressTo(exchange: Exchange, route: CompiledRoute, backend: Pic
     compiled.requestEdits.apply(fields);
   }
   const target = exchange.upstreamPath + exchange.query;
-  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.stream.requestBody, upgrade: exchange.upgrade } };
+  const version = backend.upstream?.upstream.proxyProtocol;
+  const preamble = version === undefined ? undefined : proxyHeader(exchange.peer, version);
+  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.stream.requestBody, upgrade: exchange.upgrade, preamble } };
+}
+
+/** That of the client's connection; the same buffer for all its requests. */
+function proxyHeader(peer: Peer, version: 'V1' | 'V2'): Buffer {
+  peer.proxyHeaders ??= {};
+  peer.proxyHeaders[version] ??= writeProxyHeader(version, {
+    ...{ sourceAddress: peer.remoteAddress, sourcePort: peer.remotePort },
+    ...{ destinationAddress: peer.localAddress ?? '', destinationPort: peer.localPort },
+  });
+  return peer.proxyHeaders[version];
 }
 
 /**

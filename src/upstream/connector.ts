@@ -12,6 +12,8 @@ export interface PooledConnection {
   readonly hasRoom: boolean;
   /** Set by its pool: which settings it was made under. */
   generation: number;
+  /** Set by its pool: what it began with. */
+  preamble: Buffer | undefined;
   /**
    * Only as the first request, after `onReusable`, or while `hasRoom`. May be called before the connection is up. No handler
    * is called before this returns.
@@ -34,6 +36,9 @@ export interface ConnectionOwner {
 }
 
 export interface Connector {
-  /** Begins to connect, as the upstream's settings have it; failure is told to the handlers of the first requests. */
-  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner): PooledConnection;
+  /**
+   * Begins to connect, as the upstream's settings have it; failure is told to the handlers of the first requests.
+   * @param preamble sent first of all, before TLS
+   */
+  connect(address: string, port: number, upstream: Upstream, owner: ConnectionOwner, preamble: Buffer | undefined): PooledConnection;
 }

@@ -31,6 +31,7 @@ export class FakeConnection implements PooledConnection {
   readonly owner: ConnectionOwner;
   requests = 0;
   generation = 0;
+  preamble: Buffer | undefined = undefined;
   readonly streams: number;
   #running = 0;
   destroyed = false;

@@ -274,4 +274,68 @@ describe('connection pool of connections that carry several requests', () => {
     at(opened, 0).done();
     assert.equal(at(opened, 0).destroyed, true);
   });
+
+  describe('where connections begin with a PROXY header', () => {
+    const [one, other] = [Buffer.from('one'), Buffer.from('other')];
+    const forClient = (preamble: Buffer | undefined) => ({ method: 'GET', preamble }) as UpstreamRequest;
+
+    it("reuses a connection for the very client's connection it was made for", () => {
+      const { pool, opened } = make({ proxyProtocol: 'V2' });
+      for (const preamble of [one, other, one]) pool.request(forClient(preamble), HANDLER, false);
+      assert.deepEqual(
+        opened.map(({ preamble }) => preamble),
+        [one, other, one],
+      );
+      for (const connection of opened) connection.done();
+      pool.request(forClient(other), HANDLER, false);
+      pool.request(forClient(one), HANDLER, false);
+      pool.request(forClient(one), HANDLER, false);
+      assert.deepEqual(
+        opened.map(({ requests }) => requests),
+        [2, 2, 2],
+      );
+      pool.request(forClient(other), HANDLER, false);
+      assert.equal(opened.length, 4);
+      assert.equal(pool.idle, 0);
+    });
+
+    it('shares one that carries several requests among those of its client alone', () => {
+      const { pool, connector, opened } = make({ proxyProtocol: 'V1', protocol: 'H2C' });
+      connector.streams = 3;
+      for (const preamble of [one, other, one, other, one]) pool.request(forClient(preamble), HANDLER, false);
+      assert.deepEqual(
+        opened.map(({ preamble, requests }) => [preamble, requests]),
+        [
+          [one, 3],
+          [other, 2],
+        ],
+      );
+    });
+
+    it("says of requests that no client has brought that they are nobody's", () => {
+      const { opened, send } = make({ proxyProtocol: 'V1' });
+      send();
+      assert.equal(String(at(opened, 0).preamble), 'PROXY UNKNOWN\r\n');
+      at(opened, 0).done();
+      send();
+      assert.equal(opened.length, 1);
+    });
+
+    it('makes room for a client that is there by closing the connection that is idle longest', () => {
+      const { pool, opened } = make({ proxyProtocol: 'V2' });
+      for (let count = 0; count <= MAX_IDLE_CONNECTIONS; count++) pool.request(forClient(Buffer.from(String(count))), HANDLER, false);
+      for (const connection of opened) connection.done();
+      assert.equal(pool.idle, MAX_IDLE_CONNECTIONS);
+      assert.equal(at(opened, 0).destroyed, true);
+      assert.equal(at(opened, MAX_IDLE_CONNECTIONS).destroyed, false);
+    });
+
+    it('leaves what was made without one, or with another version, to end', () => {
+      const { pool, opened } = make();
+      pool.request(forClient(undefined), HANDLER, false);
+      at(opened, 0).done();
+      pool.configure({ ...SETTINGS, proxyProtocol: 'V1' });
+      assert.equal(at(opened, 0).destroyed, true);
+    });
+  });
 });

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Upstream, UpstreamProtocol } from '../snapshot/snapshot.ts';
+import { writeProxyHeader } from '../wire/proxy-header.ts';
 import type { BudgetedPool, ConnectionBudget } from './breaker/connection-budget.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';
 
@@ -67,22 +68,20 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   }
 
   #send(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream | undefined {
-    if (this.#settings.protocol !== 'HTTP1' && request.upgrade === 'websocket') return this.#open('HTTP1')?.request(request, handler);
+    const { proxyProtocol } = this.#settings;
+    const preamble = proxyProtocol === undefined ? undefined : (request.preamble ?? NOBODYS[proxyProtocol]);
+    if (this.#settings.protocol !== 'HTTP1' && request.upgrade === 'websocket') return this.#open('HTTP1', preamble)?.request(request, handler);
     const shared = this.#shared;
-    const last = shared.length - 1;
-    if (last >= 0) {
-      const connection = shared[last] as PooledConnection;
+    const place = placeOf(shared, preamble);
+    if (place >= 0) {
+      const connection = shared[place] as PooledConnection;
       const stream = connection.request(request, handler);
-      if (!this.#takesMore(connection)) shared.pop();
+      if (!this.#takesMore(connection)) shared.splice(place, 1);
       return stream;
     }
-    let connection: PooledConnection | undefined;
-    if (!fresh) {
-      connection = this.#idle.pop();
-      if (connection !== undefined) this.#idleSince.pop();
-    }
+    let connection = fresh ? undefined : this.#takeIdle(preamble);
     if (connection === undefined) {
-      connection = this.#open(undefined);
+      connection = this.#open(undefined, preamble);
       if (connection === undefined) return undefined;
     }
     const stream = connection.request(request, handler);
@@ -90,15 +89,28 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     return stream;
   }
 
-  /** @param protocol if not that of the settings; such a connection carries one request. @returns undefined when the circuit breaker allows none */
-  #open(protocol: UpstreamProtocol | undefined): PooledConnection | undefined {
-    return this.#budget === undefined ? this.#connect(protocol) : this.#budget.connect(() => this.#connect(protocol));
+  #takeIdle(preamble: Buffer | undefined): PooledConnection | undefined {
+    if (preamble === undefined) {
+      const connection = this.#idle.pop();
+      if (connection !== undefined) this.#idleSince.pop();
+      return connection;
+    }
+    const place = placeOf(this.#idle, preamble);
+    if (place < 0) return undefined;
+    this.#idleSince.splice(place, 1);
+    return this.#idle.splice(place, 1)[0];
   }
 
-  #connect(protocol: UpstreamProtocol | undefined): PooledConnection {
+  /** @param protocol if not that of the settings; such a connection carries one request. @returns undefined when the circuit breaker allows none */
+  #open(protocol: UpstreamProtocol | undefined, preamble: Buffer | undefined): PooledConnection | undefined {
+    return this.#budget === undefined ? this.#connect(protocol, preamble) : this.#budget.connect(() => this.#connect(protocol, preamble));
+  }
+
+  #connect(protocol: UpstreamProtocol | undefined, preamble: Buffer | undefined): PooledConnection {
     const settings = protocol === undefined ? this.#settings : { ...this.#settings, protocol };
-    const connection = this.#connector.connect(this.#address, this.#port, settings, this);
+    const connection = this.#connector.connect(this.#address, this.#port, settings, this, preamble);
     connection.generation = protocol === undefined ? this.#generation : NEVER_KEPT;
+    connection.preamble = preamble;
     return connection;
   }
 
@@ -113,7 +125,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     const before = this.#settings;
     if (before === settings) return;
     this.#settings = settings;
-    if (before.protocol !== settings.protocol || !isDeepStrictEqual(before.tls, settings.tls)) {
+    if (before.protocol !== settings.protocol || before.proxyProtocol !== settings.proxyProtocol || !isDeepStrictEqual(before.tls, settings.tls)) {
       this.#generation++;
       this.#shared.length = 0;
       this.#closeOldest(this.#idle.length);
@@ -140,6 +152,8 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
 
   onReusable(connection: PooledConnection): void {
     this.#unshare(connection);
+    // Those of clients that are gone must not take the place of those of clients that are there.
+    if (connection.preamble !== undefined && this.#idle.length >= MAX_IDLE_CONNECTIONS) this.#closeOldest(1);
     if (!this.#keeps(connection) || this.#idle.length >= MAX_IDLE_CONNECTIONS) {
       this.#destroy(connection);
       return;
@@ -218,4 +232,14 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     connection.destroy();
     this.#budget?.released(connection);
   }
+}
+
+/** Of requests that no client's connection has brought, such as mirrored ones. */
+const NOBODYS = { V1: writeProxyHeader('V1', undefined), V2: writeProxyHeader('V2', undefined) };
+
+/** The last connection that began so. Each client's connection has one buffer for all its requests; without PROXY headers there is none. */
+function placeOf(connections: readonly PooledConnection[], preamble: Buffer | undefined): number {
+  let place = connections.length - 1;
+  if (preamble !== undefined) while (place >= 0 && connections[place]?.preamble !== preamble) place--;
+  return place;
 }
