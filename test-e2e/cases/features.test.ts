@@ -94,6 +94,24 @@ before(async () => {
         { name: 'sticky', matches: at('/sticky'), backendRefs: [to('many')] },
         { name: 'backup', matches: at('/backup'), backendRefs: [to('empty'), to('b', { backup: true })] },
         { name: 'empty', matches: at('/empty'), backendRefs: [to('empty')] },
+        { name: 'instead', matches: at('/instead'), fallback: { backendRef: { name: 'b', port: 80 } }, backendRefs: [to('empty')] },
+        { name: 'sorry', matches: at('/sorry'), fallback: { on: [503], response: { statusCode: 200, body: 'sorry' } }, backendRefs: [to('empty')] },
+        // As kubectl sends `on` where it is written without quotes.
+        {
+          name: 'retried',
+          matches: at('/retried'),
+          retry: { true: ['timeout'], attempts: 2, backoff: '1ms' },
+          timeouts: { backendRequest: '100ms' },
+          backendRefs: [to('many')],
+        },
+        { name: 'hedged', matches: at('/hedged'), hedge: { after: '20ms' }, backendRefs: [to('many')] },
+        {
+          name: 'faulty',
+          matches: at('/faulty'),
+          filters: { faultInjection: { abort: { statusCode: 418, percent: 100 } }, mirror: { backendRef: { name: 'b', port: 80 } } },
+          backendRefs: [to('a')],
+        },
+        { name: 'mirrored', matches: at('/mirrored'), filters: { mirror: { backendRef: { name: 'b', port: 80 }, percent: 100 } }, backendRefs: [to('a')] },
         { name: 'missing', matches: at('/missing'), backendRefs: [to('nowhere')] },
         { name: 'elsewhere', matches: at('/elsewhere'), backendRefs: [to('a', { namespace: 'kube-system' })] },
         { name: 'edits', matches: at('/edits'), backendRefs: [to('a', { filters: { requestHeaderModifier: { add: [{ name: 'x-backend', value: 'a' }] } } })] },
@@ -209,6 +227,17 @@ describe('backends', () => {
     assert.equal(empty.status, 503);
     assert.ok(Number(empty.headers['retry-after']) > 0);
     assert.equal((await shop('/missing')).status, 500);
+  });
+
+  test('a fallback takes the place of what no backend serves; faults are made; retry, hedge and mirror serve', async () => {
+    assert.equal((await shop('/instead')).service, 'b');
+    const sorry = await shop('/sorry');
+    assert.deepEqual([sorry.status, sorry.body], [200, 'sorry']);
+    assert.equal((await shop('/faulty')).status, 418);
+    assert.equal((await shop('/retried')).service, 'many');
+    assert.equal((await shop('/retried', { headers: { 'x-sample-delay': '3000' } })).status, 504);
+    assert.equal((await shop('/hedged', { headers: { 'x-sample-delay': '100' } })).service, 'many');
+    assert.equal((await shop('/mirrored')).service, 'a');
   });
 
   test('a Service of another namespace without a grant is 500', async () => {
