@@ -137,6 +137,37 @@ test('every kind arrives, and each change makes a set that shares with the one b
   assert.deepEqual([...fourth.ingresses.keys()], ['shop/web']);
 });
 
+test('ConfigMaps are read that objects name, and no others; of Secrets of another type what others are verified by is kept', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const policy = (name: string) => ({
+    metadata: { name: 'policy', namespace: 'shop' },
+    spec: { targetRefs: [{ kind: 'Service', name: 'web' }], tls: { caCertificateRefs: [{ name }, { kind: 'Secret', name: 'trust' }] } },
+  });
+  const configMap = (name: string) => ({ metadata: { name, namespace: 'shop' }, data: { 'ca.crt': 'no certificate', other: 'of no interest' } });
+  fake.put('/apis/tidegate.dev/v1alpha1/backendpolicies', policy('ca'));
+  fake.put('/api/v1/configmaps', configMap('ca'));
+  fake.put('/api/v1/configmaps', configMap('next'));
+  fake.put('/api/v1/configmaps', configMap('unnamed'));
+  fake.put('/api/v1/secrets', {
+    metadata: { name: 'trust', namespace: 'shop' },
+    type: 'Opaque',
+    data: { 'ca.crt': btoa('nothing'), password: btoa('secret') },
+  });
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  assert.deepEqual([...first.configMaps.keys()], ['shop/ca']);
+  assert.deepEqual(Object.keys(first.configMaps.get('shop/ca')?.object ?? {}), ['apiVersion', 'kind', 'metadata', 'trust']);
+  const withSecret = first.secrets.size > 0 ? first : await watched.until((set) => set.secrets.size > 0);
+  assert.match(JSON.stringify(withSecret.secrets.get('shop/trust')?.object?.trust), /holds no PEM certificate/);
+
+  fake.put('/apis/tidegate.dev/v1alpha1/backendpolicies', policy('next'));
+  const second = await watched.until((set) => set.configMaps.has('shop/next'));
+  const last = second.configMaps.size === 1 ? second : await watched.until((set) => set.configMaps.size === 1);
+  assert.deepEqual([...last.configMaps.keys()], ['shop/next']);
+  fake.remove('/api/v1/configmaps', 'shop', 'next');
+  await watched.until((set) => set.configMaps.size === 0);
+});
+
 test('statuses, managed fields and what kubectl remembers are no change', async (t) => {
   const fake = await FakeApiServer.start(t);
   fake.put(INGRESSES, ingress('web'));
