@@ -67,7 +67,7 @@ export class AnnotationValues {
   }
 }
 
-function fieldOf(name: string): string {
+export function fieldOf(name: string): string {
   return `metadata.annotations[${JSON.stringify(PREFIX + name)}]`;
 }
 

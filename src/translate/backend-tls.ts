@@ -1,5 +1,4 @@
 /** How backends are reached by TLS: `tls` of BackendPolicies, with what its references lead to. */
-import { createHash } from 'node:crypto';
 import type { BackendPolicy } from '../resources/backend-policy.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { AUTHORITIES_KEY } from '../resources/trust-anchors.ts';
@@ -25,10 +24,6 @@ export function backendTlsOf(entry: Entry<BackendPolicy>, trust: Trust, certific
     verify: !insecureSkipVerify,
     wellKnownAuthorities: wellKnownCACertificates !== undefined || caCertificateRefs.length === 0,
     authorities: authorities ?? [],
-    ...(client === undefined ? {} : { clientCertificate: { id: client.id, digest: digest(client.chain) } }),
+    ...(client === undefined ? {} : { clientCertificate: client }),
   };
-}
-
-function digest(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
 }

@@ -1,5 +1,6 @@
 /** Certificates from Secrets, and the server names that they are for. */
 
+import { createHash } from 'node:crypto';
 import type { Entries, Entry, Origin, Problem } from '../resources/resource-set.ts';
 import type { Secret, TlsPair } from '../resources/secret.ts';
 import { hostKey } from '../snapshot/host-key.ts';
@@ -64,12 +65,12 @@ export class Certificates {
   }
 
   /** The certificate that the gateway shows to a backend. @returns undefined where there is none, and never was */
-  forClient(owner: Entry<unknown>, field: string, secretName: string): { readonly id: string; readonly chain: string } | undefined {
+  forClient(owner: Entry<unknown>, field: string, secretName: string): { readonly id: string; readonly digest: string } | undefined {
     const id = `${owner.namespace}/${secretName}`;
     const pair = this.#use(owner, field, id, 'no certificate');
     if (pair === undefined) return undefined;
     this.#shown.add(id);
-    return { id, chain: pair.chain };
+    return { id, digest: createHash('sha256').update(pair.chain).digest('base64url') };
   }
 
   /** The certificate for names that nobody claimed. @param id of the Secret; it need not exist */

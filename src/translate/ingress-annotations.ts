@@ -5,6 +5,7 @@ import { MAX_BODY_BYTES, NGINX_MAX_BODY_BYTES } from '../snapshot/defaults.ts';
 import type { SessionAffinity } from '../snapshot/snapshot.ts';
 import { AnnotationValues, PREFIX, parseBoolean } from './annotation-values.ts';
 import { AFFINITY_ANNOTATIONS, readAffinity } from './ingress-affinity.ts';
+import { BACKEND_ANNOTATIONS } from './ingress-backend-protocol.ts';
 import { CANARY_ANNOTATIONS } from './ingress-canary.ts';
 import { type IngressRetries, RETRY_ANNOTATIONS, readRetries } from './ingress-retries.ts';
 import type { Issues } from './issues.ts';
@@ -78,7 +79,7 @@ export function readAnnotations(entry: Entry<Ingress>, ingress: Ingress, issues:
         if (parseBoolean(value) === undefined) refuse(entry, issues, field, value, 'neither true nor false', 'write "true" or "false"');
         break;
       default:
-        if (AFFINITY_ANNOTATIONS.has(short) || CANARY_ANNOTATIONS.has(short) || RETRY_ANNOTATIONS.has(short)) break;
+        if (AFFINITY_ANNOTATIONS.has(short) || CANARY_ANNOTATIONS.has(short) || RETRY_ANNOTATIONS.has(short) || BACKEND_ANNOTATIONS.has(short)) break;
         if (GUARDS.has(short)) closed = true;
         tellUnsupported(entry, issues, field, short);
     }

@@ -7,6 +7,7 @@ import type { SessionAffinity, Upstream, UpstreamKey, UpstreamProtocol } from '.
 import { isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
 import { PLAIN_TLS } from './backend-tls.ts';
+import type { AnnotatedBackends } from './ingress-backend-protocol.ts';
 import type { Issues } from './issues.ts';
 import { ReferenceGrants } from './reference-grants.ts';
 
@@ -73,6 +74,7 @@ export class Upstreams {
   readonly #set: ResourceSet;
   readonly #options: ServiceOptions;
   readonly #policies: BackendPolicies;
+  readonly #annotated: AnnotatedBackends;
   readonly #issues: Issues;
   readonly #grants: ReferenceGrants;
   readonly #previous: ReadonlyMap<UpstreamKey, Upstream>;
@@ -84,6 +86,7 @@ export class Upstreams {
     set: ResourceSet,
     options: ServiceOptions,
     policies: BackendPolicies,
+    annotated: AnnotatedBackends,
     issues: Issues,
     previous: ReadonlyMap<UpstreamKey, Upstream>,
     nameTroubles: NameTroubles,
@@ -91,6 +94,7 @@ export class Upstreams {
     this.#set = set;
     this.#options = options;
     this.#policies = policies;
+    this.#annotated = annotated;
     this.#issues = issues;
     this.#nameTroubles = nameTroubles;
     this.#grants = new ReferenceGrants(set.referenceGrants);
@@ -180,8 +184,12 @@ export class Upstreams {
       const settings = this.#policies.settings(namespace, service, portName);
       const { sessionAffinity } = settings;
       const chosen = this.#policies.protocol(namespace, service, portName);
-      const tls = this.#policies.tls(namespace, service, portName) ?? (SECURE.has(appProtocol) && chosen !== 'H2C' ? PLAIN_TLS : undefined);
-      const protocol = chosen ?? PROTOCOLS.get(appProtocol) ?? UPSTREAM.protocol;
+      const annotated = this.#annotated.of(namespace, service, port, portName);
+      const tls =
+        this.#policies.tls(namespace, service, portName) ??
+        annotated?.tls ??
+        (annotated === undefined && SECURE.has(appProtocol) && chosen !== 'H2C' ? PLAIN_TLS : undefined);
+      const protocol = chosen ?? annotated?.protocol ?? PROTOCOLS.get(appProtocol) ?? UPSTREAM.protocol;
       const upstream = {
         key,
         namespace,
@@ -191,7 +199,7 @@ export class Upstreams {
         // A policy's tls is for what the port speaks, whatever its appProtocol says of the clear text.
         protocol: protocol === 'H2C' && tls !== undefined ? 'HTTP2' : protocol,
         ...(sessionAffinity === undefined ? {} : { sessionAffinity: this.affinityTo(namespace, service, sessionAffinity) }),
-        ...(tls === undefined ? {} : { tls: { hostname: spec.externalName ?? `${service}.${namespace}.svc`, ...tls } }),
+        ...(tls === undefined ? {} : { tls: { hostname: spec.externalName?.replace(/\.$/, '') ?? `${service}.${namespace}.svc`, ...tls } }),
       };
       const before = this.#previous.get(key);
       this.used.set(key, before !== undefined && isDeepStrictEqual(before, upstream) ? before : upstream);

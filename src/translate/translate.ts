@@ -15,6 +15,7 @@ import { ClientValidations } from './client-validation.ts';
 import { Claims } from './conflicts.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
+import { AnnotatedBackends } from './ingress-backend-protocol.ts';
 import { Canaries } from './ingress-canary.ts';
 import { type Finding, Issues } from './issues.ts';
 import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
@@ -77,8 +78,9 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
   const trust = new Trust(set, issues, previous?.trustBlocks ?? new Map());
   const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
+  const annotated = new AnnotatedBackends(ownIngresses(set, classes), issues, trust, certificates);
   const rateLimits = new RateLimits(set, classes, issues);
-  const upstreams = new Upstreams(set, options, backendPolicies, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
+  const upstreams = new Upstreams(set, options, backendPolicies, annotated, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
   const canaries = new Canaries(ownIngresses(set, classes), issues);
   const clientValidations = new ClientValidations(issues, trust);
   const passthroughs = new Passthroughs();

@@ -35,29 +35,27 @@ export class Trust {
   resolve(owner: Entry<unknown>, field: string, references: readonly TrustReference[], key: Key): readonly string[] | undefined {
     const all = new Set<string>();
     let isWhole = true;
-    for (const [index, { kind, name }] of references.entries()) {
-      const id = `${owner.namespace}/${name}`;
-      const place = `${kind}/${id}/${key}`;
-      const found = this.#find(kind, id, key);
-      const blocks = 'blocks' in found ? found.blocks : this.#lastGood.get(place);
-      if ('what' in found) {
-        const serving = blocks === undefined ? CLOSED[key] : 'what was good before stays in force';
-        this.#issues.add(owner, 'ResolvedRefs', {
-          severity: found.severity,
-          reason: 'InvalidCertificateRef',
-          field: `${field}[${index}].name`,
-          message: `${found.what}, so ${serving}`,
-          hint: found.hint,
-        });
-      }
-      if (blocks === undefined) {
-        isWhole = false;
-        continue;
-      }
-      this.#used.set(place, blocks);
-      for (const block of blocks) all.add(block);
+    for (const [index, reference] of references.entries()) {
+      const blocks = this.resolveOne(owner, `${field}[${index}].name`, reference, key);
+      if (blocks === undefined) isWhole = false;
+      else for (const block of blocks) all.add(block);
     }
     return isWhole ? [...all] : undefined;
+  }
+
+  /** @param field path of the reference. As `resolve` */
+  resolveOne(owner: Entry<unknown>, field: string, { kind, name }: TrustReference, key: Key): readonly string[] | undefined {
+    const id = `${owner.namespace}/${name}`;
+    const place = `${kind}/${id}/${key}`;
+    const found = this.#find(kind, id, key);
+    const blocks = 'blocks' in found ? found.blocks : this.#lastGood.get(place);
+    if ('what' in found) {
+      const serving = blocks === undefined ? CLOSED[key] : 'what was good before stays in force';
+      const { severity, what, hint } = found;
+      this.#issues.add(owner, 'ResolvedRefs', { severity, reason: 'InvalidCertificateRef', field, message: `${what}, so ${serving}`, hint });
+    }
+    if (blocks !== undefined) this.#used.set(place, blocks);
+    return blocks;
   }
 
   #find(kind: TrustReference['kind'], id: string, key: Key): { readonly blocks: readonly string[] } | Fault {

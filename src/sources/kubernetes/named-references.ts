@@ -10,6 +10,9 @@ export interface References {
   readonly configMaps: ReadonlySet<string>;
 }
 
+/** Of ingress-nginx: the Secret of an Ingress's own namespace that backends are shown. */
+const PROXY_SSL_SECRET = 'nginx.ingress.kubernetes.io/proxy-ssl-secret';
+
 interface TrustReference {
   readonly kind: 'ConfigMap' | 'Secret';
   readonly name: string;
@@ -49,6 +52,8 @@ export class NamedReferences {
     };
     for (const { namespace, object } of ingresses.values()) {
       if (object === undefined || !classes.ownsIngress(object)) continue;
+      const shown = object.metadata.annotations[PROXY_SSL_SECRET];
+      if (shown?.startsWith(`${namespace}/`) === true) secrets.add(shown);
       for (const { secretName } of object.spec.tls) if (secretName !== undefined && secretName !== '') secrets.add(`${namespace}/${secretName}`);
     }
     for (const { namespace, object } of apiRoutes.values()) {
