@@ -6,7 +6,11 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   ApiRoute: {
     ingressClassName: 'nobody',
     hostnames: ['example.com', '*.example.com'],
-    tls: { secretName: 'certificate', redirect: true },
+    tls: {
+      secretName: 'certificate',
+      redirect: true,
+      clientValidation: { caCertificateRefs: [{ kind: 'Secret', name: 'ca' }], crlRefs: [{ name: 'revoked' }], mode: 'Request' },
+    },
     rules: [
       {
         name: 'rewrite',

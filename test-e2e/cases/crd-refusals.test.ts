@@ -69,7 +69,24 @@ const balancers = (...list: readonly object[]): readonly unknown[] =>
 const policies = (...list: readonly object[]): readonly unknown[] => list.map((fields) => ({ targetRefs: [{ kind: 'Service', name: 'a' }], ...fields }));
 const checks = (...list: readonly object[]): readonly unknown[] => policies(...list.map((active) => ({ healthCheck: { active } })));
 
+const PASSED: object = { hostnames: ['a.example.com'], tls: { mode: 'Passthrough' }, rules: [{ backendRefs: [{ name: 'a', port: 443 }] }] };
+
 const RULES: readonly RuleCase[] = [
+  {
+    kind: 'ApiRoute',
+    path: 'spec',
+    message:
+      'with tls.mode Passthrough there are hostnames, one rule with backendRefs, and nothing that looks into requests: no secretName, redirect, matches or filters',
+    kept: [PASSED, { ...PASSED, tls: { mode: 'Passthrough', redirect: false } }, { ...PASSED, tls: {} }],
+    broken: [
+      { ...PASSED, hostnames: [] },
+      { ...PASSED, rules: [{}] },
+      { ...PASSED, tls: { mode: 'Passthrough', secretName: 'a' } },
+      { ...PASSED, tls: { mode: 'Passthrough', redirect: true } },
+      { ...PASSED, rules: [{ backendRefs: [{ name: 'a', port: 443 }], filters: answer }] },
+      { ...PASSED, rules: [{ backendRefs: [{ name: 'a', port: 443 }], matches: [{ path: { value: '/a' } }] }] },
+    ],
+  },
   matching('headers'),
   matching('queryParams'),
   matching('cookies'),
