@@ -52,6 +52,9 @@ const STATUS_BYTES: readonly string[] = Array.from({ length: 600 }, (_, status) 
   return index < 0 ? '' : indexed(index + 1);
 });
 
+/** Indices up to here take one byte (RFC 7541 section 6.1). */
+const SHORT_INDICES: readonly string[] = Array.from({ length: 0x7f }, (_, index) => indexed(index));
+
 const METHOD_GET = indexed(StaticIndex.MethodGet);
 const METHOD_POST = indexed(StaticIndex.MethodPost);
 const SCHEME_HTTP = indexed(StaticIndex.SchemeHttp);
@@ -179,7 +182,8 @@ export class HpackEncoder implements LineVisitor {
   #refer(entry: EncoderEntry): void {
     this.#place++;
     entry.name.misses = 0;
-    this.#text += encodeInteger(INDEXED, 0x7f, STATIC_TABLE.length + 1 + this.#added - entry.number);
+    const index = STATIC_TABLE.length + 1 + this.#added - entry.number;
+    this.#text += index < SHORT_INDICES.length ? (SHORT_INDICES[index] as string) : indexed(index);
   }
 
   /** @returns the entry that was made of it, if one was */
