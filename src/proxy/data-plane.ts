@@ -213,6 +213,8 @@ export class DataPlane {
   /** Ends what is under way, and writes the log as far as its sink takes it. @returns number of exchanges */
   async stopExchanges(): Promise<number> {
     const stopped = this.#proxy.stopExchanges() + this.#passthroughs.stop();
+    // What HTTP/2 has to say of it goes out at the end of the turn.
+    await new Promise((resolve) => setImmediate(resolve));
     await this.#accessLog?.finish();
     return stopped;
   }
