@@ -140,6 +140,14 @@ before(async () => {
       behind('plain', (plain.address() as AddressInfo).port, BY_CA),
       behind('bad-bundle', await backend('bad-bundle', good), '{ hostname: backend.test, caCertificateRefs: [{ name: empty }] }'),
     ].join(''),
+    'ingress.yaml': `${behind('annotated', await backend('annotated', selfSigned('whoever.test')), undefined)}---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: annotated, annotations: { nginx.ingress.kubernetes.io/backend-protocol: HTTPS } }
+spec:
+  ingressClassName: tidegate
+  rules: [{ host: annotated.test, http: { paths: [{ path: /, pathType: Prefix, backend: { service: { name: annotated, port: { number: 80 } } } }] } }]
+`,
     'rotating.yaml': configMap('rotating-ca', authority.cert),
   };
   gateway = await GatewayUnderTest.start(wholeFile, files, ['--workers', '1']);
@@ -165,6 +173,11 @@ test('shows its certificate to who asks for one', async () => {
 
 test('takes any certificate where it is told to', async () => {
   assert.equal((await get(gateway.http, '/skipped')).status, 200);
+});
+
+test('an Ingress says by its annotation that the backend speaks HTTPS, which is not verified', async () => {
+  assert.equal((await get(gateway.http, '/', { host: 'annotated.test' })).status, 200);
+  assert.deepEqual(byName.get('annotated')?.serverNames, ['annotated.default.svc']);
 });
 
 describe('what does not verify is 502 with the reason in log and metric, and gets no request', () => {
