@@ -399,6 +399,45 @@ test('where Secrets may not be listed, only those that objects of ours name are 
   );
 });
 
+test('of Secrets that are watched by name, those beyond 64 are looked up in turns, all before the first set', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const names = Array.from({ length: 70 }, (_, index) => `s${String(index).padStart(2, '0')}`);
+  const tls = names.map((secretName) => ({ secretName }));
+  fake.put(INGRESSES, ingress('many', { ingressClassName: 'tidegate', tls }));
+  for (const name of names) fake.put(SECRETS, { metadata: { name, namespace: 'shop' }, type: 'Opaque' });
+  const fetched: string[] = [];
+  fake.intercept = ({ path, query }, response) => {
+    const [, name] = /^\/api\/v1\/namespaces\/shop\/secrets\/(.+)$/.exec(path) ?? [];
+    if (name !== undefined) {
+      fetched.push(name);
+      if (name === 's69') status(response, 404, 'NotFound');
+      else response.end(JSON.stringify({ metadata: { name, namespace: 'shop', uid: name, resourceVersion: '1' }, type: 'Opaque' }));
+      return true;
+    }
+    const isRefused = path.includes('secrets') && query.get('fieldSelector')?.startsWith('metadata.name=') !== true;
+    if (isRefused) status(response, 403, 'Forbidden', 'secrets is forbidden');
+    return isRefused;
+  };
+  const watched = new Watched(t, fake);
+  const first = await watched.start();
+  assert.equal([...fake.watchers].filter(({ request }) => request.path.includes('secrets')).length, 64);
+  assert.deepEqual(fetched, names.slice(64));
+  assert.deepEqual(
+    [...first.secrets.keys()].sort(),
+    names.slice(0, 69).map((name) => `shop/${name}`),
+  );
+  // Where there is room again, one that was looked up is watched, and is there all the while.
+  fake.put(INGRESSES, ingress('many', { ingressClassName: 'tidegate', tls: tls.slice(10) }));
+  const before = watched.sets.length;
+  await watched.until(({ secrets }) => !secrets.has('shop/s00'));
+  const isWatched = () => [...fake.watchers].some(({ request }) => request.query.get('fieldSelector') === 'metadata.name=s68');
+  while (!isWatched()) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(
+    watched.sets.slice(before).filter(({ secrets }) => !secrets.has('shop/s68')),
+    [],
+  );
+});
+
 test("the API server's own addresses are told, from its URL, its Service and its EndpointSlice", async (t) => {
   const fake = await FakeApiServer.start(t);
   fake.put(SERVICES, service('kubernetes', 'default', { clusterIP: '10.96.0.1', ports: [{ name: 'https', port: 443 }] }));

@@ -98,7 +98,7 @@ export class KubernetesSource implements Source {
         this.#schedule();
       },
     };
-    this.#secrets = new SecretReaders({ ...named, namespaces });
+    this.#secrets = new SecretReaders({ ...named, namespaces, onLookedUp: () => this.#schedule() });
     this.#configMaps = new NamedReaders({ ...named, collection: collectionOf('ConfigMap') });
   }
 

@@ -1,12 +1,13 @@
 /**
  * Secrets, as few as there can be. Where permissions allow, those of type kubernetes.io/tls are watched together, and for one
  * that a route names and that is not among them, another type is watched for, so that the route can be told why. Elsewhere
- * each Secret that a route names is watched by its name, and no other is ever read.
+ * each Secret that a route names is watched by its name (64 of them; those beyond are looked up in turns), and no other is ever read.
  */
 import { AUTHORITIES_KEY, REVOCATIONS_KEY } from '../../resources/trust-anchors.ts';
 import type { ApiClient } from './api-client.ts';
 import { classOf } from './backoff.ts';
 import { collectionOf, pathsOf } from './collections.ts';
+import { ApiError } from './errors.ts';
 import type { KeptSink, ObjectStore } from './object-store.ts';
 import { type RawObject, Reflector, type ReflectorCounts, summedCounts, type Timings } from './reflector.ts';
 import type { Reading } from './trouble-log.ts';
@@ -14,6 +15,8 @@ import type { Reading } from './trouble-log.ts';
 const TLS = 'kubernetes.io/tls';
 /** Named Secrets that are not there, and are watched for: each takes a connection. The others are looked up now and then. */
 const MOST_AWAITED = 16;
+/** Secrets that are watched by name where they can't be watched together: each takes a connection. The others are looked up in turns. */
+export const MOST_SINGLE = 64;
 /** Between rounds of looking up (ms); up to half of it more. */
 const LOOKUP_INTERVAL = 30_000;
 
@@ -23,6 +26,8 @@ export interface SecretReadersOptions {
   /** Undefined: all of them. */
   readonly namespaces: readonly string[] | undefined;
   readonly onChange: (reading: Reading, failure?: unknown) => void;
+  /** A round of looking up is over: `isReading` may be another. */
+  readonly onLookedUp: () => void;
   readonly timings?: Partial<Timings> | undefined;
   readonly random: () => number;
 }
@@ -44,6 +49,8 @@ export class SecretReaders {
   #wanted: ReadonlySet<string> = new Set();
   #lookup: NodeJS.Timeout | undefined;
   #isLooking = false;
+  /** Of `#overflow`, those that were answered for. */
+  #looked = new Set<string>();
   #past: ReflectorCounts = summedCounts([]);
 
   constructor(options: SecretReadersOptions) {
@@ -72,7 +79,7 @@ export class SecretReaders {
 
   /** A Secret that is newly named is on its way. */
   get isReading(): boolean {
-    return [...this.#single.values()].some(({ reflector }) => reflector.state === 'waiting');
+    return [...this.#single.values()].some(({ reflector }) => reflector.state === 'waiting') || this.#overflow().some((key) => !this.#looked.has(key));
   }
 
   start(): void {
@@ -95,9 +102,13 @@ export class SecretReaders {
       this.#end(reader, heir?.sink);
     }
     for (const key of wanted) {
+      if (this.#single.size >= MOST_SINGLE) break;
       if (this.#single.has(key) || this.#readerFor(key) !== undefined) continue;
       this.#begin(this.#single, key, (name) => `metadata.name=${name}`);
     }
+    // A look-up of before may have seen what is gone.
+    for (const [key, { reflector }] of this.#single) if (reflector.hasSynced) this.#lookups.remove(placeholderOf(key));
+    this.#looked = new Set(this.#overflow().filter((key) => this.#looked.has(key)));
     this.#await();
     if (this.#lookup === undefined && !this.#isLooking && this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
   }
@@ -142,7 +153,13 @@ export class SecretReaders {
 
   /** Of `#absent`, those that are to be looked up. */
   #missing(): string[] {
-    return this.#absent().filter((key) => !this.#awaited.has(key));
+    return [...this.#overflow(), ...this.#absent().filter((key) => !this.#awaited.has(key))];
+  }
+
+  /** Named, and beyond those that are watched by their names. */
+  #overflow(): string[] {
+    if (this.#single.size < MOST_SINGLE) return [];
+    return [...this.#wanted].filter((key) => !this.#single.has(key) && this.#readerFor(key) === undefined);
   }
 
   /** Named, and not among those that are watched together. */
@@ -161,15 +178,24 @@ export class SecretReaders {
     for (const key of this.#missing()) {
       const [namespace, name] = key.split('/');
       const path = `${pathsOf(collection, namespace)[0]}/${name}`;
-      const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch(() => undefined);
+      const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch((error: unknown) => error);
       if (this.#stop.signal.aborted) return;
-      if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key)) continue;
-      if (found?.metadata !== undefined && found.type !== TLS) this.#lookups.put(emptied(found));
+      if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key) || this.#single.has(key)) continue;
+      if (this.#readerFor(key) === undefined) this.#takeLookedUp(key, found);
+      else if (isSecret(found) && found.type !== TLS) this.#lookups.put(emptied(found));
       else this.#lookups.remove(placeholderOf(key));
     }
     this.#isLooking = false;
     this.#lookups.retain(this.#wanted);
+    this.#options.onLookedUp();
     if (this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), LOOKUP_INTERVAL * (1 + this.#options.random() / 2));
+  }
+
+  /** One that nobody watches. As with a watch, only an answer that it is not there takes it away. */
+  #takeLookedUp(key: string, found: unknown): void {
+    if (isSecret(found)) this.#lookups.put(emptied(found));
+    else if (found instanceof ApiError && found.status === 404) this.#lookups.remove(placeholderOf(key));
+    if (isSecret(found) || found instanceof ApiError) this.#looked.add(key);
   }
 
   /** @param name with `fieldSelector`, of one Secret */
@@ -189,6 +215,10 @@ export class SecretReaders {
     const reader: Reader = { collection, namespace: namespace === '' ? undefined : namespace, name, reflector, sink };
     return reader;
   }
+}
+
+function isSecret(found: unknown): found is RawSecret {
+  return !(found instanceof Error) && (found as RawSecret | undefined)?.metadata !== undefined;
 }
 
 function placeholderOf(key: string): RawObject {
