@@ -9,6 +9,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     tls: {
       secretName: 'certificate',
       redirect: true,
+      mode: 'Terminate',
       clientValidation: { caCertificateRefs: [{ kind: 'Secret', name: 'ca' }], crlRefs: [{ name: 'revoked' }], mode: 'Request' },
     },
     rules: [
@@ -84,6 +85,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     circuitBreaker: { maxConnections: 100, maxPendingRequests: 10, maxRequests: 200, failurePercent: 50, minRequests: 20, window: '10s', openFor: '30s' },
     sessionAffinity: { cookieName: 'TG', ttl: '1h', mode: 'Balanced' },
     protocol: 'HTTP2',
+    proxyProtocol: 'V2',
     tls: { hostname: 'orders.internal', caCertificateRefs: [{ kind: 'ConfigMap', name: 'ca' }], clientCertificateRef: { name: 'client' } },
   },
   RateLimitPolicy: {
