@@ -102,7 +102,7 @@ function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, n
       hint:
         name === 'proxy-connect-timeout'
           ? 'write connection.connectTimeout in a BackendPolicy of the Service'
-          : 'leave it out; ssl-redirect, force-ssl-redirect, ssl-passthrough, proxy-body-size, proxy-read-timeout, proxy-send-timeout and proxy-next-upstream are supported',
+          : 'leave it out; the README lists those that are supported',
     });
     return;
   }
