@@ -139,7 +139,7 @@ export class RequestJudge {
     // Which scheme holds is the connection's to say, for a proxy before us may have ended TLS (section 8.3.1).
     const { scheme } = block;
     if (scheme !== 'https' && scheme !== 'http') return faults.BAD_TARGET;
-    const fault = this.#judgeHost(head) ?? judgeTarget(head, block.path);
+    const fault = this.#judgeHost(head, block) ?? judgeTarget(head, block.path);
     if (fault !== undefined) return fault;
     if (fields.mayHave(EXPECT)) {
       if (fields.single(FieldKind.Expect)?.toLowerCase() !== '100-continue') return faults.UNKNOWN_EXPECTATION;
@@ -149,12 +149,12 @@ export class RequestJudge {
   }
 
   /** `:authority` stands as the first Host among the fields; a `host` beside it must name the same (RFC 9113 section 8.3.1). */
-  #judgeHost(head: ParsedRequest): Fault | undefined {
+  #judgeHost(head: ParsedRequest, block: HeaderBlock): Fault | undefined {
     const { fields } = head;
     if (this.#knownAuthority === undefined || !fields.singleIs(FieldKind.Host, this.#knownAuthority)) {
       const hosts = fields.valuesOf(FieldKind.Host);
       const [first, second] = hosts;
-      if (first === undefined || hosts.length > 2) return faults.BAD_HOST;
+      if (first === undefined || hosts.length > ((block.pseudo & AUTHORITY) === 0 ? 1 : 2)) return faults.BAD_HOST;
       const known = latin1Copy(first);
       const parsed = parseAuthority(known);
       if (parsed === undefined) return faults.BAD_HOST;

@@ -174,7 +174,8 @@ describe('malformed requests over HTTP/2', () => {
     ['no host at all', without(':authority'), 400, 'bad_host'],
     ['a bad authority', replaced(':authority', 'user@a.test'), 400, 'bad_host'],
     ['an empty authority', replaced(':authority', ''), 400, 'bad_host'],
-    ['two hosts', [...without(':authority'), ['host', 'a.test'], ['host', 'b.test']], 400, 'host_mismatch'],
+    ['two hosts', [...without(':authority'), ['host', 'a.test'], ['host', 'b.test']], 400, 'bad_host'],
+    ['the same host twice', [...without(':authority'), ['host', 'a.test'], ['host', 'a.test']], 400, 'bad_host'],
     ['a host that differs from :authority', with_(['host', 'b.test']), 400, 'host_mismatch'],
     ['a port that differs from that of :authority', with_(['host', 'a.test:81']), 400, 'host_mismatch'],
     ['an unknown expectation', with_(['expect', 'x']), 417, 'unknown_expectation'],
@@ -535,6 +536,19 @@ describe('the end of HTTP/2 connections', () => {
     assert.equal(client.connection.ended, true);
   });
 
+  it('never names a higher last stream than it has named before', async () => {
+    const client = new RawClient();
+    client.send(headers(1, GET));
+    client.server.closeIfIdle();
+    client.send(pingFrame('goingawy', true), headers(3, GET), windowUpdateFrame(0, 0));
+    await client.settle();
+    assert.deepEqual(client.goAways, [
+      { last: 0x7fff_ffff, code: 0 },
+      { last: 1, code: 0 },
+      { last: 1, code: ErrorCode.ProtocolError },
+    ]);
+  });
+
   it('names the last stream by itself where the client does not answer', async () => {
     const client = new RawClient();
     client.server.closeIfIdle();
@@ -583,6 +597,23 @@ describe('the end of HTTP/2 connections', () => {
     assert.equal(client.answer(1).head?.[':status'], '408');
     assert.deepEqual(client.goAways, [{ last: 1, code: ErrorCode.EnhanceYourCalm }]);
     assert.equal(client.refusals[0]?.reason, 'head_timeout');
+  });
+
+  it('counts that time from where a header section began, however busy the connection is', async () => {
+    const client = new RawClient({ sink: ok });
+    let cut = '';
+    for (let id = 1; id < 20; id += 2) {
+      // Every read ends within a frame.
+      const next = headers(id, GET);
+      client.send(cut + next.slice(0, 12));
+      cut = next.slice(12);
+      await client.settle();
+      client.pass(2_000);
+    }
+    client.send(cut);
+    await client.settle();
+    assert.deepEqual([client.goAways, client.refusals], [[], []]);
+    assert.equal(client.answer(19).body, 'hello');
   });
 
   it('gives an answer up whose end the client does not take', async () => {

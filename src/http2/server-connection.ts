@@ -162,6 +162,8 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
     else if (type === FrameType.PushPromise) this.fail(ErrorCode.ProtocolError);
     // A client's GOAWAY stops nothing that it has asked for; frames of unknown types are ignored (section 5.5).
     else this.#streams.countControl();
+    // What is cut behind it has just begun.
+    if (this.#assembly.streamId === 0) this.#headSince = 0;
   }
 
   #readNumber(): number {
@@ -288,7 +290,9 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
   fail(error: ErrorCode): void {
     if (this.#closed) return;
     this.#sink.onRefused(refusalOf(connectionFault(error), this.#peer, undefined, newRequestId(), 0, performance.now()));
-    this.#sender.output.send(goAwayFrame(this.#streams.lastId, error));
+    const { lastId, servedUpTo } = this.#streams;
+    // Not above the one that was named before (section 6.8).
+    this.#sender.output.send(goAwayFrame(Math.min(lastId, servedUpTo), error));
     this.#close();
   }
 
