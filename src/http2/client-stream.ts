@@ -48,7 +48,7 @@ export interface StreamConnection {
  * one call brought them, bytes of the answer up to its receive window.
  */
 export class RequestStream implements UpstreamStream, SendingStream, Deferred {
-  /** 0 until the stream is opened, which waits for the connection and for room on it. */
+  /** 0 until the stream is opened, which waits for the connection and for room on it. Set by `RequestStreams`. */
   id = 0;
   readonly reused: boolean;
   readonly isHead: boolean;
@@ -115,12 +115,11 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   // --- the request ---
 
-  /** The request's head goes out. @param later not from within the call that made the stream: the handler is told that it can write */
-  open(id: number, scheme: 'http' | 'https', now: number, later: boolean): void {
+  /** The request's head goes out, on the stream that `id` says. @param later not from within the call that made the stream: the handler is told that it can write */
+  open(scheme: 'http' | 'https', now: number, later: boolean): void {
     const { sender } = this.#connection as StreamConnection;
     const request = this.request as UpstreamRequest;
     this.request = undefined;
-    this.id = id;
     this.openedAt = now;
     this.sendWindow = sender.settings.initialWindow;
     this.sendEnded = isEmptyBody(request.body);

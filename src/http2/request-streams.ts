@@ -3,6 +3,7 @@ import type { UpstreamHandler, UpstreamRequest } from '../exchange/streams.ts';
 import { RequestStream, type StreamConnection } from './client-stream.ts';
 import { ErrorCode, MAX_STREAM_ID, MAX_WINDOW, rstStreamFrame, windowUpdateFrame } from './frames.ts';
 import type { RequestSender } from './request-sender.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** Streams at once on one connection, however many more the backend takes: the next ones go on another, perhaps to another thread of it. */
 export const MAX_STREAMS = 100;
@@ -32,7 +33,7 @@ export class RequestStreams implements StreamConnection {
   readonly #deadlines: Deadlines;
   readonly #scheme: 'http' | 'https';
   readonly #owner: StreamsOwner;
-  readonly #open = new Map<number, RequestStream>();
+  readonly #open = new StreamTable<RequestStream>();
   /** Requests that wait for the connection, for the backend's SETTINGS, or for room. */
   #queue: RequestStream[] = [];
   /** Streams that wait for the connection's window or the socket, first come first served. */
@@ -93,8 +94,9 @@ export class RequestStreams implements StreamConnection {
   #openNext(stream: RequestStream, later: boolean): void {
     const id = this.#nextId;
     this.#nextId += 2;
-    this.#open.set(id, stream);
-    stream.open(id, this.#scheme, this.#deadlines.now, later);
+    stream.id = id;
+    this.#open.add(stream);
+    stream.open(this.#scheme, this.#deadlines.now, later);
   }
 
   openQueued(): void {
@@ -171,7 +173,7 @@ export class RequestStreams implements StreamConnection {
 
   /** Takes out the open streams above an identifier. */
   takeAbove(id: number): RequestStream[] {
-    const taken = [...this.#open.values()].filter((stream) => stream.id > id);
+    const taken = this.#open.values().filter((stream) => stream.id > id);
     for (const stream of taken) this.#open.delete(stream.id);
     return taken;
   }

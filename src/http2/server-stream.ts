@@ -59,6 +59,8 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
   /** The answer is complete, but for what is held. */
   answerEnded = false;
   lingering = false;
+  /** See `ServerStreams.pump`. */
+  turn = 0;
   /** It was answered with a switch of protocols: each direction ends by itself. */
   isTunnel = false;
   /** Since when the end of the answer waits for the client; on the clock of `Deadlines.now`. */

@@ -22,6 +22,7 @@ import { RequestJudge } from './request-head.ts';
 import { ResetStreams } from './reset-streams.ts';
 import { CONNECTION_WINDOW, MAX_STREAMS, requestBlock, STREAM_WINDOW } from './server-options.ts';
 import { ServerStream } from './server-stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 const FRAMING_OR_ROUTING = CONTENT_LENGTH | maskOf(FieldKind.Host);
 
@@ -52,7 +53,9 @@ export class ServerStreams {
   readonly #decoder = new HpackDecoder();
   readonly #judge: RequestJudge;
   readonly #block: HeaderBlock;
-  readonly #streams = new Map<number, ServerStream>();
+  readonly #streams = new StreamTable<ServerStream>();
+  /** Of those that wait, the one with the lowest number has its turn first. */
+  #turns = 0;
   readonly #resets = new ResetStreams();
   #requests = 0;
   /** Bytes that the client may send on all streams together, and those that it was not yet told it may send again. */
@@ -125,7 +128,8 @@ export class ServerStreams {
 
   #open(id: number, method: string, body: BodyLength, expectsContinue: boolean, endsStream: boolean): ServerStream {
     const stream = new ServerStream(this, id, method === 'HEAD', body, expectsContinue, endsStream, STREAM_WINDOW, this.sender.settings.initialWindow);
-    this.#streams.set(id, stream);
+    stream.turn = ++this.#turns;
+    this.#streams.add(stream);
     return stream;
   }
 
@@ -300,15 +304,14 @@ export class ServerStreams {
       waiting.push(stream);
     }
     if (waiting === undefined) return;
+    if (waiting.length > 1) waiting.sort(byTurn);
     for (let index = 0; index < waiting.length; index++) {
       const stream = waiting[index] as ServerStream;
       if (stream.detached) continue;
       const goesOn = stream.pump();
       if (this.sender.output.held || this.sender.window <= 0) {
         // Next time the others come first.
-        for (const done of waiting.slice(0, index + 1)) {
-          if (this.#streams.delete(done.id)) this.#streams.set(done.id, done);
-        }
+        for (let done = 0; done <= index; done++) (waiting[done] as ServerStream).turn = ++this.#turns;
         return;
       }
       if (!goesOn) return;
@@ -391,7 +394,7 @@ export class ServerStreams {
 
   /** Resets the streams whose clients have not taken anything of their answer's end since then. */
   resetLingering(since: number): void {
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.values()) {
       if (!stream.answerEnded || stream.heldAnswer === undefined || stream.lingersSince > since) continue;
       this.#send(stream.id, ErrorCode.Cancel);
       this.#remove(stream);
@@ -406,7 +409,7 @@ export class ServerStreams {
 
   /** The connection is over: so is everything on it. */
   end(): void {
-    const streams = [...this.#streams.values()];
+    const streams = this.#streams.values();
     this.#streams.clear();
     for (const stream of streams) {
       stream.detach();
@@ -440,4 +443,8 @@ export class ServerStreams {
     if (held > 0) this.#credit(held);
     if (this.#streams.size === 0) this.#owner.becameIdle();
   }
+}
+
+function byTurn(left: ServerStream, right: ServerStream): number {
+  return left.turn - right.turn;
 }
