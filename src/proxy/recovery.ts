@@ -220,9 +220,13 @@ export class Recovery {
     const next = nextTry(life.exchange, this.#route, current, Where.AnyEndpoint);
     if (next === undefined || !this.#takeBudget()) return;
     const { deadline } = life;
-    const attempt = life.begin(next, false);
-    if (attempt.refusal !== undefined) return;
+    // Counted before it begins, for then it asks whether there is to be another one.
     this.#hedges++;
+    const attempt = life.begin(next, false);
+    if (attempt.refusal !== undefined) {
+      this.#hedges--;
+      return;
+    }
     this.#route.metrics.countRetry('hedge');
     if (this.running.length === 0) this.running.push(current);
     this.running.push(attempt);

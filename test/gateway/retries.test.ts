@@ -269,6 +269,15 @@ test('hedge: a slow endpoint is overtaken, and its try cancelled', async () => {
   assert.equal(await metric('tidegate_retries_total{route="ApiRoute/default/routes/9",reason="hedge"}'), before + 1);
 });
 
+test('hedge: no more go out than `max`, however long all of them take', async () => {
+  one.respond = other.respond = (_, socket) => {
+    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow'), 400);
+    return undefined;
+  };
+  assert.equal((await get(gateway.http, '/hedge/max')).body, 'slow');
+  assert.equal((await lineOf('/hedge/max')).attempts, 2);
+});
+
 test('hedge: the backend that lost sees its connection close', async () => {
   let lost: Socket | undefined;
   const closed = new Promise<void>((resolve) => {
