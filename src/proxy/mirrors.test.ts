@@ -3,7 +3,10 @@ import { test } from 'node:test';
 import { Deadlines } from '../exchange/deadlines.ts';
 import { NO_BODY, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
 import { exchangeOf } from '../policies/exchange.fixture.ts';
+import { CIRCUIT_BREAKER } from '../snapshot/defaults.ts';
 import { UpstreamMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import { BreakerMemory, Permit } from '../upstream/breaker/breaker-memory.ts';
+import { CircuitBreaker } from '../upstream/breaker/circuit-breaker.ts';
 import type { UpstreamState } from '../upstream/upstream-state.ts';
 import { KeptBody, MAX_KEPT_BODY } from './kept-body.ts';
 import { MAX_MIRRORS, Mirrors } from './mirrors.ts';
@@ -15,6 +18,8 @@ class Shadow {
   handler: UpstreamHandler | undefined = undefined;
   cancelled = 0;
   running = 0;
+  breaker: CircuitBreaker | undefined = undefined;
+  readonly metrics = new UpstreamMetrics('shadow');
 
   get state(): UpstreamState {
     const stream: UpstreamStream = {
@@ -34,7 +39,7 @@ class Shadow {
       return stream;
     };
     const endpoint = { pool: { request }, started: () => this.running++, finished: () => this.running-- };
-    return { pick: () => endpoint, metrics: new UpstreamMetrics('shadow') } as unknown as UpstreamState;
+    return { pick: () => endpoint, metrics: this.metrics, breaker: this.breaker } as unknown as UpstreamState;
   }
 }
 
@@ -94,4 +99,23 @@ test('a mirror that is slow, or says too much, is cut off', () => {
   assert.equal(shadow.cancelled, 1);
   shadow.handler?.onResponseData(chunk, 0, chunk.length, false);
   assert.deepEqual([shadow.cancelled, all.underWay], [2, 0]);
+});
+
+test("the mirror's own circuit breaker holds for copies: what it refuses is dropped, and what fails counts", () => {
+  const { all, count } = mirrors();
+  const shadow = new Shadow();
+  const memory = new BreakerMemory(BreakerMemory.allocate(1, 1), 1, 0);
+  shadow.breaker = new CircuitBreaker({ ...CIRCUIT_BREAKER, maxRequests: 1, minRequests: 2, failurePercent: 50 }, memory, 0, 0);
+  const send = (): void => all.begin(shadow.state, exchangeOf())?.send(undefined);
+  send();
+  send();
+  assert.deepEqual([shadow.requests.length, count('tidegate_mirror_dropped_total'), all.underWay], [1, 1, 1]);
+  assert.deepEqual([...shadow.metrics.refusals], [['circuit_max_requests', 1]]);
+  shadow.handler?.onResponse(500, exchangeOf().requestFields, 0, undefined, 0, 0, false, true);
+  assert.equal(memory.held(0, Permit.Request), 0);
+  send();
+  shadow.handler?.onUpstreamFailure('reset', true, false, undefined);
+  send();
+  assert.deepEqual([shadow.requests.length, memory.held(0, Permit.Request), all.underWay], [2, 0, 0]);
+  assert.equal(shadow.metrics.refusals.get('circuit_open'), 1);
 });

@@ -4,10 +4,12 @@ import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, isEmptyBody, NO_BODY, type UpstreamHandler, type UpstreamStream } from '../exchange/streams.ts';
 import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import type { CircuitBreaker, Refusal } from '../upstream/breaker/circuit-breaker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import { FAILED, type TryResult } from '../upstream/health/worker-health.ts';
 import type { UpstreamState } from '../upstream/upstream-state.ts';
 import { type KeptBody, MAX_KEPT_BODY } from './kept-body.ts';
+import { circuitRefusal } from './replies.ts';
 
 /** Copies of one worker at a time, with those whose body is still coming: with their bodies 16 MiB at most. */
 export const MAX_MIRRORS = 256;
@@ -81,6 +83,10 @@ export class MirroredRequest implements UpstreamHandler, Timed {
   #status = 0;
   #answerBytes = 0;
   #isOver = false;
+  #breaker: CircuitBreaker | undefined = undefined;
+  #ticket = 0;
+  /** The breaker knows how it went. */
+  #settled = false;
 
   constructor(mirrors: Mirrors, deadlines: Deadlines, upstream: UpstreamState, exchange: Exchange) {
     this.#mirrors = mirrors;
@@ -96,16 +102,17 @@ export class MirroredRequest implements UpstreamHandler, Timed {
   send(body: KeptBody | undefined): void {
     if (this.#isOver || this.#stream !== undefined) return;
     const endpoint = body?.lost === true ? undefined : this.#upstream.pick(this.#exchange, undefined);
-    if (endpoint === undefined) {
+    this.#startedAt = performance.now();
+    if (endpoint === undefined || !this.#admit()) {
       this.abandon();
       return;
     }
     this.#body = body;
-    this.#startedAt = performance.now();
     const { method, stream } = this.#exchange;
     const length = isEmptyBody(stream.requestBody) ? NO_BODY : (body?.length ?? 0);
     const sent = endpoint.pool.request({ method, target: this.#target, fields: this.#fields, body: length }, this, false);
     if (sent === undefined) {
+      this.#breaker?.release(this.#ticket, false);
       this.abandon();
       return;
     }
@@ -116,6 +123,20 @@ export class MirroredRequest implements UpstreamHandler, Timed {
     endpoint.started();
     this.#mirrors.sent();
     if (sent.connected) this.onUpstreamWritable();
+  }
+
+  /** Whether the mirror's circuit breaker lets it through, as it would any other request. */
+  #admit(): boolean {
+    const { breaker, metrics } = this.#upstream;
+    if (breaker === undefined) return true;
+    const ticket = breaker.admit(this.#startedAt);
+    if (ticket < 0) {
+      metrics.countRefusal(circuitRefusal(ticket as Refusal, 0).reason);
+      return false;
+    }
+    this.#breaker = breaker;
+    this.#ticket = ticket;
+    return true;
   }
 
   /** The request came to nothing before its end: there is no copy of it. Does nothing once that is on its way. */
@@ -150,6 +171,7 @@ export class MirroredRequest implements UpstreamHandler, Timed {
     this.#latencyMs = performance.now() - this.#startedAt;
     this.#upstream.metrics.count(status, this.#latencyMs / 1000);
     this.#status = status;
+    this.#settle(status >= 500);
     if (last) this.#end(false, status);
     else if (length > MAX_ANSWER) this.#cancel(status);
     else this.onResponseData(undefined, start, end);
@@ -165,11 +187,19 @@ export class MirroredRequest implements UpstreamHandler, Timed {
   }
 
   onUpstreamFailure(): void {
+    if (this.#isOver) return;
+    if (this.#settled) this.#breaker?.turnBad(this.#ticket, performance.now());
     this.#end(true, FAILED);
   }
 
   onDeadline(): void {
     this.#cancel(this.#status === 0 ? FAILED : this.#status);
+  }
+
+  #settle(failed: boolean): void {
+    if (this.#breaker === undefined || this.#settled) return;
+    this.#settled = true;
+    this.#breaker.settle(this.#ticket, failed, performance.now());
   }
 
   #cancel(result: TryResult): void {
@@ -182,6 +212,8 @@ export class MirroredRequest implements UpstreamHandler, Timed {
     this.#isOver = true;
     this.#body = undefined;
     this.#deadlines.remove(this);
+    if (result === FAILED) this.#settle(true);
+    this.#breaker?.release(this.#ticket, this.#settled);
     this.#endpoint?.finished(this.#latencyMs === 0 ? performance.now() - this.#startedAt : this.#latencyMs, failed, result);
     this.#mirrors.over();
   }
