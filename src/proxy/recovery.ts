@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength } from '../exchange/streams.ts';
+import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import type { ExchangeLife } from './exchange-life.ts';
 import { type NextTry, nextTry } from './next-try.ts';
@@ -23,6 +24,8 @@ export class Recovery {
   readonly #life: ExchangeLife;
   readonly #plan: RecoveryPlan;
   readonly #route: CompiledRoute;
+  /** Endpoints whose try is over. */
+  readonly #tried: EndpointState[] = [];
   #retries = 0;
   #hedges = 0;
   #hedgeTimer: NodeJS.Timeout | undefined = undefined;
@@ -113,6 +116,7 @@ export class Recovery {
   }
 
   #drop(attempt: Try): void {
+    this.#tried.push(attempt.endpoint);
     const index = this.running.indexOf(attempt);
     if (index >= 0) this.running.splice(index, 1);
   }
@@ -179,7 +183,7 @@ export class Recovery {
     this.#backoffTimer = setTimeout(() => {
       try {
         // The same endpoint once more where there is no other.
-        const next = nextTry(exchange, this.#route, attempt, where) ?? attempt;
+        const next = nextTry(exchange, this.#route, attempt, where, this.#tried) ?? attempt;
         const refusal = life.isBodyLost ? replies.tryFailure('reset', undefined) : life.begin(next, true).refusal;
         if (refusal !== undefined) life.giveUp(refusal);
       } catch (error) {
@@ -217,7 +221,8 @@ export class Recovery {
     const { current } = life;
     // Between two tries there is nothing to go beside.
     if (current?.stream === undefined || life.isBodyLost) return;
-    const next = nextTry(life.exchange, this.#route, current, Where.AnyEndpoint);
+    const asked = [...this.#tried, ...this.running.map(({ endpoint }) => endpoint)];
+    const next = nextTry(life.exchange, this.#route, current, Where.AnyEndpoint, asked);
     if (next === undefined || !this.#takeBudget()) return;
     const { deadline } = life;
     // Counted before it begins, for then it asks whether there is to be another one.

@@ -109,6 +109,15 @@ export class UpstreamState implements AffineUpstream {
     return this.#elsewhere[Math.floor(this.#context.random() * this.#elsewhere.length)];
   }
 
+  /** For a request that some have failed already: any that is in use and none of these, near ones first. */
+  pickBeyond(tried: readonly EndpointState[]): EndpointState | undefined {
+    for (const some of [this.#inUse, this.#elsewhere]) {
+      const others = some.filter((one) => !tried.includes(one));
+      if (others.length > 0) return others[Math.floor(this.#context.random() * others.length)];
+    }
+    return undefined;
+  }
+
   findByDigest(value: string, affinity: SessionAffinity): EndpointState | undefined {
     return this.#digestsFor(affinity).find(value, this.#states);
   }

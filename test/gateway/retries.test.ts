@@ -52,6 +52,9 @@ before(async () => {
       'services.yaml': [
         service('pair', [one.port, other.port]),
         service('lone', [one.port]),
+        service('trio', [one.port, other.port, spare.port]),
+        '---\napiVersion: tidegate.dev/v1alpha1\nkind: BackendPolicy\nmetadata: { name: trio }\n',
+        'spec: { targetRefs: [{ kind: Service, name: trio }], loadBalancer: { type: Random } }\n',
         service('spare', [spare.port]),
         service('shadow', [shadow.port]),
         service('dead', [refusing, refusingToo]),
@@ -81,6 +84,7 @@ before(async () => {
     - { matches: [{ path: { value: /instead } }], fallback: { on: [502, 503], backendRef: { name: spare, port: 80 } }, ${pair} }
     - { matches: [{ path: { value: /mirror } }], filters: { mirror: { backendRef: { name: shadow, port: 80 } } }, ${pair} }
     - { matches: [{ path: { value: /abort } }], filters: { faultInjection: { abort: { statusCode: 418, percent: 100 } } }, ${pair} }
+    - { matches: [{ path: { value: /trio } }], retry: { attempts: 2, on: [503], backoff: 1ms }, backendRefs: [{ name: trio, port: 80 }] }
     - { matches: [{ path: { value: /delay } }], filters: { faultInjection: { delay: { duration: 300ms, percent: 100 } } }, ${pair} }`,
       ),
     },
@@ -238,6 +242,21 @@ test('when all tries are used up, the last bad answer is passed on', async () =>
   assert.deepEqual([answer.status, answer.body], [503, 'still bad']);
   const line = await lineOf('/many/bad');
   assert.deepEqual([line.attempts, line.upstreamStatus], [4, 503]);
+});
+
+test('a second retry goes to an endpoint that has had no try yet', async () => {
+  for (let index = 0; index < 2; index++) {
+    const respond = firstThen(status(503), firstThen(status(503), answering('good')));
+    for (const backend of [one, other, spare]) {
+      backend.requests.length = 0;
+      backend.respond = respond;
+    }
+    assert.equal((await get(gateway.http, `/trio/${index}`)).status, 200);
+    assert.deepEqual(
+      [one, other, spare].map(({ requests }) => requests.length),
+      [1, 1, 1],
+    );
+  }
 });
 
 test('attempts 0 turns off even the retry that every route has', async () => {
