@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -121,6 +121,21 @@ describe("the Deployment's pod", () => {
     await cluster.until(object('tidegate.dev/v1alpha1', 'ApiRoute', 'api', 'example'), (one) => condition(one, 'Programmed') === 'True');
     await cluster.until(object('tidegate.dev/v1alpha1', 'RateLimitPolicy', 'search', 'example'), (one) => condition(one, 'Accepted') === 'True');
     await cluster.until(object('tidegate.dev/v1alpha1', 'BackendPolicy', 'web', 'example'), (one) => condition(one, 'Accepted') === 'True');
+
+    // Trust comes from a ConfigMap, which is read because a policy names it.
+    const certificate = /tls.crt: (\S+)/.exec(readFileSync(join(root, 'manifests/example/certificate.yaml'), 'utf8'))?.[1] ?? '';
+    const trusting = {
+      ...object('tidegate.dev/v1alpha1', 'BackendPolicy', 'secure', 'example'),
+      spec: { targetRefs: [{ kind: 'Service', name: 'secure' }], tls: { hostname: 'secure.test', caCertificateRefs: [{ name: 'ca' }] } },
+    };
+    for (const one of [
+      { ...object('v1', 'Service', 'secure', 'example'), spec: { ports: [{ name: 'https', port: 443 }] } },
+      { ...object('v1', 'ConfigMap', 'ca', 'example'), data: { 'ca.crt': Buffer.from(certificate, 'base64').toString() } },
+      trusting,
+    ])
+      await cluster.api.create(one);
+    await cluster.until(trusting, (one) => condition(one, 'Accepted') === 'True' && condition(one, 'ResolvedRefs') === 'True');
+
     const service = object('v1', 'Service', 'tidegate', NAMESPACE);
     const patched = await cluster.api.call(
       'PATCH',
