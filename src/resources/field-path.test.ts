@@ -9,6 +9,12 @@ test('fields, places in lists, keys that are no plain words', () => {
   assert.equal(fieldPath([]), '');
 });
 
+test('on without quotes is called what its author called it', () => {
+  assert.equal(fieldPath(['spec', 'rules', 0, 'retry', 'true', 1]), 'spec.rules[0].retry.on[1]');
+  assert.equal(fieldPath(['spec', 'rules', 0, 'fallback', 'true']), 'spec.rules[0].fallback.on');
+  assert.equal(fieldPath(['metadata', 'annotations', 'true']), 'metadata.annotations.true');
+});
+
 test('what is written is read back', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.nat(), fc.string(), fc.constantFrom('spec', 'tls.crt', '"', '\\', 'a-b', '0', ''))), (path) => {

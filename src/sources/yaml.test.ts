@@ -218,6 +218,10 @@ describe('index', () => {
   ];
   for (const [document, path, line] of cases) test(`${document} ${path.join('.')}`, () => assert.equal(index.lineOf(document, path), line));
 
+  test('on is found where YAML 1.1 has made it true', () => {
+    assert.equal(new YamlIndex('a: 1\nretry:\n  attempts: 1\n  on: [200,\n    99]\n').lineOf(0, ['retry', 'on', 1]), 4);
+  });
+
   test('keys that stand twice', () => {
     const twice = 'a: 1\nb:\n  - c: 1\n    c: 2\na: 3\nd: {<<: {}, <<: {}}\n';
     assert.equal(parseYaml(twice).hasDuplicateKeys, true);

@@ -305,7 +305,8 @@ export class YamlIndex {
     if (node === undefined) return 0;
     let offset = node.start;
     for (const part of path) {
-      const inner: IndexNode | undefined = typeof part === 'number' ? node.items?.[part] : node.fields?.get(part);
+      const inner: IndexNode | undefined =
+        typeof part === 'number' ? node.items?.[part] : (node.fields?.get(part) ?? (part === 'on' ? node.fields?.get('true') : undefined));
       if (inner === undefined) break;
       node = inner;
       offset = inner.offset;
