@@ -76,7 +76,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     settleHost(exchange, backend.upstream.upstream);
     const { recovery, mirror } = this.route as CompiledRoute;
     if (exchange.isMirrored && mirror !== undefined) this.#mirrored = this.proxy.mirrors.begin(mirror, exchange);
-    const keepsBody = this.#mirrored !== undefined || recovery?.keepsBody(exchange) === true;
+    const keepsBody = this.#mirrored !== undefined || recovery?.keepsBody(exchange, backend.upstream.upstream.protocol) === true;
     if (keepsBody && !this.requestEnded && exchange.stream.requestBody <= MAX_KEPT_BODY) this.#kept = new KeptBody();
     const { refusal } = this.begin({ addressed: addressTo(exchange, this.route as CompiledRoute, backend), endpoint }, false);
     if (refusal !== undefined) this.giveUp(refusal);

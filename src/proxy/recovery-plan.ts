@@ -1,7 +1,7 @@
 /** What a route says about tries that fail: retry, hedge and fallback, compiled. */
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import type { Fallback, Hedge, Retry, Route } from '../snapshot/snapshot.ts';
+import type { Fallback, Hedge, Retry, Route, UpstreamProtocol } from '../snapshot/snapshot.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import { isIdempotent, RetryRules } from './retry.ts';
@@ -36,11 +36,16 @@ export class RecoveryPlan {
     return this.hedge !== undefined && exchange.upgrade === '' && isIdempotent(exchange.method);
   }
 
-  /** Whether its body may have to be sent again. */
-  keepsBody(exchange: Exchange): boolean {
+  /**
+   * Whether its body may have to be sent again.
+   * @param protocol of the backend: one of HTTP/2 can say of a request that it has read that it never did anything about it
+   *   (RFC 9113 section 8.7)
+   */
+  keepsBody(exchange: Exchange, protocol: UpstreamProtocol): boolean {
     if (this.fallback?.backend !== undefined || this.hedges(exchange)) return true;
     const { retry } = this;
-    return retry !== undefined && retry.attempts > 0 && (retry.nonIdempotent || retry.namesGrpc || isIdempotent(exchange.method));
+    if (retry === undefined || retry.attempts === 0) return false;
+    return retry.nonIdempotent || retry.namesGrpc || protocol !== 'HTTP1' || isIdempotent(exchange.method);
   }
 }
 

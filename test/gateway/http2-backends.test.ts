@@ -188,6 +188,7 @@ before(async () => {
           pair.map((backend) => backend.port),
           'h2c',
         ),
+        apiRoute('kept', '  rules: [{ matches: [{ path: { value: /kept } }], retry: { on: [503] }, backendRefs: [{ name: pair, port: 80 }] }]'),
         CA,
       ].join('\n'),
     },
@@ -297,6 +298,14 @@ describe('HTTP/2 to backends', () => {
     for (let number = 0; number < 3; number++) assert.equal((await send(gateway.http, '/pair/post', { method: 'POST' })).status, 200);
     assert.deepEqual([one.refuse, one.requests + two.requests], [0, 4]);
     assert.equal((await gateway.untilAccess((line) => line.path === '/pair/post' && line.attempts !== 1)).attempts, 2);
+  });
+
+  test('with retry, one whose body was under way is tried again, too', async () => {
+    const [one] = pair as [Http2Backend];
+    one.refuse = 1;
+    for (let number = 0; number < 3; number++) assert.equal((await send(gateway.http, '/kept', { method: 'POST', body: 'b'.repeat(40_000) })).status, 200);
+    assert.equal(one.refuse, 0);
+    assert.equal((await gateway.untilAccess((line) => line.path === '/kept' && line.attempts !== 1)).attempts, 2);
   });
 });
 
