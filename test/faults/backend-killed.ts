@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type Behaviour, BODY, everyNth } from './backend.ts';
 import { type DataPlaneFault, serve, Watched } from './fault.ts';
 import { Findings } from './findings.ts';
+import type { Outcome } from './traffic.ts';
 
 const dies: Behaviour = (request) => request.socket.destroy();
 
@@ -19,7 +20,8 @@ export const killedBeforeHeaders: DataPlaneFault = {
     await gets.more(5000, 200);
     await gets.judge(findings);
     const before = backends.reduce((sum, backend) => sum + backend.requests, 0);
-    const posts = new Watched(place, gateway, { method: 'POST', body: 'order', wanted: ({ status }) => status === 200 || status === 502 });
+    const wanted = ({ status }: Outcome): boolean => status === 200 || status === 502;
+    const posts = new Watched(place, gateway, { method: 'POST', body: 'order', wanted }, gets);
     await posts.more(1000, 60);
     await posts.judge(findings);
     const sent = posts.traffics.reduce((sum, traffic) => sum + traffic.total, 0);
@@ -44,16 +46,17 @@ export const killedMidBody: DataPlaneFault = {
     const findings = new Findings('every third answer cut after half of its body');
     const { gateway, backends } = await serve(place, { rule: 'retry: { attempts: 2, on: [connect-failure, reset, 502] }' });
     let cut = 0;
+    const watched = new Watched(place, gateway, {
+      // Whole, or told to be cut.
+      wanted: ({ status, bytes, error }) => status === 200 && (bytes === BODY.length ? error === undefined : error !== undefined),
+    });
+    await watched.quiet();
     for (const backend of backends) {
       backend.behave = everyNth(3, (request, response) => {
         cut++;
         diesInBody(request, response);
       });
     }
-    const watched = new Watched(place, gateway, {
-      // Whole, or told to be cut.
-      wanted: ({ status, bytes, error }) => status === 200 && (bytes === BODY.length ? error === undefined : error !== undefined),
-    });
     await watched.more(2000, 100);
     await watched.judge(findings);
     const sent = watched.traffics.reduce((sum, traffic) => sum + traffic.total, 0);

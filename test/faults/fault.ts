@@ -3,6 +3,7 @@ import { percentile } from '../../test-e2e/percentile.ts';
 import { GatewayUnderTest } from '../gateway/gateway.ts';
 import type { Lifetime } from '../gateway/lifetime.ts';
 import { apiRoute, service } from '../gateway/manifests.ts';
+import type { Limits } from '../gateway/program.ts';
 import { FaultyBackend } from './backend.ts';
 import { type Findings, type Measure, residentMemory } from './findings.ts';
 import { PROTOCOLS, Traffic, type TrafficOptions } from './traffic.ts';
@@ -38,6 +39,7 @@ export interface ServeOptions {
   readonly args?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
   readonly backends?: number;
+  readonly limits?: Limits;
 }
 
 /** Manifests of a Service `web` and a route to it. */
@@ -65,7 +67,7 @@ export async function serve({ lifetime }: Place, options: ServeOptions = {}): Pr
     ),
   };
   const args = ['--workers', '2', ...(options.args?.includes('--access-log') === true ? [] : ['--access-log', 'off']), ...(options.args ?? [])];
-  return { gateway: await GatewayUnderTest.start(lifetime, files, args, options.environment), backends };
+  return { gateway: await GatewayUnderTest.start(lifetime, files, args, options.environment, options.limits), backends };
 }
 
 /** What clients of both protocols see, before and while something is done. */
@@ -73,10 +75,14 @@ export class Watched {
   readonly traffics: readonly Traffic[];
   readonly #place: Place;
   readonly #gateway: GatewayUnderTest;
-  #quiet: readonly number[] = [];
-  #memory = 0;
+  #quiet: readonly number[];
+  /** MiB that the gateway had before anything was done to it. */
+  #memory: number;
 
-  constructor(place: Place, gateway: GatewayUnderTest, options: Partial<Omit<TrafficOptions, 'protocol' | 'port'>> = {}) {
+  /** @param before those that were watched on the same gateway first: what they saw while it was quiet holds for these, too */
+  constructor(place: Place, gateway: GatewayUnderTest, options: Partial<Omit<TrafficOptions, 'protocol' | 'port'>> = {}, before?: Watched) {
+    this.#quiet = before === undefined ? [] : before.#quiet;
+    this.#memory = before === undefined ? 0 : before.#memory;
     this.#place = place;
     this.#gateway = gateway;
     this.traffics = PROTOCOLS.map((protocol) => Traffic.start(place.lifetime, { path: '/', ...options, protocol, port: gateway.http }));

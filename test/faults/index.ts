@@ -6,6 +6,7 @@ import type { DataPlaneFault } from './fault.ts';
 import { floods } from './floods.ts';
 import { soak } from './soak.ts';
 import { clockJumps, logBlocked, namesFail } from './surroundings.ts';
+import { descriptorsUsedUp, memoryShort } from './used-up.ts';
 
 export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
   killedBeforeHeaders,
@@ -18,6 +19,8 @@ export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
   namesFail,
   clockJumps,
   logBlocked,
+  memoryShort,
+  descriptorsUsedUp,
   floods,
   soak,
 ];

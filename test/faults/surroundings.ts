@@ -1,23 +1,13 @@
 /** What is around the gateway goes wrong: name servers, the clock, whoever reads its log. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pathToFileURL } from 'node:url';
-import { endWith, type Lifetime } from '../gateway/lifetime.ts';
 import { apiRoute } from '../gateway/manifests.ts';
 import { FaultyBackend } from './backend.ts';
 import { type DataPlaneFault, type Serving, serve, sumOf, Watched } from './fault.ts';
 import { Findings } from './findings.ts';
+import { planted } from './planted.ts';
 import { Traffic } from './traffic.ts';
-
-/** A folder with a module that Node.js loads into every thread of the gateway first. */
-async function planted(lifetime: Lifetime, module: string): Promise<{ folder: string; environment: NodeJS.ProcessEnv }> {
-  const folder = await mkdtemp(join(tmpdir(), 'tidegate-planted-'));
-  endWith(lifetime, () => rm(folder, { recursive: true, force: true }));
-  await writeFile(join(folder, 'planted.mjs'), module);
-  return { folder, environment: { NODE_OPTIONS: `--import=${pathToFileURL(join(folder, 'planted.mjs'))}` } };
-}
 
 /** In place of the machine's resolver: a name that leads to loopback, until the file `failing` is there, and then takes a while to fail. */
 const RESOLVER = `

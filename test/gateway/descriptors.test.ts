@@ -24,7 +24,7 @@ for (const wire of ['handle', 'stream']) {
   test(`out of file descriptors: ${wire}`, { skip: process.platform !== 'linux' }, async (t) => {
     const backend = await Backend.start(t, answering('ok'));
     const files = { 'all.yaml': service('web', [backend.port]) + catchAll('web') };
-    const gateway = await GatewayUnderTest.start(t, files, ['--workers', '2', '--wire', wire], {}, DESCRIPTORS);
+    const gateway = await GatewayUnderTest.start(t, files, ['--workers', '2', '--wire', wire], {}, { descriptors: DESCRIPTORS });
     const sockets = Array.from({ length: 2 * DESCRIPTORS }, () => {
       const socket = connect(gateway.http, '127.0.0.1').on('error', () => {});
       endWith(t, () => socket.destroy());

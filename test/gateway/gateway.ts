@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { get } from './client.ts';
 import { endWith, type Lifetime, PATIENCE } from './lifetime.ts';
-import { spawnProgram } from './program.ts';
+import { type Limits, spawnProgram } from './program.ts';
 
 export interface LogLine {
   readonly level: string;
@@ -37,12 +37,12 @@ export class GatewayUnderTest {
   #waiting = new Set<() => void>();
   readonly exited: Promise<number | null>;
 
-  private constructor(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv, descriptors: number | undefined) {
+  private constructor(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv, limits: Limits) {
     this.folder = folder;
     this.process = spawnProgram(
       ['serve', '--manifests', folder, '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--drain-delay', '100ms', ...args],
       { env: { ...process.env, ...environment } },
-      descriptors,
+      limits,
     );
     this.exited = once(this.process, 'exit').then(([code]) => code as number | null);
     createInterface({ input: this.process.stderr as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.log, this.errors));
@@ -54,14 +54,13 @@ export class GatewayUnderTest {
    * Resolves once it serves. At the end of its lifetime it is stopped, and has to exit with 0.
    * @param files manifests by file name
    * @param args further flags of `serve`
-   * @param descriptors how many files it may have open; undefined: as many as we may
    */
   static async start(
     lifetime: Lifetime,
     files: Readonly<Record<string, string>>,
     args: readonly string[] = [],
     environment: NodeJS.ProcessEnv = {},
-    descriptors?: number,
+    limits: Limits = {},
   ): Promise<GatewayUnderTest> {
     const folder = await mkdtemp(join(tmpdir(), 'tidegate-test-'));
     endWith(lifetime, () => rm(folder, { recursive: true, force: true }));
@@ -69,7 +68,7 @@ export class GatewayUnderTest {
       await mkdir(dirname(join(folder, name)), { recursive: true });
       await writeFile(join(folder, name), text);
     }
-    const gateway = new GatewayUnderTest(folder, args, environment, descriptors);
+    const gateway = new GatewayUnderTest(folder, args, environment, limits);
     endWith(lifetime, async () => assert.equal(await gateway.stop(), 0, 'exit code of the gateway'));
     const serving = (await gateway.untilLogged('serving')) as { http?: { port: number }; https?: { port: number } };
     gateway.http = serving.http?.port ?? 0;

@@ -14,12 +14,25 @@ process.on('exit', () => {
 });
 process.once('SIGTERM', () => process.exit(128 + 15));
 
-/** Starts `bin/tidegate`; whoever calls stops it. @param descriptors how many files it may have open; undefined: as many as we may */
-export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, descriptors?: number): ChildProcess {
-  // Node.js raises its soft limit to the hard one, so that both have to be set.
-  const command = descriptors === undefined ? [PROGRAM] : ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, PROGRAM];
-  const [file = PROGRAM, ...before] = command;
-  const child = spawn(file, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+/** What a process may have of the machine. */
+export interface Limits {
+  /** Files that it may have open; undefined: as many as we may. */
+  readonly descriptors?: number;
+  /** Folder of the cgroup that it is in; undefined: ours. */
+  readonly cgroup?: string | undefined;
+}
+
+/** Starts `bin/tidegate`; whoever calls stops it. */
+export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, { descriptors, cgroup }: Limits = {}): ChildProcess {
+  const before = [
+    // Node.js raises its soft limit to the hard one, so that both have to be set.
+    ...(descriptors === undefined ? [] : [`ulimit -n ${descriptors}`]),
+    // What it has used until then is counted where it was before.
+    ...(cgroup === undefined ? [] : [`echo $$ > '${cgroup}/cgroup.procs'`]),
+  ];
+  const command = before.length === 0 ? [PROGRAM] : ['/bin/sh', '-c', [...before, 'exec "$0" "$@"'].join(' && '), PROGRAM];
+  const [file = PROGRAM, ...first] = command;
+  const child = spawn(file, [...first, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   running.add(child);
   child.once('exit', () => running.delete(child));
   return child;
