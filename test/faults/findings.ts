@@ -49,10 +49,13 @@ export class Findings {
     this.check(passes || !measure.full, what);
   }
 
-  /** Every request was answered as it should be. @param between what stood in between, if anything did */
-  checkLoad(load: Answers, between?: { readonly resets: readonly string[] }): void {
-    const what = `${load.failed} of ${load.answered + load.failed} requests failed`;
-    this.check(load.failed === 0 && load.answered > 0, what, [...load.failures, ...(between?.resets ?? [])].join('; '));
+  /** Every request was answered as it should be. @param between what stood in between, if anything did @param what was asked */
+  checkLoad(load: Answers, between?: { readonly resets: readonly string[] }, what = 'requests'): void {
+    this.check(
+      load.failed === 0 && load.answered > 0,
+      `${load.failed} of ${load.answered + load.failed} ${what} failed`,
+      [...load.failures, ...(between?.resets ?? [])].join('; '),
+    );
   }
 
   /** What holds in every fault: the process lives, and nothing happened that nobody had thought of. */
