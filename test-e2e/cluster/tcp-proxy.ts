@@ -135,7 +135,6 @@ export class Balancer {
   readonly #ready = new Set<Gateway>();
   readonly #watches: Promise<void>[] = [];
   readonly #proxies: TcpProxy[] = [];
-  #next = 0;
   #stopped = false;
   readonly host = '127.0.0.1';
   http = 0;
@@ -149,9 +148,11 @@ export class Balancer {
       await Promise.all(balancer.#watches);
     });
     for (const side of ['http', 'https'] as const) {
+      // By turns on each port for itself: with one turn for both, a client that opens one of each would get the same replica every time.
+      let next = 0;
       const proxy = await TcpProxy.start(lifetime, () => {
         const ready = [...balancer.#ready];
-        const replica = ready[balancer.#next++ % Math.max(1, ready.length)];
+        const replica = ready[next++ % Math.max(1, ready.length)];
         return replica && { host: replica.host, port: replica[side] };
       });
       balancer.#proxies.push(proxy);

@@ -3,10 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Findings, seconds } from '../../test/faults/findings.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { makeCertificate, tlsSecret } from '../cluster/certificates.ts';
+import { askUntil } from '../cluster/client.ts';
 import type { Gateway } from '../cluster/gateway.ts';
 import { Balancer } from '../cluster/tcp-proxy.ts';
 import type { Fault, Stage } from './fault.ts';
+import { GrpcLoad, Http2Load } from './http2-load.ts';
 import { hostOf, loadOn, route, serve, startServing, until } from './scene.ts';
+import { serveGrpc, serveWebSockets } from './streaming-backends.ts';
+import { WebSocketLoad } from './websocket-load.ts';
 
 /** Milliseconds: the grace period of a pod. */
 const GRACE = 30_000;
@@ -14,21 +18,39 @@ const GRACE = 30_000;
 export const sigterm: Fault = {
   number: 23,
   name: 'SIGTERM under load',
-  passes: '0 failed requests of clients that honour Connection: close; exit code 0 within the grace period of 30 s',
+  passes: '0 failed requests of clients that honour Connection: close, GOAWAY and the Close frame with 1001; exit code 0 within the grace period of 30 s',
   async run(stage) {
     const { cluster, namespace, lifetime, measure, tell } = stage;
     const rounds = measure.full ? 10 : 1;
     const host = hostOf('steady');
     const findings = new Findings(
-      `${rounds} times one of two replicas behind a TCP balancer that follows /readyz restarted, under HTTP/1.1 and HTTPS load (this version has neither HTTP/2 nor WebSocket)`,
+      `${rounds} times one of two replicas behind a TCP balancer that follows /readyz restarted, under load by HTTP/1.1 (plain and TLS), HTTP/2 (TLS), WebSocket and gRPC (unary and streams)`,
     );
     await cluster.apply([tlsSecret(namespace, 'steady', makeCertificate(host))]);
     await serve(stage, 'steady', { tls: { secretName: 'steady' } });
-    const start = (): Promise<Gateway> => startServing(stage, 'steady', { args: ['--drain-delay', '2s'] });
+    await serveGrpc(stage, 'calls');
+    await serveWebSockets(stage, 'chat');
+    const start = async (): Promise<Gateway> => {
+      const gateway = await startServing(stage, 'steady', { args: ['--drain-delay', '2s'] });
+      // A WebSocket server refuses what is none, and the gRPC service does not know the path.
+      await askUntil(gateway, { host: hostOf('chat') }, ({ status }) => status === 426);
+      await askUntil(gateway, { host: hostOf('calls') }, ({ status }) => status === 415);
+      return gateway;
+    };
     const replicas = [await start(), await start()];
     const balancer = await Balancer.start(lifetime, replicas);
-    const loads = [loadOn(stage, balancer, 'steady'), loadOn(stage, balancer, 'steady', { port: balancer.https, serverName: host, perConnection: 10 })];
-    for (const load of loads) await load.more(100);
+    const http2 = new Http2Load(`https://${balancer.host}:${balancer.https}`, host).start(lifetime);
+    const grpc = new GrpcLoad(`http://${balancer.host}:${balancer.http}`, hostOf('calls')).start(lifetime);
+    const webSockets = WebSocketLoad.start(lifetime, balancer, hostOf('chat'));
+    const loads = [
+      { what: 'requests by HTTP/1.1', load: loadOn(stage, balancer, 'steady') },
+      { what: 'requests by HTTP/1.1 over TLS', load: loadOn(stage, balancer, 'steady', { port: balancer.https, serverName: host, perConnection: 10 }) },
+      { what: 'requests by HTTP/2', load: http2 },
+      { what: 'WebSocket messages', load: webSockets },
+      { what: 'gRPC calls', load: grpc },
+    ];
+    const more = (count: number): Promise<unknown> => Promise.all(loads.map(({ load }) => load.more(count)));
+    await more(100);
     let slowest = 0;
     const codes = new Set<number | null>();
     for (let round = 0; round < rounds; round++) {
@@ -42,12 +64,14 @@ export const sigterm: Fault = {
       replicas.push(next);
       balancer.add(next);
       await balancer.untilReady(2);
-      for (const load of loads) await load.more(50);
+      await more(50);
     }
-    for (const load of loads) {
+    for (const { what, load } of loads) {
       await load.stop();
-      findings.checkLoad(load, balancer);
+      findings.checkLoad(load, balancer, what);
     }
+    const [told, goAways] = [webSockets.told, http2.goAways + grpc.goAways];
+    findings.check(told > 0 && goAways > 0, `${told} WebSockets ended with 1001, ${goAways} GOAWAYs came`);
     findings.check(codes.size === 1 && codes.has(0) && slowest < GRACE, `ended within ${seconds(slowest)} with exit code ${[...codes].join(', ')}`);
     for (const replica of replicas) findings.checkAlive(replica);
     return findings;
