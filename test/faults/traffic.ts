@@ -164,7 +164,10 @@ class Http2Client {
       let [status, bytes] = [0, 0];
       let problem: Error | undefined;
       const stream = session.request({ ':path': path, ':method': method }, { endStream: body === undefined });
-      stream.setTimeout(PATIENCE, () => stream.close(constants.NGHTTP2_CANCEL));
+      stream.setTimeout(PATIENCE, () => {
+        problem = new Error('no answer');
+        stream.close(constants.NGHTTP2_CANCEL);
+      });
       stream.on('response', (headers) => {
         status = Number(headers[':status']);
       });

@@ -23,8 +23,8 @@ export const memoryShort: DataPlaneFault = {
     let [closed, servedMeanwhile] = [0, 0];
     const watched = new Watched(place, gateway, {
       wanted: ({ status, bytes, error }: Outcome) => {
-        // An idle connection that the gateway closes while a request is on its way to it.
-        const isClosed = status === 0 && bytes === 0 && /hang up|ECONNRESET|EPIPE/.test(error ?? '');
+        // An idle connection that the gateway closes while a request is on its way to it; of one that ends Node.js cancels the streams.
+        const isClosed = status === 0 && bytes === 0 && /hang up|ECONNRESET|EPIPE|closed with code 8/.test(error ?? '');
         if (isClosed) closed++;
         return isClosed || status === 200 || status === 503;
       },
