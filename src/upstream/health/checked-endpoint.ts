@@ -46,7 +46,12 @@ export class CheckedEndpoint {
     this.#queue = queue;
     this.#context = context;
     const { shared } = context;
-    if (!keep) shared.forget(this.slot);
+    if (!keep) {
+      // Left from checks that had ended: workers may go by it, if they heard of the new ones before this.
+      const wasUsable = shared.isUsable(this.slot);
+      shared.forget(this.slot);
+      if (!wasUsable) this.#turned();
+    }
     this.#streak = new CheckStreak(!shared.isUnhealthy(this.slot));
     if (shared.isEjected(this.slot)) this.scheduleReturn();
   }

@@ -264,6 +264,23 @@ describe('ejection', () => {
     assert.ok(test.shared.isUsable(1));
   });
 
+  it('begins anew when the policy comes back, and tells workers, who may have looked before', async () => {
+    const test = new MonitorUnderTest();
+    test.passes = ({ address }) => address !== '10.0.0.2';
+    test.set({ ...ACTIVE, ...PASSIVELY }, slotted(3));
+    await test.pass(20_000);
+    fail(test, 1);
+    test.monitor.update([], [KEY]);
+    test.turned.length = 0;
+    test.set({ ...ACTIVE, ...PASSIVELY }, slotted(3));
+    assert.ok([1, 2, 3].every((slot) => test.shared.isUsable(slot)));
+    assert.deepEqual(new Set(test.turned), new Set([KEY]));
+    test.monitor.update([], [KEY]);
+    test.turned.length = 0;
+    test.set({ ...ACTIVE, ...PASSIVELY }, slotted(3));
+    assert.deepEqual(test.turned, []);
+  });
+
   it('goes on under another monitor, which also ends it in time', async () => {
     const test = new MonitorUnderTest();
     test.passes = ({ address }) => address !== '10.0.0.3';
