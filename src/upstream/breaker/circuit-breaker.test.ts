@@ -154,6 +154,28 @@ describe('circuit breaker', () => {
     assert.ok(admit(setup, 1) >= 0);
   });
 
+  it('half open, is never stuck, whatever its settings become meanwhile', () => {
+    // Fewer trials than have gone well already: nobody is left who would close it.
+    const fewer = setUp({ halfOpenRequests: 5 });
+    trip(fewer);
+    fewer.time += CIRCUIT_BREAKER.openFor;
+    for (let number = 0; number < 3; number++) assert.ok(once(fewer, 0, false));
+    for (const breaker of fewer.breakers) breaker.settings = { ...breaker.settings, halfOpenRequests: 2 };
+    assert.ok(once(fewer, 1, false));
+    assert.equal(state(fewer), 'closed');
+    // No breaker while a trial ends, and one again after that.
+    const without = setUp({ halfOpenRequests: 1 });
+    trip(without);
+    without.time += CIRCUIT_BREAKER.openFor;
+    const ticket = admit(without, 0);
+    for (const breaker of without.breakers) breaker.settings = { ...breaker.settings, failurePercent: 0 };
+    without.breakers[0]?.settle(ticket, false, without.at(0));
+    without.breakers[0]?.release(ticket, true);
+    for (const breaker of without.breakers) breaker.settings = { ...breaker.settings, failurePercent: 50 };
+    assert.ok(once(without, 1, false));
+    assert.equal(state(without), 'closed');
+  });
+
   it('what began before it opened neither counts afterwards nor makes it close', () => {
     const setup = setUp({ minRequests: 1, halfOpenRequests: 2 });
     const early = admit(setup, 0);

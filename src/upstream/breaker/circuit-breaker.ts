@@ -46,9 +46,9 @@ export class CircuitBreaker {
 
   /** A try's outcome is known; once for each. @param failed no connection, a reset, a time-out, or a status of 500 and up */
   settle(ticket: Ticket, failed: boolean, now: number): void {
-    if (this.settings.failurePercent === 0) return;
+    // Trials even while there is no breaker for a moment: with one again, it would wait for them for ever.
     if (ticket >= TRIAL) this.#settleTrial(ticket, failed, now);
-    else this.#count(ticket, 1, failed ? 1 : 0, now);
+    else if (this.settings.failurePercent > 0) this.#count(ticket, 1, failed ? 1 : 0, now);
   }
 
   /** What was settled as good has failed after all: an answer that was cut. */
@@ -91,6 +91,11 @@ export class CircuitBreaker {
           if (memory.change(this.#slot, state, stateOf(Kind.HalfOpen, generation, 1))) return TRIAL | generation;
           break;
         case Kind.HalfOpen:
+          if (goodOf(state) >= most) {
+            // There were to be more when they went well.
+            memory.change(this.#slot, state, stateOf(Kind.Closed, nextGeneration(state)));
+            break;
+          }
           if (begunOf(state) >= most) return Refusal.Open;
           if (memory.change(this.#slot, state, stateOf(Kind.HalfOpen, generation, begunOf(state) + 1, goodOf(state)))) return TRIAL | generation;
           break;
