@@ -150,6 +150,14 @@ export class Exchange {
     this.upstreamHost = head.authority;
   }
 
+  /**
+   * Whether the client would take an answer with that status for a tunnel that nobody has made: it has asked by CONNECT, which
+   * any 2xx grants (RFC 8441 section 5, RFC 9110 section 9.3.6).
+   */
+  wouldOpenTunnel(status: number): boolean {
+    return this.upgrade !== '' && status >= 200 && status < 300 && this.protocol === 'HTTP/2.0';
+  }
+
   /** The first value of a request cookie. */
   cookie(name: string): string | undefined {
     if (!this.requestFields.mayHave(COOKIE)) return undefined;

@@ -249,6 +249,11 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     // What the fallback is for stays in the log.
     if (this.fallbackReason === '' || this.upstreamStatus === 0) this.upstreamStatus = status;
     this.upstreamMs = attempt.latencyMs;
+    if (this.exchange.wouldOpenTunnel(status)) {
+      this.cancel();
+      this.answer(replies.upgradeNotGranted);
+      return;
+    }
     try {
       attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
       attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);

@@ -27,6 +27,10 @@ export const unresolvedBackend503: Reply = {
 export const internalError: Reply = { status: 500, reason: 'internal_error', detail: 'The gateway failed to handle this request.' };
 export const slowRequest: Reply = { status: 408, reason: 'request_body_timeout', detail: 'The request did not arrive in time.' };
 
+/** A success, but not that of a switch; see `Exchange.wouldOpenTunnel`. */
+export const upgradeNotGranted: Reply = { status: 502, reason: 'upgrade_not_granted', detail: 'The backend did not switch to WebSocket.' };
+export const noUpgradeHere: Reply = { status: 501, reason: 'no_upgrade_here', detail: 'There is no WebSocket at this place.' };
+
 export const notBase64: Reply = { status: 400, reason: 'malformed_base64', detail: 'The body is not valid base64.' };
 
 export const stopping: Reply = { status: 503, reason: 'drain_timeout', detail: 'The gateway stops before the request could be served.', fields: RETRY_SOON };

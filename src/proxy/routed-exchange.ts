@@ -152,6 +152,10 @@ export abstract class RoutedExchange implements Timed {
   /** Answers by the gateway itself; the response filters see it as any other answer. */
   answer(reply: Reply): void {
     const exchange = this.exchange;
+    if (exchange.wouldOpenTunnel(reply.status)) {
+      this.answer(replies.noUpgradeHere);
+      return;
+    }
     const { status, fields, text } = replies.render(reply, exchange.requestId, exchange.isGrpc);
     this.filterResponse(status, fields);
     this.responseBytes = text.length;

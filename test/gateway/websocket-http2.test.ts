@@ -5,6 +5,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, createServer 
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { before, describe, type TestContext, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
+import { answering, Backend } from './backend.ts';
 import { get } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { endWith, wholeFile } from './lifetime.ts';
@@ -18,6 +19,7 @@ let overHttp2 = 0;
 
 before(async () => {
   backend = await TunnelBackend.start(wholeFile);
+  const plain = await Backend.start(wholeFile, answering('\x81\x02no'));
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
   endWith(wholeFile, () => {
@@ -51,12 +53,13 @@ before(async () => {
     {
       'all.yaml':
         service('raw', [backend.port]) +
+        service('plain', [plain.port]) +
         service('both', [(both.address() as AddressInfo).port]) +
         '---\napiVersion: tidegate.dev/v1alpha1\nkind: BackendPolicy\nmetadata: { name: both, namespace: default }\nspec: { targetRefs: [{ kind: Service, name: both }], protocol: H2C }\n' +
         service('echo', [(server.address() as AddressInfo).port]) +
         apiRoute(
           'all',
-          '  rules: [{ backendRefs: [{ name: raw, port: 80 }] }, { matches: [{ path: { value: /echo } }], backendRefs: [{ name: echo, port: 80 }] }, { matches: [{ path: { value: /both } }], backendRefs: [{ name: both, port: 80 }] }, { matches: [{ path: { value: /denied } }], filters: { ipAccess: { deny: [0.0.0.0/0] } }, backendRefs: [{ name: raw, port: 80 }] }]',
+          '  rules: [{ backendRefs: [{ name: raw, port: 80 }] }, { matches: [{ path: { value: /echo } }], backendRefs: [{ name: echo, port: 80 }] }, { matches: [{ path: { value: /both } }], backendRefs: [{ name: both, port: 80 }] }, { matches: [{ path: { value: /plain } }], backendRefs: [{ name: plain, port: 80 }] }, { matches: [{ path: { value: /direct } }], filters: { directResponse: { statusCode: 200, body: nothing } } }, { matches: [{ path: { value: /denied } }], filters: { ipAccess: { deny: [0.0.0.0/0] } }, backendRefs: [{ name: raw, port: 80 }] }]',
         ),
     },
     ['--workers', '1'],
@@ -158,6 +161,22 @@ for (const scheme of ['http', 'https'] as const) {
       // node:http2 ends the stream before it resets it: the backend sees the end first.
       await backend.until(() => goneFar.ended);
       assert.equal((await gateway.untilAccess((entry) => entry.path === `/gone-${scheme}`)).reason, 'client_gone');
+    });
+
+    test('no other success than a 101 reaches the client as one, for it would take that for the tunnel', async (t) => {
+      const from = await session(t);
+      for (const [path, status, reason, upstreamStatus] of [
+        [`/plain/${scheme}`, 502, 'upgrade_not_granted', 200],
+        [`/direct/${scheme}`, 501, 'no_upgrade_here', undefined],
+      ] as const) {
+        const asked = new Tunnel(ask(from, path));
+        asked.stream.write('early');
+        assert.equal((await once(asked.stream, 'response'))[0][':status'], status);
+        await asked.until(() => asked.ended);
+        assert.equal(JSON.parse(asked.received).status, status);
+        const line = await gateway.untilAccess((entry) => entry.path === path);
+        assert.deepEqual([line.status, line.reason, line.upstreamStatus], [status, reason, upstreamStatus]);
+      }
     });
 
     test('an answer other than 101 is an ordinary one; CONNECT without a protocol is refused', async (t) => {
