@@ -4,6 +4,7 @@ import { DEFAULT_TABLE_SIZE, DynamicTable } from './dynamic-table.ts';
 import type { HeaderBlock } from './header-block.ts';
 import { BAD_NAME, BAD_TE, FIRST_PSEUDO, HeaderEntry, hostLine, kindFlaw, nameClasses, Pseudo, pseudoKind, UNDERSCORE, valueFlaw } from './header-entry.ts';
 import { decodedBound, huffmanDecode } from './huffman.ts';
+import { LastBlock } from './last-block.ts';
 import { STATIC_TABLE } from './static-table.ts';
 
 const STATIC_ENTRIES: readonly HeaderEntry[] = STATIC_TABLE.map(([name, value]) => HeaderEntry.of(name, value));
@@ -23,6 +24,9 @@ let scratch = Buffer.allocUnsafeSlow(8 * 1024);
 export class HpackDecoder {
   readonly #maxSize: number;
   readonly #table: DynamicTable<HeaderEntry>;
+  /** Additions to the table, removals, and new sizes. */
+  #changes = 0;
+  readonly #last = new LastBlock();
   /** Where the next byte to be read is. */
   #position = 0;
   /** After `#string`: its length, which ends at `#target` in `scratch`. */
@@ -46,6 +50,9 @@ export class HpackDecoder {
    * @returns false where it is no HPACK: the connection can't go on (COMPRESSION_ERROR)
    */
   decode(bytes: Buffer, start: number, end: number, block: HeaderBlock): boolean {
+    const changes = this.#changes;
+    const last = this.#last;
+    if (last.restore(bytes, start, end, changes, block)) return true;
     this.#position = start;
     let atStart = true;
     while (this.#position < end) {
@@ -64,12 +71,14 @@ export class HpackDecoder {
         // RFC 7541 section 4.2: before the first field only.
         const size = this.#integer(bytes, end, 0x1f);
         if (!atStart || size < 0 || size > this.#maxSize) return false;
+        if (size !== this.#table.maxSize) this.#changes++;
         this.#table.maxSize = size;
         this.#shrink(size);
         continue;
       }
       atStart = false;
     }
+    if (changes === this.#changes) last.keep(bytes, start, end, changes, block);
     return true;
   }
 
@@ -80,11 +89,13 @@ export class HpackDecoder {
   #insert(entry: HeaderEntry): void {
     // One that is larger than the table empties it (RFC 7541 section 4.4).
     this.#shrink(this.#table.maxSize - entry.size);
-    if (entry.size <= this.#table.maxSize) this.#table.add(entry);
+    if (entry.size > this.#table.maxSize) return;
+    this.#table.add(entry);
+    this.#changes++;
   }
 
   #shrink(size: number): void {
-    while (this.#table.size > size && this.#table.evict() !== undefined);
+    while (this.#table.size > size && this.#table.evict() !== undefined) this.#changes++;
   }
 
   /** RFC 7541 section 5.1. @param mask of the prefix's bits @returns -1 where it is cut short or too large */

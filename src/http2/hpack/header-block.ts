@@ -1,5 +1,6 @@
 import { FieldKind } from '../../exchange/field-names.ts';
 import { Fields, packLine } from '../../exchange/fields.ts';
+import { latin1Copy } from '../../exchange/latin1-copy.ts';
 import { FIRST_PSEUDO, type HeaderEntry, Pseudo } from './header-entry.ts';
 
 export const PSEUDO_AFTER_FIELD = 'A pseudo-header field comes after a field.';
@@ -13,6 +14,29 @@ export interface BlockLimits {
   /** Fields whose names have an underscore are left out, and counted. */
   readonly dropUnderscores: boolean;
 }
+
+/** What a good section holds, to be had again; see `HeaderBlock.keep`. */
+export interface KeptSection {
+  readonly limits: BlockLimits;
+  readonly method: string;
+  readonly scheme: string;
+  readonly authority: string;
+  readonly path: string;
+  readonly status: string;
+  readonly protocol: string;
+  readonly pseudo: number;
+  readonly dropped: number;
+  readonly bytes: number;
+  readonly lines: readonly number[];
+  readonly mask: number;
+  readonly count: number;
+  /** Put together of pieces, until it is used for the first time. */
+  text: string;
+  isFlat: boolean;
+}
+
+/** Text above is not worth the memory. */
+const MAX_KEPT_TEXT = 4 * 1024;
 
 /**
  * One header section as it is decoded: lines for `Fields`, and the values of pseudo-header fields. One object serves many
@@ -92,6 +116,40 @@ export class HeaderBlock {
    */
   fields(): Fields {
     return new Fields(this.#text, this.#lines, this.#text.length, this.#mask);
+  }
+
+  /** @returns undefined where something is wrong with the section, or it is large */
+  keep(): KeptSection | undefined {
+    if (this.flaw !== '' || this.tooLarge || this.#text.length > MAX_KEPT_TEXT) return undefined;
+    const { method, scheme, authority, path, status, protocol, pseudo, dropped, bytes } = this;
+    const sums = { limits: this.#limits, lines: this.#lines.slice(), mask: this.#mask, count: this.#count };
+    return { method, scheme, authority, path, status, protocol, pseudo, dropped, bytes, ...sums, text: this.#text, isFlat: false };
+  }
+
+  /** In place of `begin` and `add`. @returns false: it was kept under other limits, and nothing was done */
+  restore(kept: KeptSection): boolean {
+    if (kept.limits !== this.#limits) return false;
+    if (!kept.isFlat) {
+      kept.text = latin1Copy(kept.text);
+      kept.isFlat = true;
+    }
+    this.method = kept.method;
+    this.scheme = kept.scheme;
+    this.authority = kept.authority;
+    this.path = kept.path;
+    this.status = kept.status;
+    this.protocol = kept.protocol;
+    this.pseudo = kept.pseudo;
+    this.tooLarge = false;
+    this.flaw = '';
+    this.dropped = kept.dropped;
+    this.bytes = kept.bytes;
+    this.#text = kept.text;
+    // `Fields` change theirs.
+    this.#lines = kept.lines.slice();
+    this.#mask = kept.mask;
+    this.#count = kept.count;
+    return true;
   }
 
   #addPseudo(entry: HeaderEntry): void {
