@@ -23,6 +23,10 @@ export function packLine(start: number, nameLength: number, kind: FieldKind): nu
 
 /** Takes the lines of `Fields`, one by one. */
 export interface LineVisitor {
+  /** The text that the lines to come are part of, up to the next call; '' where each has one of its own. */
+  beginText(text: string): void;
+  /** Whole lines that were added, for `visitLines`. */
+  lines(lines: string, without: number): void;
   /** `text[start..end)` is a line without its CRLF, which begins with a name of that length and a colon; the value may have blanks around it. */
   line(text: string, start: number, nameLength: number, end: number, kind: FieldKind): void;
 }
@@ -276,6 +280,7 @@ export class Fields {
   /** Gives the visitor every line but those of some kinds, in order. @param without see maskOf */
   visit(visitor: LineVisitor, without: number): void {
     const lines = this.#lines;
+    if (lines.length > 0) visitor.beginText(this.#text);
     // The bit of removed lines.
     const skipped = without | (1 << FieldKind.Removed);
     for (let index = 0; index < lines.length; index++) {
@@ -286,10 +291,11 @@ export class Fields {
     }
     const added = this.#added;
     if (added === undefined) return;
+    visitor.beginText('');
     for (let index = 0; index < added.length; index += 2) {
       const name = added[index] as string;
       const value = added[index + 1] as string;
-      if (name === '') visitLines(visitor, value, without);
+      if (name === '') visitor.lines(value, without);
       else {
         const kind = kindOfName(name);
         if ((without & (1 << kind)) === 0) visitor.line(`${name}: ${value}`, 0, name.length, name.length + 2 + value.length, kind);
@@ -425,10 +431,12 @@ export class Fields {
   }
 }
 
-function visitLines(visitor: LineVisitor, lines: string, without: number): void {
+/** Gives the visitor each of those lines but those of some kinds. @param lines as for `Fields.appendLines` @param without see maskOf */
+export function visitLines(visitor: LineVisitor, lines: string, without: number): void {
   for (let start = 0; start < lines.length; ) {
     const colon = lines.indexOf(':', start);
-    const end = lines.indexOf('\r\n', colon);
+    // Whole lines have no CR but that of their end, and a single character is found without a call into the runtime.
+    const end = lines.indexOf('\r', colon);
     const kind = kindOfText(lines, start, colon - start);
     if ((without & (1 << kind)) === 0) visitor.line(lines, start, colon - start, end, kind);
     start = end + 2;

@@ -55,6 +55,7 @@ export class ClientIdentity {
       lines += `traceparent: ${newTraceparent(exchange.traceId)}\r\n`;
     }
 
+    let forwarding = '';
     const peer = exchange.peerAddress;
     if (this.#trustsAnybody && this.#trusted.has(peer)) {
       this.#extend(exchange);
@@ -62,14 +63,16 @@ export class ClientIdentity {
       lines += `X-Real-IP: ${exchange.clientAddress}\r\n`;
     } else {
       fields.removeKinds(FORWARDING);
-      lines += forwardingLines(exchange);
+      forwarding = forwardingLines(exchange);
     }
     // RFC 9440 section 2.2. Who must not be served without a good one is refused later.
     const certificate = exchange.tls?.clientCertificate;
     if (certificate?.isGood(Date.now()) === true) {
       fields.appendLines(`Client-Cert: :${certificate.der}:\r\n`, CLIENT_CERTIFICATE);
     }
-    fields.appendLines(lines, REQUEST_ID | TRACEPARENT | FORWARDING);
+    if (lines !== '') fields.appendLines(lines, REQUEST_ID | TRACEPARENT | REAL_IP);
+    // By themselves, for they are the same in each message of the connection.
+    if (forwarding !== '') fields.appendLines(forwarding, FORWARDING);
   }
 
   /** From a trusted peer: its word is kept, its address is added, and the client is the rightmost untrusted address. */

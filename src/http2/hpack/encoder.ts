@@ -1,5 +1,5 @@
 import { FieldKind, maskOf } from '../../exchange/field-names.ts';
-import { type Fields, type LineVisitor, withoutBlanks } from '../../exchange/fields.ts';
+import { type Fields, type LineVisitor, visitLines, withoutBlanks } from '../../exchange/fields.ts';
 import { latin1Copy } from '../../exchange/latin1-copy.ts';
 import { DEFAULT_TABLE_SIZE, DynamicTable, ENTRY_OVERHEAD } from './dynamic-table.ts';
 import { type KnownName, knownName } from './known-names.ts';
@@ -34,6 +34,16 @@ const HOST = maskOf(FieldKind.Host);
 const MAX_ENTRY = DEFAULT_TABLE_SIZE / 4;
 /** After so many misses in a row values of a name are no longer indexed, but for one in so many, in case that changes. */
 const MAX_MISSES = 32;
+
+/** Texts above are not kept to be compared with the next. */
+const MAX_KEPT_TEXT = 4 * 1024;
+
+/** Whole lines that were added to a message, and the entries that they all had. */
+interface LineGroup {
+  readonly lines: string;
+  readonly without: number;
+  readonly entries: readonly EncoderEntry[];
+}
 
 interface EncoderEntry {
   /** See `HpackEncoder.#entries`. */
@@ -79,7 +89,19 @@ export class HpackEncoder implements LineVisitor {
    * compare a line with the one that is expected costs less than to make a string of it and look that up.
    */
   readonly #expected: (EncoderEntry | undefined)[] = [];
+  /** For each of them, where its line begins in `#knownText`; -1: not there. */
+  readonly #starts: number[] = [];
   #place = 0;
+  /** What the last message's lines were part of: the same text has the same lines in the same places, without a look at each. */
+  #knownText = '';
+  #isKnownText = false;
+  /** The lines to come are part of `#knownText`. */
+  #inText = false;
+  /** What was added to the last messages, in order. */
+  readonly #groups: (LineGroup | undefined)[] = [];
+  #group = 0;
+  /** A line came that is never looked up. */
+  #sawUnlisted = false;
   /** Entries that the table had ever had. */
   #added = 0;
   #text = '';
@@ -131,6 +153,9 @@ export class HpackEncoder implements LineVisitor {
   begin(): void {
     this.#text = '';
     this.#place = 0;
+    this.#group = 0;
+    this.#inText = false;
+    this.#isKnownText = false;
     if (!this.#resized) return;
     // RFC 7541 section 4.2.
     if (this.#smallest < this.#table.maxSize) this.#text = encodeInteger(SIZE_UPDATE, 0x1f, this.#smallest);
@@ -155,7 +180,15 @@ export class HpackEncoder implements LineVisitor {
   pair(name: string, value: string): void {
     const expected = this.#expected[this.#place];
     if (expected?.inTable && expected.name.lower === name && isKeyOf(expected.key, name, value)) this.#refer(expected);
-    else this.#find(`${name}: ${value}`, name, value);
+    else this.#find(`${name}: ${value}`, name, value, -1);
+  }
+
+  beginText(text: string): void {
+    this.#inText = text !== '' && text.length <= MAX_KEPT_TEXT;
+    this.#isKnownText = this.#inText && text === this.#knownText;
+    if (this.#isKnownText || !this.#inText) return;
+    this.#knownText = text;
+    for (let place = 0; place < this.#starts.length; place++) this.#starts[place] = -1;
   }
 
   line(text: string, start: number, nameLength: number, end: number, kind: FieldKind): void {
@@ -163,18 +196,54 @@ export class HpackEncoder implements LineVisitor {
     if (((1 << kind) & NOT_LOOKED_UP) !== 0) {
       const name = NAMES[kind] as KnownName;
       this.#text += (name.isSecret ? name.neverIndexed : name.withoutIndexing) + encodeString(withoutBlanks(text, nameEnd + 1, end));
+      this.#sawUnlisted = true;
       return;
     }
-    const expected = this.#expected[this.#place];
-    // A slice and a comparison of the whole cost a quarter of `startsWith`.
-    if (expected?.inTable && expected.key.length === end - start && text.slice(start, end) === expected.key) this.#refer(expected);
-    else this.#find(text.slice(start, end), text.slice(start, nameEnd), withoutBlanks(text, nameEnd + 1, end));
+    const place = this.#place;
+    const expected = this.#expected[place];
+    const at = this.#inText ? start : -1;
+    if (expected?.inTable && expected.key.length === end - start) {
+      if (this.#isKnownText && this.#starts[place] === start) {
+        this.#refer(expected);
+        return;
+      }
+      // A slice and a comparison of the whole cost a quarter of `startsWith`.
+      if (text.slice(start, end) === expected.key) {
+        if (at >= 0) this.#starts[place] = at;
+        this.#refer(expected);
+        return;
+      }
+    }
+    this.#find(text.slice(start, end), text.slice(start, nameEnd), withoutBlanks(text, nameEnd + 1, end), at);
   }
 
-  #find(key: string, name: string, value: string): void {
+  lines(lines: string, without: number): void {
+    const number = this.#group++;
+    const known = this.#groups[number];
+    if (known !== undefined && known.lines === lines && known.without === without && this.#referAll(known.entries)) return;
+    const place = this.#place;
+    this.#sawUnlisted = false;
+    visitLines(this, lines, without);
+    if (this.#sawUnlisted || this.#place > MAX_EXPECTED || lines.length > MAX_KEPT_TEXT) return;
+    const entries = this.#expected.slice(place, this.#place);
+    if (entries.every(isInTable)) this.#groups[number] = { lines, without, entries };
+  }
+
+  /** @returns false, and nothing was done: one of them is not in the table any more */
+  #referAll(entries: readonly EncoderEntry[]): boolean {
+    for (let index = 0; index < entries.length; index++) if (!(entries[index] as EncoderEntry).inTable) return false;
+    for (let index = 0; index < entries.length; index++) this.#refer(entries[index] as EncoderEntry);
+    return true;
+  }
+
+  /** @param start in the text that was begun; -1: the line has one of its own */
+  #find(key: string, name: string, value: string, start: number): void {
     const known = this.#entries.get(key);
     const entry = known ?? this.#write(key, knownName(name), value);
-    if (this.#place < MAX_EXPECTED) this.#expected[this.#place] = entry;
+    if (this.#place < MAX_EXPECTED) {
+      this.#expected[this.#place] = entry;
+      this.#starts[this.#place] = start;
+    }
     if (known === undefined) this.#place++;
     else this.#refer(known);
   }
@@ -215,6 +284,10 @@ export class HpackEncoder implements LineVisitor {
       this.#entries.delete(entry.key);
     }
   }
+}
+
+function isInTable(entry: EncoderEntry | undefined): entry is EncoderEntry {
+  return entry?.inTable === true;
 }
 
 /** Whether a key is `name: value`, given that it begins with the name and a colon. */

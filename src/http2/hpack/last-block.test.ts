@@ -48,7 +48,9 @@ describe('A header block that comes again', () => {
       fields.remove('a');
       fields.append('c', 'd');
       names.push([]);
-      fields.forEach((name) => names.at(-1)?.push(name));
+      fields.forEach((name) => {
+        names.at(-1)?.push(name);
+      });
     }
     for (const found of names) assert.deepEqual(found, ['b', 'c']);
   });
