@@ -4,7 +4,7 @@ import type { Timed } from '../../exchange/deadlines.ts';
 import type { PickedBackend, PickedEndpoint } from '../../upstream/backend-picker.ts';
 import type { Balanced } from '../../upstream/balancers/balancer.ts';
 import type { EndpointState } from '../../upstream/endpoint-state.ts';
-import { FAILED } from '../../upstream/health/worker-health.ts';
+import { CANCELLED, FAILED } from '../../upstream/health/worker-health.ts';
 import { writeProxyHeader } from '../../wire/proxy-header.ts';
 import type { Connection, ConnectionHandler } from '../../wire/wire.ts';
 import type { PassthroughContext } from './passthrough.ts';
@@ -223,7 +223,8 @@ export class PassthroughConnection implements Timed {
   #finish(): void {
     if (this.#done) return;
     this.#done = true;
-    this.endpoint?.finished(this.connectMs, false, this.#connected ? CONNECTED : FAILED);
+    // Before it was up it was not the endpoint that ended it: see `#tryFailed`.
+    this.endpoint?.finished(this.connectMs, false, this.#connected ? CONNECTED : CANCELLED);
     this.#context.finished(this);
   }
 }
