@@ -103,7 +103,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
 
   /** @param protocol if not that of the settings; such a connection carries one request. @returns undefined when the circuit breaker allows none */
   #open(protocol: UpstreamProtocol | undefined, preamble: Buffer | undefined): PooledConnection | undefined {
-    return this.#budget === undefined ? this.#connect(protocol, preamble) : this.#budget.connect(() => this.#connect(protocol, preamble));
+    return this.#budget === undefined ? this.#connect(protocol, preamble) : this.#budget.connect(this, () => this.#connect(protocol, preamble));
   }
 
   #connect(protocol: UpstreamProtocol | undefined, preamble: Buffer | undefined): PooledConnection {

@@ -70,6 +70,24 @@ describe('connection budget', () => {
     assert.deepEqual([carried(), held(Permit.Pending), one.opened.length], [3, 0, 1]);
   });
 
+  it("another client's connection, which is idle, makes room for what waits at the same endpoint", async () => {
+    const { one, open, held } = setUp(1);
+    const pool = one.pools[0] as ConnectionPool;
+    pool.configure(upstream({ proxyProtocol: 'V1' }));
+    const [first, second] = [Buffer.from('PROXY 1'), Buffer.from('PROXY 2')];
+    one.send(0, { ...GET, preamble: first });
+    const waiting = one.send(0, { ...GET, preamble: second });
+    assert.equal(waiting?.connected, false);
+    at(one.opened, 0).done();
+    await setImmediate();
+    assert.equal(waiting?.connected, true);
+    assert.deepEqual(
+      open().map(({ preamble }) => preamble),
+      [second],
+    );
+    assert.deepEqual([held(Permit.Connection), held(Permit.Pending)], [1, 0]);
+  });
+
   it('a connection that is lost makes room for another', async () => {
     const { one, held } = setUp(1);
     one.send(0);

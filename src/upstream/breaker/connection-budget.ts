@@ -64,9 +64,12 @@ export class ConnectionBudget implements Timed {
     else this.#deadlines.add(this);
   }
 
-  /** Connects if that is allowed; an idle connection to another endpoint makes room. */
-  connect(connect: () => PooledConnection): PooledConnection | undefined {
-    if (!this.#take() && !(this.#closeIdle() && this.#take())) return undefined;
+  /**
+   * Connects if that is allowed. An idle connection to another endpoint makes room, or else one of the pool's own: that it asks
+   * means that it has none that will do, for those that it has are of other clients, or of another protocol.
+   */
+  connect(pool: BudgetedPool, connect: () => PooledConnection): PooledConnection | undefined {
+    if (!this.#take() && !((this.#closeIdle() || pool.closeIdle()) && this.#take())) return undefined;
     const connection = connect();
     this.#connections.add(connection);
     return connection;
