@@ -5,31 +5,13 @@
  */
 import { connect } from 'node:net';
 import { setPriority } from 'node:os';
+import { END_HEADERS, END_STREAM, frame, increment, PREFACE, Type } from './frames.ts';
 
-const Type = { Data: 0, Headers: 1, Priority: 2, RstStream: 3, Settings: 4, Ping: 6, GoAway: 7, WindowUpdate: 8, Continuation: 9 } as const;
-const END_STREAM = 1;
-const END_HEADERS = 4;
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const CANCEL = Buffer.from([0, 0, 0, 8]);
-
-function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
 
 /** `:method` GET or POST, `:scheme` http, `:path` /, `:authority` a.test (RFC 7541 appendix A). */
 function block(method: 'GET' | 'POST'): Buffer {
   return Buffer.concat([Buffer.from([method === 'GET' ? 0x82 : 0x83, 0x86, 0x84, 0x41, 6]), Buffer.from('a.test')]);
-}
-
-function increment(bytes: number): Buffer {
-  const payload = Buffer.alloc(4);
-  payload.writeUInt32BE(bytes);
-  return payload;
 }
 
 /** A field of 1,000 bytes that no table has: `x-flood`. */

@@ -4,6 +4,7 @@ import { allDown, halfOpen, slowBackend } from './backend-stuck.ts';
 import { endpointRemoved } from './endpoint-removed.ts';
 import type { DataPlaneFault } from './fault.ts';
 import { floods } from './floods.ts';
+import { slowReaders } from './slow-readers.ts';
 import { soak } from './soak.ts';
 import { clockJumps, logBlocked, namesFail } from './surroundings.ts';
 import { descriptorsUsedUp, memoryShort } from './used-up.ts';
@@ -15,6 +16,7 @@ export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
   halfOpen,
   slowBackend,
   allDown,
+  slowReaders,
   endpointRemoved,
   namesFail,
   clockJumps,

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { before, type TestContext, test } from 'node:test';
 import { get } from './client.ts';
+import { CountedBackend, type Queues, queueOf, queues } from './counted-backend.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { endWith, wholeFile } from './lifetime.ts';
 import { catchAll, service } from './manifests.ts';
-import { accepting, handshake } from './tunnel-backend.ts';
+import { handshake } from './tunnel-backend.ts';
 
 const READERS = 40;
 const STALLED = 10;
@@ -18,67 +19,12 @@ const ALLOWED = 64 * 1024;
 const STEADY = 256 * 1024;
 const STEADY_ROUNDS = 4;
 const MOST_ROUNDS = 30;
-/** Small, since of one block it is not known how much of it the system has taken. */
-const block = Buffer.alloc(4096, 'tidegate ');
-const HEAD = 'HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n';
 
-/** One connection of the gateway to the backend, which writes to it whatever the system takes. */
-interface Source {
-  readonly socket: Socket;
-  /** Bytes of the body that the system has taken for certain; of one block more it may have taken a part. */
-  taken: number;
-}
-
-let backend: Server;
-/** By the path that was asked for. */
-const sources = new Map<string, Source>();
+let backend: CountedBackend;
 
 before(async () => {
-  backend = createServer((socket) => {
-    socket.on('error', () => {});
-    socket.on('data', (bytes) => {
-      if (String(bytes).startsWith('GET /small ')) {
-        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
-        return;
-      }
-      const source: Source = { socket, taken: 0 };
-      sources.set(/ (\S+) /.exec(String(bytes))?.[1] ?? '', source);
-      const push = (): void => {
-        socket.write(block, (error) => {
-          if (error) return;
-          source.taken += block.length;
-          push();
-        });
-      };
-      const upgrades = /^upgrade: websocket\r$/im.test(String(bytes));
-      socket.write(upgrades ? accepting(String(bytes)) : HEAD, push);
-    });
-  });
-  await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve));
-  endWith(wholeFile, () => {
-    for (const { socket } of sources.values()) socket.destroy();
-    backend.close();
-  });
+  backend = await CountedBackend.start(wholeFile, 1e12);
 });
-
-interface Queues {
-  /** Bytes that were written and that the other side has not confirmed. */
-  readonly unconfirmed: number;
-  /** Bytes that have come and that nobody has read. */
-  readonly unread: number;
-}
-
-/** The queues of every TCP socket of this machine's IPv4 loopback, by `local port:remote port`. */
-function queues(): Map<string, Queues> {
-  const found = new Map<string, Queues>();
-  for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n')) {
-    const [, local, remote, unconfirmed, unread] = /: \w+:(\w+) \w+:(\w+) \w+ (\w+):(\w+) /.exec(line) ?? [];
-    if (local === undefined) continue;
-    const port = (hex = ''): number => Number.parseInt(hex, 16);
-    found.set(`${port(local)}:${port(remote)}`, { unconfirmed: port(unconfirmed), unread: port(unread) });
-  }
-  return found;
-}
 
 interface Reader {
   readonly path: string;
@@ -101,29 +47,13 @@ async function startReader(t: TestContext, port: number, path: string, bytes: nu
 }
 
 /**
- * Bytes of the body that the gateway itself holds of an answer, in whatever form: those that left the backend and have not
- * got to the client. Between the two are four queues of the system, which are not the gateway's memory; the system tells how
- * full each is, so that nothing has to be supposed of their sizes. What is in them:
- *
- *     backend: taken by the system = unconfirmed + (gateway: unread + read)
- *     gateway: written = unconfirmed + (client: unread + read)
- *
- * and the gateway holds what it has read and not written.
+ * Bytes of the body that the gateway itself holds of an answer, in whatever form: those that it has read from the backend and that
+ * have not got to the client, nor into the queues of the system before it: written = unconfirmed + (client: unread + read).
  */
 function held({ path, socket, head }: Reader, gateway: number, all: ReadonlyMap<string, Queues>): number {
-  const source = sources.get(path);
-  assert.ok(source, path);
-  const backendPort = (backend.address() as AddressInfo).port;
-  const queue = (local: number, remote: number): Queues => {
-    const found = all.get(`${local}:${remote}`);
-    assert.ok(found, `${local}:${remote}`);
-    return found;
-  };
-  const upstreamPort = source.socket.remotePort as number;
   const clientPort = socket.localPort as number;
-  const read = source.taken + block.length - queue(backendPort, upstreamPort).unconfirmed - queue(upstreamPort, backendPort).unread;
-  const written = queue(gateway, clientPort).unconfirmed + queue(clientPort, gateway).unread + socket.bytesRead - head;
-  return read - written;
+  const written = queueOf(all, gateway, clientPort).unconfirmed + queueOf(all, clientPort, gateway).unread + socket.bytesRead - head;
+  return backend.readByGateway(path, all) - written;
 }
 
 /** Waits until nothing moves any more: every queue is full or closed, and stays so over several looks. */
@@ -133,7 +63,7 @@ async function untilStill(gateway: number, readers: readonly Reader[]): Promise<
     await new Promise((resolve) => setTimeout(resolve, 100));
     const all = queues();
     const found = readers.map((reader) => held(reader, gateway, all));
-    const now = JSON.stringify([found, readers.map(({ path }) => sources.get(path)?.taken)]);
+    const now = JSON.stringify([found, readers.map(({ path }) => backend.sources.get(path)?.taken)]);
     same = now === last ? same + 1 : 0;
     if (same === 10) return found;
     last = now;
@@ -165,9 +95,8 @@ async function warmedUp(gateway: GatewayUnderTest): Promise<number> {
 
 for (const wire of ['stream', 'handle'] as const) {
   test(`a slow reader costs under 64 KiB: ${wire}`, async (t) => {
-    sources.clear();
-    const { port } = backend.address() as AddressInfo;
-    const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [port]) + catchAll('web') }, ['--workers', '1', '--wire', wire]);
+    backend.sources.clear();
+    const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--workers', '1', '--wire', wire]);
     const start = (prefix: string, count: number, bytes: number): Promise<Reader[]> =>
       Promise.all(Array.from({ length: count }, (_, index) => startReader(t, gateway.http, `/${prefix}/${index}`, bytes)));
     const check = async (readers: readonly Reader[]): Promise<void> => {
