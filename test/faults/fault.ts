@@ -111,11 +111,12 @@ export class Watched {
     const during = this.latencies();
     for (const traffic of this.traffics) {
       await traffic.stop();
-      const what = `${traffic.failed} of ${traffic.total} requests failed`;
+      const what = `${traffic.failed} of ${traffic.total} requests by ${traffic.protocol} failed`;
       findings.check(allowed(traffic) && traffic.answered > 0, what, traffic.failures.join('; '));
     }
     const p99 = (values: readonly number[]): string => percentile(values, 99).toFixed(1);
-    findings.note(`p99 ${p99(this.#quiet)} ms before, ${p99(during)} ms meanwhile`);
+    // Some faults have looked at the times themselves.
+    if (this.#quiet.length > 0 && during.length > 0) findings.note(`p99 ${p99(this.#quiet)} ms before, ${p99(during)} ms meanwhile`);
     findings.checkAlive(this.#gateway);
     if (this.#place.measure.full) await findings.checkMemory(this.#gateway, this.#memory);
   }

@@ -56,6 +56,10 @@ export class Traffic implements Answers {
     return traffic;
   }
 
+  get protocol(): Protocol {
+    return this.#options.protocol;
+  }
+
   get total(): number {
     return this.answered + this.failed;
   }
