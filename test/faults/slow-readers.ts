@@ -109,6 +109,7 @@ async function stallHttp2(lifetime: Lifetime, gateway: number, name: string, win
 
 /** Waits until nothing moves any more. @returns bytes that the gateway holds for a stream of each group */
 async function untilStill(stalled: Stalled, backend: CountedBackend): Promise<readonly number[]> {
+  while (!stalled.groups.flat().every((path) => backend.sources.has(path))) await sleep(20);
   let last = '';
   for (let same = 0; ; ) {
     await sleep(100);
@@ -170,6 +171,11 @@ export const slowReaders: DataPlaneFault = {
     const before = await residentMemory(gateway);
     const sockets: (() => void)[] = [];
     const readers: Lifetime = { after: (stop) => sockets.push(() => void stop()) };
+    const close = (): void => {
+      for (const one of sockets.splice(0)) one();
+    };
+    // Before the gateway ends, which would wait for them.
+    endWith(lifetime, close);
     for (const start of [
       () => stallHttp1(readers, gateway.http, MIB),
       () => stallHttp2(readers, gateway.http, 'windows', MIB, Number.POSITIVE_INFINITY),
@@ -190,7 +196,7 @@ export const slowReaders: DataPlaneFault = {
       findings.check(bytes === length, `${bytes} bytes of ${length} read in ${((performance.now() - since) / 1000).toFixed(1)} s`);
       place.tell('one was read to its end');
     }
-    for (const close of sockets) close();
+    close();
     await watched.judge(findings);
     return findings;
   },
