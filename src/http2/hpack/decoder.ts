@@ -4,10 +4,12 @@ import { DEFAULT_TABLE_SIZE, DynamicTable } from './dynamic-table.ts';
 import type { HeaderBlock } from './header-block.ts';
 import { BAD_NAME, BAD_TE, FIRST_PSEUDO, HeaderEntry, hostLine, kindFlaw, nameClasses, Pseudo, pseudoKind, UNDERSCORE, valueFlaw } from './header-entry.ts';
 import { decodedBound, huffmanDecode } from './huffman.ts';
-import { LastBlock } from './last-block.ts';
+import { ANY_TABLE, LastBlock } from './last-block.ts';
 import { STATIC_TABLE } from './static-table.ts';
 
 const STATIC_ENTRIES: readonly HeaderEntry[] = STATIC_TABLE.map(([name, value]) => HeaderEntry.of(name, value));
+
+const NONE: readonly HeaderEntry[] = [];
 
 /** Nothing in a header block can rightly be as large (RFC 7541 section 5.1 leaves the limit to us). */
 const MAX_INTEGER = 0xfff_ffff;
@@ -27,6 +29,8 @@ export class HpackDecoder {
   /** Additions to the table, removals, and new sizes. */
   #changes = 0;
   readonly #last = new LastBlock();
+  /** What the block means depends on what is in the table, or on its size. */
+  #refersToTable = false;
   /** Where the next byte to be read is. */
   #position = 0;
   /** After `#string`: its length, which ends at `#target` in `scratch`. */
@@ -52,8 +56,14 @@ export class HpackDecoder {
   decode(bytes: Buffer, start: number, end: number, block: HeaderBlock): boolean {
     const changes = this.#changes;
     const last = this.#last;
-    if (last.restore(bytes, start, end, changes, block)) return true;
+    if (last.restore(bytes, start, end, changes, block)) {
+      const { added } = last;
+      for (let index = 0; index < added.length; index++) this.#insert(added[index] as HeaderEntry);
+      return true;
+    }
     this.#position = start;
+    this.#refersToTable = false;
+    let added: HeaderEntry[] | undefined;
     let atStart = true;
     while (this.#position < end) {
       const first = bytes[this.#position] as number;
@@ -66,24 +76,32 @@ export class HpackDecoder {
         const entry = this.#literal(bytes, end, first >= 0x40 ? 0x3f : 0x0f);
         if (entry === undefined) return false;
         block.add(entry);
-        if (first >= 0x40) this.#insert(entry);
+        if (first >= 0x40) {
+          this.#insert(entry);
+          added ??= [];
+          added.push(entry);
+        }
       } else {
         // RFC 7541 section 4.2: before the first field only.
         const size = this.#integer(bytes, end, 0x1f);
         if (!atStart || size < 0 || size > this.#maxSize) return false;
         if (size !== this.#table.maxSize) this.#changes++;
+        this.#refersToTable = true;
         this.#table.maxSize = size;
         this.#shrink(size);
         continue;
       }
       atStart = false;
     }
-    if (changes === this.#changes) last.keep(bytes, start, end, changes, block);
+    if (!this.#refersToTable) last.keep(bytes, start, end, ANY_TABLE, added ?? NONE, block);
+    else if (changes === this.#changes && added === undefined) last.keep(bytes, start, end, changes, NONE, block);
     return true;
   }
 
   #entry(index: number): HeaderEntry | undefined {
-    return index <= STATIC_ENTRIES.length ? STATIC_ENTRIES[index - 1] : this.#table.get(index - STATIC_ENTRIES.length - 1);
+    if (index <= STATIC_ENTRIES.length) return STATIC_ENTRIES[index - 1];
+    this.#refersToTable = true;
+    return this.#table.get(index - STATIC_ENTRIES.length - 1);
   }
 
   #insert(entry: HeaderEntry): void {

@@ -164,6 +164,8 @@ describe('HPACK decoder', () => {
     'a name with bad Huffman code': '0081 ff01 61',
     'a value with EOS': '0001 6184 ffff fffc',
     'a size update after a field': '8220',
+    'a size update after a literal field': '0001610162 20',
+    'a size update after a field that is added to the table': '4001610162 20',
     'a size beyond the setting': '3fe2 1f',
   };
   for (const [name, block] of Object.entries(refused)) {
