@@ -1,7 +1,7 @@
 /**
  * Peers that misuse HTTP/2 to make the gateway work for nothing: `node flood-attacker.ts PORT ATTACK ROUNDS` attacks with so many
- * connections one after the other, and writes what came of each. A process of its own, since what it costs to attack is
- * nothing that other clients should wait for.
+ * connections one after the other, once it is told to, and tells what came of each. A process of its own, since what it costs to
+ * attack is nothing that other clients should wait for.
  */
 import { connect } from 'node:net';
 import { setPriority } from 'node:os';
@@ -95,11 +95,15 @@ async function attack(port: number, { opening = Buffer.alloc(0), step }: Attack)
 
 if (import.meta.main) {
   const [port, name, rounds] = process.argv.slice(2);
-  // On a machine with few cores the gateway and its clients go first, as they would with the attacker on another one.
-  setPriority(19);
   const found = ATTACKS.find((one) => one.name === name);
   if (found === undefined) throw new Error(`there is no attack ${name}`);
-  const outcomes: Attacked[] = [];
-  for (let round = 0; round < Number(rounds); round++) outcomes.push(await attack(Number(port), found));
-  console.log(JSON.stringify(outcomes));
+  process.once('message', async () => {
+    const outcomes: Attacked[] = [];
+    for (let round = 0; round < Number(rounds); round++) outcomes.push(await attack(Number(port), found));
+    process.send?.(outcomes);
+    process.disconnect?.();
+  });
+  // On a machine with few cores the gateway and its clients go first, as they would with the attacker on another one.
+  setPriority(19);
+  process.send?.('ready');
 }

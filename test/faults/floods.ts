@@ -1,8 +1,9 @@
 /** Peers that misuse HTTP/2, while others go on. */
-import { execFile } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { percentile } from '../../test-e2e/percentile.ts';
+import { endWith } from '../gateway/lifetime.ts';
 import { type DataPlaneFault, serve, Watched } from './fault.ts';
 import { Findings } from './findings.ts';
 import { ATTACKS, type Attacked, ENOUGH } from './flood-attacker.ts';
@@ -24,8 +25,15 @@ export const floods: DataPlaneFault = {
     const quiet = percentile(watched.latencies(), 99);
     for (const one of ATTACKS) {
       place.tell(one.name);
-      const { stdout } = await promisify(execFile)(process.execPath, [ATTACKER, String(gateway.http), one.name, String(rounds)]);
-      const outcomes = JSON.parse(stdout) as Attacked[];
+      const attacker = fork(ATTACKER, [String(gateway.http), one.name, String(rounds)]);
+      endWith(place.lifetime, () => attacker.kill());
+      await once(attacker, 'message');
+      // What its start has cost is no attack.
+      await watched.more(200, 20);
+      watched.latencies();
+      const told = once(attacker, 'message');
+      attacker.send('go');
+      const [outcomes] = (await told) as [Attacked[]];
       const during = percentile(watched.latencies(), 99);
       const calm = outcomes.filter(({ code }) => code === ENHANCE_YOUR_CALM).length;
       const most = Math.max(...outcomes.map(({ sent }) => sent));
