@@ -86,6 +86,8 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   /** It takes no new request. */
   #retired = false;
   #closed = false;
+  /** Our SETTINGS are. */
+  #acknowledged = false;
   #goAways = 0;
   #receiveWindow = CONNECTION_WINDOW;
   /** Of the DATA frame under way, from its payload's beginning: what is no content in the end is padding. */
@@ -320,7 +322,9 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
 
   #onSettings(bytes: Buffer, start: number, end: number): void {
     if ((this.#reader.flags & Flag.Ack) !== 0) {
-      if (!this.#streams.isSettled) this.#broken(ErrorCode.ProtocolError);
+      // We send SETTINGS once; nghttp2 takes no acknowledgement of nothing either.
+      if (!this.#streams.isSettled || this.#acknowledged) this.#broken(ErrorCode.ProtocolError);
+      this.#acknowledged = true;
       return;
     }
     const sender = this.#sender;
