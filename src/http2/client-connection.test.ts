@@ -605,6 +605,7 @@ describe('HTTP/2 to backends: what breaks the protocol', () => {
           true,
         ),
     ],
+    ['a length among trailers', (backend) => backend.head(1, [[':status', '200']]) + backend.head(1, [['content-length', '0']], true)],
     ['a status above 599', (backend) => backend.head(1, [[':status', '600']], true)],
     ['101', (backend) => backend.head(1, [[':status', '101']], true)],
     [

@@ -9,6 +9,7 @@ import {
   type UpstreamRequest,
   type UpstreamStream,
 } from '../exchange/streams.ts';
+import { CONTENT_LENGTH } from '../http1/framing.ts';
 import { HeldBytes } from '../http1/held-bytes.ts';
 import { allowedTrailers } from '../http1/trailers.ts';
 import { type Deferred, defer } from '../http1/turn-queue.ts';
@@ -216,10 +217,17 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     else if (this.#phase === AT_HEAD) this.#receiveHead(block, ends);
     else if (this.#phase === ENDED || block.pseudo !== 0 || !ends) this.#malformed(BAD_PSEUDO);
     else if (this.#left > 0) this.#malformed(LENGTH_MISMATCH);
-    else {
-      this.flushHead();
-      this.#receiveEnd(allowedTrailers(block.fields()));
+    else this.#receiveTrailers(block.fields());
+  }
+
+  #receiveTrailers(trailers: Fields): void {
+    // A second word on how long the content is (RFC 9110 section 6.5.1) is not just dropped: nghttp2 looks at it.
+    if (trailers.mayHave(CONTENT_LENGTH)) {
+      this.#malformed(LENGTH_MISMATCH);
+      return;
     }
+    this.flushHead();
+    this.#receiveEnd(allowedTrailers(trailers));
   }
 
   #receiveHead(block: HeaderBlock, ends: boolean): void {
