@@ -1,5 +1,5 @@
 /** A fault: what is done to a gateway under load, and what it has to do then. */
-import { type Findings, type Measure, residentMemory } from '../../test/faults/findings.ts';
+import { type Findings, type Measure, residentMemory, sumOfSeries } from '../../test/faults/findings.ts';
 import { endWith, type Lifetime } from '../../test/gateway/lifetime.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { Gateway } from '../cluster/gateway.ts';
@@ -50,9 +50,5 @@ export async function memoryWhenWarm({ measure }: Stage, gateway: Gateway, load:
 
 /** Sum of all series of a metric, by `name` or `name{label="value"`. */
 export async function sumOf(gateway: Gateway, start: string): Promise<number> {
-  const { body } = await gateway.adminGet('/metrics');
-  return body
-    .split('\n')
-    .filter((line) => line.startsWith(start))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  return sumOfSeries((await gateway.adminGet('/metrics')).body, start);
 }

@@ -55,3 +55,7 @@ export function everyNth(nth: number, fault: Behaviour): Behaviour {
   let count = 0;
   return (request, response) => (++count % nth === 0 ? fault : answers)(request, response);
 }
+
+export function portsOf(backends: readonly FaultyBackend[]): number[] {
+  return backends.map((backend) => backend.port);
+}

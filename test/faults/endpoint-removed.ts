@@ -1,6 +1,6 @@
 /** Endpoints that come and go under load. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FaultyBackend } from './backend.ts';
+import { FaultyBackend, portsOf } from './backend.ts';
 import { type DataPlaneFault, manifestsOf, serve, Watched } from './fault.ts';
 import { Findings } from './findings.ts';
 
@@ -36,7 +36,3 @@ export const endpointRemoved: DataPlaneFault = {
     return findings;
   },
 };
-
-function portsOf(backends: readonly FaultyBackend[]): number[] {
-  return backends.map((backend) => backend.port);
-}

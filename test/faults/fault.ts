@@ -5,7 +5,7 @@ import type { Lifetime } from '../gateway/lifetime.ts';
 import { apiRoute, service } from '../gateway/manifests.ts';
 import type { Limits } from '../gateway/program.ts';
 import { FaultyBackend } from './backend.ts';
-import { type Findings, type Measure, residentMemory } from './findings.ts';
+import { type Findings, type Measure, residentMemory, sumOfSeries } from './findings.ts';
 import { PROTOCOLS, Traffic, type TrafficOptions } from './traffic.ts';
 
 /** Where a fault happens. */
@@ -124,9 +124,5 @@ export class Watched {
 
 /** Sum of all series of a metric, by `name` or `name{label="value"`. */
 export async function sumOf(gateway: GatewayUnderTest, start: string): Promise<number> {
-  const body = await (await fetch(`http://127.0.0.1:${gateway.admin}/metrics`)).text();
-  return body
-    .split('\n')
-    .filter((line) => line.startsWith(start))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  return sumOfSeries(await (await fetch(`http://127.0.0.1:${gateway.admin}/metrics`)).text(), start);
 }

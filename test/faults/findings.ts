@@ -96,3 +96,11 @@ export async function residentMemory(gateway: Subject): Promise<number> {
 export function seconds(milliseconds: number): string {
   return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 2 : 0)} s`;
 }
+
+/** Sum of all series of a metric in a scrape, by `name` or `name{label="value"`. */
+export function sumOfSeries(scrape: string, start: string): number {
+  return scrape
+    .split('\n')
+    .filter((line) => line.startsWith(start))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}

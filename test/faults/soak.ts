@@ -1,7 +1,7 @@
 /** Hours in short: load, reloads each second, endpoints that come and go. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FaultyBackend } from './backend.ts';
+import { FaultyBackend, portsOf } from './backend.ts';
 import { type DataPlaneFault, manifestsOf, serve, Watched } from './fault.ts';
 import { Findings, residentMemory } from './findings.ts';
 
@@ -50,10 +50,6 @@ export const soak: DataPlaneFault = {
 
 function total(watched: Watched): number {
   return watched.traffics.reduce((sum, traffic) => sum + traffic.total, 0);
-}
-
-function portsOf(backends: readonly FaultyBackend[]): number[] {
-  return backends.map((backend) => backend.port);
 }
 
 /** CPU time of a process so far. */

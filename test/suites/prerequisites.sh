@@ -6,7 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 folder=$here/../../.cache/suites
 
 missing=
-for pair in go:golang-go curl:curl nghttp:nghttp2-client chromium:chromium openssl:openssl; do
+for pair in go:golang-go curl:curl nghttp:nghttp2-client chromium:chromium; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then
