@@ -1,16 +1,15 @@
 /** BackendPolicies by the API server: session affinity by the UID of the Service, and a circuit breaker. */
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { before, test } from 'node:test';
 import { AffinityKeys } from '../../src/upstream/affinity-keys.ts';
-import { endWith, wholeFile } from '../../test/gateway/lifetime.ts';
+import { wholeFile } from '../../test/gateway/lifetime.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { ask, askUntil } from '../cluster/client.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { GatewayAddress } from '../cluster/gateway.ts';
 import { openGateway } from '../cluster/gateways.ts';
+import { listenAsPod } from '../cluster/pod-listener.ts';
 
 const PORT = 8080;
 const cluster = Cluster.open(wholeFile);
@@ -20,17 +19,8 @@ let addresses: string[] | undefined;
 
 /** Answers with its own address, or with 500; at addresses such as pods have. */
 async function listen(): Promise<string | undefined> {
-  const address = `10.244.${randomInt(0, 256)}.${randomInt(1, 255)}`;
-  const server = createServer((request, response) => response.writeHead(request.url === '/bad' ? 500 : 200).end(address));
-  server.listen(PORT, address);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRNOTAVAIL') return undefined;
-    throw error;
-  }
-  endWith(wholeFile, () => void server.close());
-  return address;
+  const server = createServer((request, response) => response.writeHead(request.url === '/bad' ? 500 : 200).end(request.socket.localAddress));
+  return listenAsPod(wholeFile, server, PORT);
 }
 
 function objects(name: string, endpoints: readonly string[], policy: Readonly<Record<string, unknown>>): KubernetesObject[] {

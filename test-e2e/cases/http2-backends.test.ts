@@ -1,15 +1,14 @@
 /** Backends of HTTP/2 as the API server knows them: by a Service's appProtocol, and by a BackendPolicy, which may change. */
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer } from 'node:http2';
 import { before, test } from 'node:test';
-import { endWith, wholeFile } from '../../test/gateway/lifetime.ts';
+import { wholeFile } from '../../test/gateway/lifetime.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { ask, askUntil } from '../cluster/client.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { GatewayAddress } from '../cluster/gateway.ts';
 import { openGateway } from '../cluster/gateways.ts';
+import { listenAsPod } from '../cluster/pod-listener.ts';
 
 const PORT = 8080;
 const cluster = Cluster.open(wholeFile);
@@ -20,16 +19,7 @@ let address: string | undefined;
 /** Says its protocol, at an address such as pods have; undefined where there are none on this machine, as on kind. */
 async function listen(): Promise<string | undefined> {
   const server = createServer((request, response) => response.end(`HTTP/${request.httpVersion} ${request.authority}`));
-  const chosen = `10.244.${randomInt(0, 256)}.${randomInt(1, 255)}`;
-  server.listen(PORT, chosen);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRNOTAVAIL') return undefined;
-    throw error;
-  }
-  endWith(wholeFile, () => void server.close());
-  return chosen;
+  return listenAsPod(wholeFile, server, PORT);
 }
 
 /** A Service without a selector, its slice, and a route to it. */

@@ -1,7 +1,7 @@
 /** WebSockets through a gateway that has its routes from the API server: the tunnel, and limits of its life as they are edited. */
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { before, type TestContext, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { endWith, wholeFile } from '../../test/gateway/lifetime.ts';
@@ -10,6 +10,7 @@ import { askUntil } from '../cluster/client.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { GatewayAddress } from '../cluster/gateway.ts';
 import { openGateway } from '../cluster/gateways.ts';
+import { listenAsPod } from '../cluster/pod-listener.ts';
 
 const PORT = 8080;
 const HOST = 'chat.websocket.test';
@@ -20,19 +21,14 @@ let address: string | undefined;
 
 /** Echoes, at an address such as pods have; undefined where there are none on this machine, as on kind. */
 async function listen(): Promise<string | undefined> {
-  const chosen = `10.244.${randomInt(0, 256)}.${randomInt(1, 255)}`;
-  const server = new WebSocketServer({ port: PORT, host: chosen });
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRNOTAVAIL') return undefined;
-    throw error;
-  }
+  // Whoever asks for no WebSocket gets what `ws` answers where it has the port to itself.
+  const server = createServer((_request, response) => response.writeHead(426).end());
+  const sockets = new WebSocketServer({ server });
+  sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
+  const chosen = await listenAsPod(wholeFile, server, PORT);
   endWith(wholeFile, () => {
-    for (const socket of server.clients) socket.terminate();
-    server.close();
+    for (const socket of sockets.clients) socket.terminate();
   });
-  server.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
   return chosen;
 }
 

@@ -1,18 +1,14 @@
 /** Backends of gRPC and of WebSockets, each at an address such as pods have, and routes to them. */
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { WebSocketServer } from 'ws';
 import { endWith } from '../../test/gateway/lifetime.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
+import { podAddress } from '../cluster/pod-listener.ts';
 import type { Stage } from './fault.ts';
 import { route } from './scene.ts';
 
 const PORT = 8080;
-
-function podAddress(): string {
-  return `10.244.${randomInt(0, 256)}.${randomInt(1, 255)}`;
-}
 
 /** A Service without a selector, its slice, and a route to it of the same name. */
 async function publish(stage: Stage, name: string, address: string, appProtocol?: string): Promise<void> {
