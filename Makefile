@@ -105,8 +105,8 @@ faults: $(BUILT) ## faults at full size; writes docs/reliability.md (FAULTS=8,13
 golden: $(INSTALLED) ## record the expected outputs of the golden cases anew
 	@UPDATE_GOLDEN=1 node --test 'src/translate/**/golden.test.ts'
 
-crds: $(INSTALLED) ## generate crds/, and the chart's copy of it, from the schemas
-	@node scripts/crds.ts
+crds: $(INSTALLED) ## generate crds/, the chart's copy of it, and docs/reference/ from the schemas
+	@node scripts/crds.ts && node scripts/reference.ts
 
 install-manifest: $(INSTALLED) ## render manifests/install.yaml from the chart
 	@node scripts/install-manifest.ts
