@@ -1,14 +1,15 @@
 /**
  * The life of one exchange between its filters and its end: tries at endpoints (one, and more where that is safe or asked
- * for), and the answer. It sits between the client's stream and the upstream's, and holds back whichever side is faster.
+ * for), the request's body on its way to them, and time-outs. What becomes of the answer is in answered-exchange.ts.
  */
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, type ClientHandler, isEmptyBody, type UpstreamStream } from '../exchange/streams.ts';
+import { type BodyLength, type ClientHandler, isEmptyBody } from '../exchange/streams.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import { FAILED } from '../upstream/health/worker-health.ts';
+import { AnsweredExchange } from './answered-exchange.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { KeptBody, MAX_KEPT_BODY } from './kept-body.ts';
 import type { MirroredRequest } from './mirrors.ts';
@@ -18,25 +19,16 @@ import { Recovery } from './recovery.ts';
 import type { RecoveryPlan } from './recovery-plan.ts';
 import * as replies from './replies.ts';
 import { defaultRetry, type TryFailure, Where } from './retry.ts';
-import { RoutedExchange } from './routed-exchange.ts';
 import type { HeldAnswer } from './set-aside.ts';
 import { Try } from './try.ts';
-import { Tunnel, type TunnelOwner } from './tunnel/tunnel.ts';
 import { addressTo, settleHost } from './upstream-request.ts';
 
 /** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
 const CLIENT_GONE = 499;
 
-export class ExchangeLife extends RoutedExchange implements ClientHandler, TunnelOwner {
-  /** The try under way; of several, the one that counts until one of them has the answer. */
-  current: Try | undefined = undefined;
+export class ExchangeLife extends AnsweredExchange implements ClientHandler {
   /** Only where something is to be recovered from. */
   #recovery: Recovery | undefined = undefined;
-  /** Why the fallback's backend was asked; empty: it was not. */
-  fallbackReason = '';
-  #responding = false;
-  /** What it has become, once both sides have switched protocols. */
-  #tunnel: Tunnel | undefined = undefined;
   /** Some of the request's body has been read, so that it can't be sent again unless it is kept. */
   #bodyTaken = false;
   #kept: KeptBody | undefined = undefined;
@@ -127,8 +119,8 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
   }
 
   onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void {
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.onClientData(bytes, start, end, stable);
+    if (this.tunnel !== undefined) {
+      this.tunnel.onClientData(bytes, start, end, stable);
       return;
     }
     if (this.done) return;
@@ -164,8 +156,8 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
   }
 
   onRequestEnd(trailers: Fields | undefined): void {
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.onClientEnd();
+    if (this.tunnel !== undefined) {
+      this.tunnel.onClientEnd();
       return;
     }
     this.requestEnded = true;
@@ -184,8 +176,8 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
 
   onRequestError(status: number, reason: string, responseBytes: number): void {
     if (this.done) return;
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.stop(reason);
+    if (this.tunnel !== undefined) {
+      this.tunnel.stop(reason);
       return;
     }
     this.responseBytes += responseBytes;
@@ -195,18 +187,18 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
 
   onClientGone(): void {
     if (this.done) return;
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.onClientGone();
+    if (this.tunnel !== undefined) {
+      this.tunnel.onClientGone();
       return;
     }
     this.cancel();
-    this.finish(this.#responding ? this.status : CLIENT_GONE, 'client_gone');
+    this.finish(this.responding ? this.status : CLIENT_GONE, 'client_gone');
   }
 
   // --- towards the client ---
 
   onInformational(status: number, fields: Fields): void {
-    if (!this.done && !this.#responding) this.exchange.stream.inform(status, fields);
+    if (!this.done && !this.responding) this.exchange.stream.inform(status, fields);
   }
 
   /** The head of the answer, as `UpstreamHandler.onResponse` has it. @param now `performance.now()` */
@@ -227,102 +219,19 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
       if (recovery.isBad(status, fields) && this.#recover(recovery).onBadAnswer(attempt, status, fields, length, first, start, end, last)) return;
       this.#answeredBy(attempt);
     }
-    this.#respond(attempt, now, status, fields, length, first, start, end, stable, last);
+    this.#forgetBody();
+    this.respond(attempt, now, status, fields, length, first, start, end, stable, last);
   }
 
-  #respond(
-    attempt: Try,
-    now: number,
-    status: number,
-    fields: Fields,
-    length: BodyLength,
-    first: Buffer | undefined,
-    start: number,
-    end: number,
-    stable: boolean,
-    last: boolean,
-  ): void {
-    this.#responding = true;
-    // Nothing is sent again from here on.
+  /** Nothing is sent again from here on. */
+  #forgetBody(): void {
     if (this.#mirrored === undefined) this.#kept = undefined;
-    this.status = status;
-    // What the fallback is for stays in the log.
-    if (this.fallbackReason === '' || this.upstreamStatus === 0) this.upstreamStatus = status;
-    this.upstreamMs = attempt.latencyMs;
-    if (this.exchange.wouldOpenTunnel(status)) {
-      this.cancel();
-      this.answer(replies.upgradeNotGranted);
-      return;
-    }
-    try {
-      attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
-      attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);
-      this.filterResponse(status, fields);
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
-    this.responseBytes = end - start;
-    this.leaveIfLasting(status, length, fields);
-    const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
-    if (last) {
-      this.finish(status, this.fallbackReason, now);
-      return;
-    }
-    if (!writable) attempt.stream?.pauseResponse();
-    if (status === 101) {
-      this.#beginTunnel(attempt, first, start, end);
-      return;
-    }
-    this.lastActivity = now;
-    this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
-  }
-
-  /** Both sides have switched protocols: from here on bytes go both ways until both have ended. */
-  #beginTunnel(attempt: Try, first: Buffer | undefined, start: number, end: number): void {
-    const { deadlines } = this.proxy;
-    const { idle, tunnel } = (this.route as CompiledRoute).route.timeouts;
-    const { stream, startedAt } = this.exchange;
-    deadlines.remove(this);
-    const until = tunnel === undefined ? Number.POSITIVE_INFINITY : startedAt + tunnel;
-    this.#tunnel = new Tunnel(stream, attempt.stream as UpstreamStream, this, deadlines, { idle, until });
-    attempt.tunnel = this.#tunnel;
-    if (first !== undefined) this.#tunnel.sentAlong(first, start, end);
-    stream.resumeRequestBody();
-    this.proxy.tunnels.add(this.#tunnel);
-  }
-
-  onTunnelOver(tunnel: Tunnel, reason: string, failed: boolean): void {
-    this.proxy.tunnels.remove(tunnel);
-    this.current?.endTunnel(failed);
-    this.finish(this.status, reason);
-  }
-
-  onAnswerData(attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {
-    this.responseBytes += end - start;
-    this.lastActivity = performance.now();
-    if (!this.exchange.stream.writeBody(bytes, start, end, stable)) attempt.stream?.pauseResponse();
-  }
-
-  onClientWritable(): void {
-    if (this.done) return;
-    if (this.#tunnel !== undefined) {
-      this.#tunnel.onClientWritable();
-      return;
-    }
-    this.lastActivity = performance.now();
-    this.current?.stream?.resumeResponse();
-  }
-
-  onAnswerEnd(trailers: Fields | undefined): void {
-    this.exchange.stream.endBody(trailers);
-    this.finish(this.status, this.fallbackReason);
   }
 
   /** @param cause of a connection's end */
   onTryFailed(attempt: Try, failure: TryFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
     this.upstreamMs = attempt.latencyMs;
-    if (this.#responding) {
+    if (this.responding) {
       this.exchange.stream.abort();
       this.finish(this.status, failure === 'malformed' ? 'upstream_malformed' : 'upstream_reset');
       return;
@@ -363,7 +272,8 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     this.#answeredBy(attempt);
     attempt.release();
     const { body, ended, trailers } = held;
-    this.#respond(attempt, performance.now(), held.status, held.fields, held.length, body, 0, body.length, true, ended && trailers === undefined);
+    this.#forgetBody();
+    this.respond(attempt, performance.now(), held.status, held.fields, held.length, body, 0, body.length, true, ended && trailers === undefined);
     if (this.done) return;
     if (ended) this.onAnswerEnd(trailers);
     else attempt.stream?.resumeResponse();
@@ -374,7 +284,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
   onDeadline(now: number): void {
     if (this.done) return;
     const timeouts = (this.route as CompiledRoute).route.timeouts;
-    const idleDeadline = this.#responding || !this.requestEnded ? this.lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
+    const idleDeadline = this.responding || !this.requestEnded ? this.lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
     const waitingForClient = !this.requestEnded && !this.#requestPaused && this.current?.stream?.connected === true;
     if (now >= this.requestDeadline) {
       this.#expire('request_timeout', waitingForClient);
@@ -411,7 +321,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
     if (this.current?.awaitingHead === true) this.current.cancel(FAILED);
     this.cancel();
     const { recovery } = this.route as CompiledRoute;
-    if (!this.#responding && recovery !== undefined && this.#recover(recovery).onReply(reply, reason === 'request_timeout')) return;
+    if (!this.responding && recovery !== undefined && this.#recover(recovery).onReply(reply, reason === 'request_timeout')) return;
     this.#cutShort(reason, reply);
   }
 
@@ -427,7 +337,7 @@ export class ExchangeLife extends RoutedExchange implements ClientHandler, Tunne
 
   #cutShort(reason: string, reply: Reply): void {
     this.cancel();
-    if (this.#responding) {
+    if (this.responding) {
       this.exchange.stream.abort();
       this.finish(this.status, reason);
     } else {

@@ -1,0 +1,112 @@
+/**
+ * An exchange whose answer is on its way from a try to the client: its head through the filters, its body with whichever
+ * side is faster held back, or a tunnel.
+ */
+// The global of that name is looked up anew at each use.
+import { performance } from 'node:perf_hooks';
+import type { Fields } from '../exchange/fields.ts';
+import type { BodyLength, UpstreamStream } from '../exchange/streams.ts';
+import type { CompiledRoute } from './compiled-route.ts';
+import * as replies from './replies.ts';
+import { RoutedExchange } from './routed-exchange.ts';
+import type { Try } from './try.ts';
+import { Tunnel, type TunnelOwner } from './tunnel/tunnel.ts';
+
+export abstract class AnsweredExchange extends RoutedExchange implements TunnelOwner {
+  /** The try under way; of several, the one that counts until one of them has the answer. */
+  current: Try | undefined = undefined;
+  /** Why the fallback's backend was asked; empty: it was not. */
+  fallbackReason = '';
+  /** A try has the answer that goes to the client. */
+  protected responding = false;
+  /** What it has become, once both sides have switched protocols. */
+  protected tunnel: Tunnel | undefined = undefined;
+
+  /** Sends an answer on its way. The parameters are those of `UpstreamHandler.onResponse`. @param now `performance.now()` */
+  protected respond(
+    attempt: Try,
+    now: number,
+    status: number,
+    fields: Fields,
+    length: BodyLength,
+    first: Buffer | undefined,
+    start: number,
+    end: number,
+    stable: boolean,
+    last: boolean,
+  ): void {
+    this.responding = true;
+    this.status = status;
+    // What the fallback is for stays in the log.
+    if (this.fallbackReason === '' || this.upstreamStatus === 0) this.upstreamStatus = status;
+    this.upstreamMs = attempt.latencyMs;
+    if (this.exchange.wouldOpenTunnel(status)) {
+      this.cancel();
+      this.answer(replies.upgradeNotGranted);
+      return;
+    }
+    try {
+      attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
+      attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);
+      this.filterResponse(status, fields);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.responseBytes = end - start;
+    this.leaveIfLasting(status, length, fields);
+    const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
+    if (last) {
+      this.finish(status, this.fallbackReason, now);
+      return;
+    }
+    if (!writable) attempt.stream?.pauseResponse();
+    if (status === 101) {
+      this.#beginTunnel(attempt, first, start, end);
+      return;
+    }
+    this.lastActivity = now;
+    this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+  }
+
+  /** Both sides have switched protocols: from here on bytes go both ways until both have ended. */
+  #beginTunnel(attempt: Try, first: Buffer | undefined, start: number, end: number): void {
+    const { deadlines } = this.proxy;
+    const { idle, tunnel } = (this.route as CompiledRoute).route.timeouts;
+    const { stream, startedAt } = this.exchange;
+    deadlines.remove(this);
+    const until = tunnel === undefined ? Number.POSITIVE_INFINITY : startedAt + tunnel;
+    this.tunnel = new Tunnel(stream, attempt.stream as UpstreamStream, this, deadlines, { idle, until });
+    attempt.tunnel = this.tunnel;
+    if (first !== undefined) this.tunnel.sentAlong(first, start, end);
+    stream.resumeRequestBody();
+    this.proxy.tunnels.add(this.tunnel);
+  }
+
+  onTunnelOver(tunnel: Tunnel, reason: string, failed: boolean): void {
+    this.proxy.tunnels.remove(tunnel);
+    this.current?.endTunnel(failed);
+    this.finish(this.status, reason);
+  }
+
+  onAnswerData(attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {
+    this.responseBytes += end - start;
+    this.lastActivity = performance.now();
+    if (!this.exchange.stream.writeBody(bytes, start, end, stable)) attempt.stream?.pauseResponse();
+  }
+
+  onClientWritable(): void {
+    if (this.done) return;
+    if (this.tunnel !== undefined) {
+      this.tunnel.onClientWritable();
+      return;
+    }
+    this.lastActivity = performance.now();
+    this.current?.stream?.resumeResponse();
+  }
+
+  onAnswerEnd(trailers: Fields | undefined): void {
+    this.exchange.stream.endBody(trailers);
+    this.finish(this.status, this.fallbackReason);
+  }
+}
