@@ -2,6 +2,7 @@
 
 import type { PathMatch } from '../snapshot/snapshot.ts';
 import type { TlsInfo } from '../wire/wire.ts';
+import type { CallRecord } from './calls.ts';
 import { parseCookies } from './cookies.ts';
 import { FieldKind, maskOf } from './field-names.ts';
 import type { Fields } from './fields.ts';
@@ -105,6 +106,8 @@ export class Exchange {
   /** The caller speaks gRPC, or gRPC-Web, which is translated. Set by the proxy. */
   isGrpc = false;
 
+  /** `Kind/namespace/name/rule` of the route; empty: there is none. Set by the proxy before the filters run. */
+  routeId = '';
   /** The path part of the match that won; set by the proxy before the filters run. */
   matchedPath: PathMatch | undefined = undefined;
 
@@ -115,10 +118,17 @@ export class Exchange {
    * Set by the proxy.
    */
   resume: () => void = ignore;
+  /**
+   * For a filter that waits: ends the exchange with 500 and a line in the log, after a fault of ours in a callback, where a
+   * throw would reach nobody. Set by the proxy.
+   */
+  fail: (error: unknown) => void = ignore;
   /** For a filter that waits: called when the client goes away or the time is up meanwhile, to give back what it holds. */
   onAbandoned: (() => void) | undefined = undefined;
   /** What filters of this exchange keep from request to response, by `FilterSlot` (policies/policy.ts); made on first use. */
   filterState: unknown[] | undefined = undefined;
+  /** Calls that were made for it, for the log; absent: none. */
+  calls: CallRecord[] | undefined = undefined;
   /** A copy of the request goes to the route's mirror. Set by a filter. */
   isMirrored = false;
   /** Names of the limits in mode Shadow that would have refused this request, with commas between; for the log. */

@@ -1,4 +1,5 @@
 /** Follows one request through the gateway without sending it, and reports each decision. */
+import { noCalls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
@@ -134,6 +135,7 @@ function unsharedContext(): PolicyContext {
   const memory = RateLimiter.allocate({ counterSets: 1, logSets: 1 });
   return {
     rateLimiter: new RateLimiter(memory, 0),
+    calls: noCalls,
     random: Math.random,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
   };

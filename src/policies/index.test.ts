@@ -9,6 +9,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { loadAll } from 'js-yaml';
+import { noCalls } from '../exchange/calls.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import { routeFiltersSchema } from '../resources/api-route-filters.ts';
@@ -64,6 +65,7 @@ function context(): PolicyContext {
   const time = new SimulatedTime();
   return {
     rateLimiter: new RateLimiter(RateLimiter.allocate({ counterSets: 64, logSets: 64, time }), 0, time),
+    calls: noCalls,
     random: () => 0.5,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
   };

@@ -3,6 +3,7 @@
  * order is the order of execution. What users write for it is apart, in resources/: workers run policies and need no
  * schemas; zod and what is built with it would cost each of them 20 MiB.
  */
+import type { Calls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
@@ -46,6 +47,8 @@ export interface LimitDecisions {
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
+  /** Requests of the gateway's own to upstreams. */
+  readonly calls: Calls;
   /** Chance: at least 0, less than 1. */
   random(): number;
   /** The counters of a limit, the same for the same names. */

@@ -17,6 +17,7 @@ import { contextOptionsOf } from '../wire/secure-context.ts';
 import type { HandshakeOffer, Wire } from '../wire/wire.ts';
 import type { ChangeEnd, ChangePart, PublishedEndpoints, WorkerSettings } from '../workers/messages.ts';
 import { BackendConnector } from './backend-connector.ts';
+import { UpstreamCalls } from './calls/upstream-calls.ts';
 import { ClientIdentity } from './client-identity.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { ClientConnections } from './overload/client-connections.ts';
@@ -108,6 +109,7 @@ export class DataPlane {
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       random: Math.random,
+      calls: new UpstreamCalls(this.#proxy, this.#upstreams),
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
     };
     this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);

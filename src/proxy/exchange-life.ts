@@ -251,7 +251,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
     const next = where === Where.Nowhere ? undefined : nextTry(this.exchange, this.route as CompiledRoute, attempt, where);
     if (next === undefined) return false;
     if (this.begin(next, true).refusal !== undefined) return false;
-    this.route?.metrics.countRetry(failure);
+    this.countRetry(failure);
     return true;
   }
 
@@ -325,14 +325,20 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
     this.#cutShort(reason, reply);
   }
 
-  /** The process ends, and can't wait any longer. */
-  stop(): void {
-    if (this.done) return;
+  /** @param reason for `tidegate_retries_total` */
+  countRetry(reason: string): void {
+    this.route?.metrics.countRetry(reason);
+  }
+
+  /** The process ends, and can't wait any longer. @returns whether that has ended a client's exchange */
+  stop(): boolean {
+    if (this.done) return false;
     try {
       this.#cutShort(replies.stopping.reason, replies.stopping);
     } catch (error) {
       this.fail(error);
     }
+    return true;
   }
 
   #cutShort(reason: string, reply: Reply): void {

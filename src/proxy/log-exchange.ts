@@ -32,6 +32,7 @@ export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: nu
     userAgent: fields.mayHave(USER_AGENT) ? (fields.get('user-agent') ?? '') : '',
     referer: fields.mayHave(REFERER) ? (fields.get('referer') ?? '') : '',
     traceId: exchange.traceId,
+    calls: exchange.calls,
     tlsVersion: exchange.tls?.version ?? '',
     sni: exchange.tls?.serverName ?? '',
   });

@@ -79,9 +79,7 @@ export class Proxy implements ExchangeSink {
     let stopped = this.tunnels.stop(replies.stopping.reason);
     // Whatever is under way has a deadline.
     for (const item of this.deadlines) {
-      if (!(item instanceof ExchangeLife)) continue;
-      item.stop();
-      stopped++;
+      if (item instanceof ExchangeLife && item.stop()) stopped++;
     }
     return stopped;
   }

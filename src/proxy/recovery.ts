@@ -164,7 +164,7 @@ export class Recovery {
   #retryNow(next: NextTry, reason: string): boolean {
     if (this.#life.begin(next, true).refusal !== undefined) return false;
     this.#retries++;
-    this.#route.metrics.countRetry(reason);
+    this.#life.countRetry(reason);
     return true;
   }
 
@@ -178,7 +178,7 @@ export class Recovery {
     if (due >= life.requestDeadline || due - exchange.startedAt > rules.within) return false;
     if (!this.#takeBudget()) return false;
     this.#retries++;
-    this.#route.metrics.countRetry(reason);
+    this.#life.countRetry(reason);
     life.suspend();
     this.#backoffTimer = setTimeout(() => {
       try {
@@ -232,7 +232,7 @@ export class Recovery {
       this.#hedges--;
       return;
     }
-    this.#route.metrics.countRetry('hedge');
+    this.#life.countRetry('hedge');
     if (this.running.length === 0) this.running.push(current);
     this.running.push(attempt);
     // Those of the tries before it stay.

@@ -74,6 +74,7 @@ export abstract class RoutedExchange implements Timed {
     }
     const route = found.value;
     this.route = route;
+    exchange.routeId = route.route.id;
     exchange.matchedPath = route.paths[found.matchIndex];
     const timeouts = route.route.timeouts;
     this.requestDeadline = exchange.startedAt + timeouts.request;
@@ -111,6 +112,7 @@ export abstract class RoutedExchange implements Timed {
         this.answer(this.exchange.reply ?? replies.internalError);
       } else {
         this.exchange.resume = () => this.#resume();
+        this.exchange.fail = (error) => this.fail(error);
         this.deadline = this.requestDeadline;
         this.proxy.deadlines.add(this);
       }
@@ -187,8 +189,12 @@ export abstract class RoutedExchange implements Timed {
     this.status = status;
     this.reason = reason;
     this.proxy.deadlines.remove(this);
-    const durationMs = now - this.exchange.startedAt;
-    (this.route?.metrics ?? this.proxy.unrouted).count(this.exchange.method, status, durationMs / 1000);
+    this.record(now - this.exchange.startedAt);
+  }
+
+  /** One count in the metrics, and one line in the log. */
+  protected record(durationMs: number): void {
+    (this.route?.metrics ?? this.proxy.unrouted).count(this.exchange.method, this.status, durationMs / 1000);
     if (this.proxy.accessLog !== undefined) logExchange(this.proxy.accessLog, this, durationMs);
   }
 }

@@ -1,4 +1,5 @@
 /** The lines of the access log: one JSON object each. */
+import type { CallRecord } from '../exchange/calls.ts';
 import { latin1Copy } from '../exchange/latin1-copy.ts';
 import { redactUrl } from './redact-url.ts';
 
@@ -28,6 +29,8 @@ export interface AccessRecord {
   readonly userAgent: string;
   readonly referer: string;
   readonly traceId: string;
+  /** Calls of the gateway for it; absent: none. */
+  readonly calls?: readonly CallRecord[] | undefined;
   readonly tlsVersion: string;
   readonly sni: string;
 }
@@ -78,6 +81,7 @@ export class AccessLines {
     if (record.userAgent !== '') line += this.#userAgents.of(record.userAgent);
     if (record.referer !== '') line += `,"referer":${quote(redactUrl(record.referer))}`;
     if (record.traceId !== '') line += `,"traceId":"${record.traceId}"`;
+    if (record.calls !== undefined) line += `,"calls":[${record.calls.map(callOf).join(',')}]`;
     if (record.tlsVersion !== '') line += `,"tlsVersion":"${record.tlsVersion}"`;
     if (record.sni !== '') line += `,"sni":${quote(record.sni)}`;
     return `${line}}\n`;
@@ -93,6 +97,11 @@ export class AccessLines {
     }
     return this.#begin + (THOUSANDTHS[now - second * 1000] as string);
   }
+}
+
+function callOf({ name, status, ms, reason }: CallRecord): string {
+  const why = reason === '' ? '' : `,"reason":"${reason}"`;
+  return `{"name":${quote(name)},"status":${status},"ms":${milliseconds(ms)}${why}}`;
 }
 
 /** How many values are kept of a kind; clients can send as many hosts and user agents as they like. */

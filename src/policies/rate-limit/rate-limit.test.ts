@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { noCalls } from '../../exchange/calls.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
@@ -28,6 +29,7 @@ class LimitedRoute {
   compile(limits: readonly Limit[]): Filter {
     return rateLimit.compile(limits, {
       rateLimiter: this.limiter,
+      calls: noCalls,
       random: Math.random,
       limitDecisions: (policy, limit) => {
         const key = `${policy} ${limit}`;
