@@ -42,7 +42,7 @@ export const soak: DataPlaneFault = {
     const findings = new Findings(
       `${(seconds / 60).toFixed(0)} min of ${rate.toFixed(0)} requests/s by HTTP/1.1 and HTTP/2 (${(cpu * 100).toFixed(0)} % of a core), ${reloads} reloads`,
     );
-    if (place.measure.full && memory !== undefined) await findings.checkMemory(gateway, memory);
+    if (place.measure.full && memory !== undefined) await findings.checkMemory(gateway, memory, memory * 1.1);
     await watched.judge(findings);
     return findings;
   },

@@ -2,7 +2,7 @@
 import { ApiError, ConnectionError, CredentialsError } from './errors.ts';
 
 /** Failures of one class follow one another; another class begins anew, as when a server that was gone comes back and is not yet itself. */
-export type FailureClass = 'connection' | 'credentials' | 'expired' | 'denied' | 'absent' | 'server' | 'short';
+export type FailureClass = 'connection' | 'credentials' | 'expired' | 'denied' | 'vanished' | 'absent' | 'server' | 'short';
 
 /** Milliseconds: the first wait, and the longest. */
 const WAITS: Readonly<Record<FailureClass, readonly [first: number, longest: number]>> = {
@@ -11,6 +11,8 @@ const WAITS: Readonly<Record<FailureClass, readonly [first: number, longest: num
   credentials: [1000, 10_000],
   expired: [500, 30_000],
   denied: [500, 30_000],
+  // It was there a moment ago: a server that has just started does not know the kinds of CRDs for its first seconds.
+  vanished: [250, 1000],
   absent: [500, 10_000],
   server: [500, 30_000],
   short: [500, 5000],

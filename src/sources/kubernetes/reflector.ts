@@ -308,7 +308,7 @@ export class Reflector {
       this.#refuse('absent');
       this.#options.onChange?.(error);
       // Only once all versions are missing there is something to wait for.
-      return this.#version === 0 ? this.#backoff.next('absent') : 0;
+      return this.#version === 0 ? this.#backoff.next(this.#state === 'synced' ? 'vanished' : 'absent') : 0;
     } else this.#refusedSince = undefined;
     this.#options.onChange?.(error);
     return this.#backoff.next(failure, error instanceof ApiError ? error.retryAfter : undefined);
