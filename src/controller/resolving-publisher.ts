@@ -1,8 +1,9 @@
 /** Between translation and the workers: endpoints that are names become endpoints with addresses, so that workers resolve nothing. */
 import { isIP } from 'node:net';
+import { forbiddenAddress } from '../exchange/forbidden-address.ts';
 import { sameEndpoints } from '../snapshot/equal.ts';
 import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
-import { forbiddenAddress, isApiServer } from '../translate/addresses.ts';
+import { isApiServer } from '../translate/addresses.ts';
 import { compareText } from '../translate/order.ts';
 import type { NameTrouble, NameTroubles } from '../translate/services.ts';
 import type { NameLookup } from './name-lookup.ts';

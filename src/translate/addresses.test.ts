@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressKey, forbiddenAddress, isApiServer, isForbiddenName } from './addresses.ts';
+import { forbiddenAddress } from '../exchange/forbidden-address.ts';
+import { addressKey, isApiServer, isForbiddenName } from './addresses.ts';
 
 for (const address of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1']) {
   test(`${address} is loopback`, () => {
