@@ -53,6 +53,7 @@ export function serveCommand(): Command {
     .addOption(flag('--zone <name>', "the pod's zone, for topology hints and zoneAware").argParser(parseZone).default('', 'unknown'))
     .addOption(flag('--default-certificate <ns/name>', 'Secret for unknown server names; else self-signed').argParser(parseNamespacedName))
     .addOption(flag('--allow-external-name', 'take Services with spec.externalName'))
+    .addOption(flag('--allow-loopback-fetch', 'URLs that policies name may lead to this machine; with --manifests they always may'))
     .addOption(
       flag('--drain-delay <duration>', 'after SIGTERM, how long connections are still taken')
         .argParser(parseDurationFlag)

@@ -55,6 +55,8 @@ export interface GatewayOptions {
   readonly proxyProtocol: boolean;
   readonly defaultCertificate?: string;
   readonly allowExternalName: boolean;
+  /** URLs that policies name may lead to this machine; with a folder they always may. */
+  readonly allowLoopbackFetch: boolean;
   /** Milliseconds. */
   readonly drainDelay: number;
   readonly drainTimeout: number;
@@ -137,6 +139,7 @@ export class Gateway {
           maxConnectionsPerClient: options.maxConnectionsPerClient,
           maxConcurrency: options.maxConcurrency,
           zone: options.zone,
+          allowLoopbackFetch: options.allowLoopbackFetch || 'manifests' in options.source,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
           affinity: { ...(affinityKey === undefined ? {} : { configured: affinityKey }), own: randomBytes(32) },

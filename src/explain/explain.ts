@@ -1,6 +1,8 @@
 /** Follows one request through the gateway without sending it, and reports each decision. */
 import { noCalls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import { NO_FETCHER } from '../fetch/fetcher.ts';
+import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -138,6 +140,8 @@ function unsharedContext(): PolicyContext {
     calls: noCalls,
     random: Math.random,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
+    documents: NO_DOCUMENTS,
+    fetcher: NO_FETCHER,
   };
 }
 

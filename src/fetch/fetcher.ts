@@ -167,3 +167,6 @@ function named(error: unknown): FetchError {
   if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|EPROTO)/.test(code)) return new FetchError('tls_failed', code);
   return new FetchError('broken', code === '' ? message : code);
 }
+
+/** Where nothing runs, as in `explain`: nobody answers. */
+export const NO_FETCHER: Pick<Fetcher, 'fetch'> = { fetch: () => Promise.reject(new FetchError('aborted', 'nothing runs here')) };

@@ -30,6 +30,8 @@ export interface PodDocumentsOptions {
   publish(state: DocumentState): void;
   /** From 0 to 1, for jitter; chance where it is not given. */
   readonly random?: () => number;
+  /** Milliseconds; `sharedNow` where it is not given. */
+  readonly now?: () => number;
 }
 
 /** For metrics. */
@@ -61,9 +63,11 @@ export class PodDocuments {
   readonly #kept = new Map<string, Kept>();
   readonly #fetches = new Map<DocumentKind, Map<string, number>>();
   readonly #closed = new AbortController();
+  readonly #now: () => number;
 
   constructor(options: PodDocumentsOptions) {
     this.#options = options;
+    this.#now = options.now ?? sharedNow;
   }
 
   /** @param requests of the newest snapshot; several may name the same document */
@@ -87,7 +91,7 @@ export class PodDocuments {
   refetch(key: string): void {
     const kept = this.#kept.get(key);
     if (kept === undefined || kept.isFetching) return;
-    const now = sharedNow();
+    const now = this.#now();
     if (now < kept.state.refetchFrom) {
       if (isTried(kept.state)) this.#options.publish(kept.state);
       return;
@@ -98,7 +102,7 @@ export class PodDocuments {
 
   get counts(): readonly DocumentCounts[] {
     const kinds: readonly DocumentKind[] = ['jwks', 'discovery'];
-    const now = sharedNow();
+    const now = this.#now();
     return kinds.map((kind) => {
       const all = [...this.#kept.values()].filter(({ request, farewell }) => request.kind === kind && farewell === undefined);
       const missing = all.filter(({ state }) => state.revision === 0).length;
@@ -146,7 +150,7 @@ export class PodDocuments {
   #fetch(kept: Kept): void {
     clearTimeout(kept.timer);
     kept.isFetching = true;
-    const begunAt = sharedNow();
+    const begunAt = this.#now();
     void this.#read(kept.request).then((outcome) => {
       kept.isFetching = false;
       if (this.#closed.signal.aborted || this.#kept.get(kept.state.key) !== kept) return;
@@ -166,7 +170,8 @@ export class PodDocuments {
       kept.failures++;
       kept.state = { ...before, failure, refetchFrom };
       // Once for each new trouble.
-      if (before.failure !== failure) this.#options.log('warn', 'a document can not be fetched', { ...told, reason: failure, detail, inForce: before.revision > 0 });
+      if (before.failure !== failure)
+        this.#options.log('warn', 'a document can not be fetched', { ...told, reason: failure, detail, inForce: before.revision > 0 });
     } else {
       kept.failures = 0;
       const revision = text === before.text ? before.revision : before.revision + 1;
@@ -185,7 +190,7 @@ export class PodDocuments {
     const wait =
       failures > 0
         ? Math.min(FIRST_RETRY * 2 ** (failures - 1), LONGEST_RETRY) * around
-        : Math.max(FIRST_RETRY, state.fetchedAt + request.cacheFor * REFRESH_AT * around - sharedNow());
+        : Math.max(FIRST_RETRY, state.fetchedAt + request.cacheFor * REFRESH_AT * around - this.#now());
     kept.timer = setTimeout(() => this.#fetch(kept), Math.min(wait, LONGEST_TIMER)).unref();
   }
 
@@ -204,7 +209,9 @@ export class PodDocuments {
   }
 }
 
-type Outcome = { readonly text: string; readonly failure?: undefined; readonly detail?: undefined } | { readonly text?: undefined; readonly failure: DocumentFailure; readonly detail: string };
+type Outcome =
+  | { readonly text: string; readonly failure?: undefined; readonly detail?: undefined }
+  | { readonly text?: undefined; readonly failure: DocumentFailure; readonly detail: string };
 
 /** Of a document that is none, the last good one stays in force. */
 function judge(kind: DocumentKind, body: Buffer): Outcome {

@@ -53,7 +53,7 @@ export class WorkerDocuments implements Documents {
     if (waiting !== undefined) return waiting.promise;
     let end = (): void => {};
     const promise = new Promise<DocumentState | undefined>((resolve) => {
-      const timer = setTimeout(() => end(), PATIENCE);
+      const timer = setTimeout(() => end(), PATIENCE).unref();
       end = () => {
         clearTimeout(timer);
         this.#waiting.delete(key);
@@ -64,3 +64,10 @@ export class WorkerDocuments implements Documents {
     return promise;
   }
 }
+
+/** Where nothing runs, as in `explain`. */
+export const NO_DOCUMENTS: Documents = {
+  get: () => undefined,
+  first: () => Promise.resolve(undefined),
+  refetch: () => Promise.resolve(undefined),
+};

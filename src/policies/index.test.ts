@@ -12,6 +12,8 @@ import { loadAll } from 'js-yaml';
 import { noCalls } from '../exchange/calls.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
+import { NO_FETCHER } from '../fetch/fetcher.ts';
+import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { routeFiltersSchema } from '../resources/api-route-filters.ts';
 import { rateLimitPolicySchema } from '../resources/rate-limit-policy.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
@@ -68,6 +70,8 @@ function context(): PolicyContext {
     calls: noCalls,
     random: () => 0.5,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
+    documents: NO_DOCUMENTS,
+    fetcher: NO_FETCHER,
   };
 }
 

@@ -6,6 +6,8 @@
 import type { Calls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
+import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
+import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
 
@@ -44,6 +46,12 @@ export interface LimitDecisions {
   shadowRefused: number;
 }
 
+/** Calls to URLs that are no upstream's. */
+export interface PolicyFetcher {
+  /** Any status is an answer, a redirect too: it is not followed. @throws (rejects) FetchError */
+  fetch(request: FetchRequest): Promise<FetchAnswer>;
+}
+
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
@@ -53,6 +61,9 @@ export interface PolicyContext {
   random(): number;
   /** The counters of a limit, the same for the same names. */
   limitDecisions(policy: string, limit: string): LimitDecisions;
+  /** Documents that the snapshot names. */
+  readonly documents: Documents;
+  readonly fetcher: PolicyFetcher;
 }
 
 export interface Policy<Name extends keyof RouteFilters = keyof RouteFilters> {

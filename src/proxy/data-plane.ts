@@ -1,4 +1,7 @@
 /** Everything that one worker runs: listeners, proxy, upstreams, certificates, and how a new snapshot replaces the old one. */
+import type { DocumentState } from '../fetch/document-state.ts';
+import { Fetcher } from '../fetch/fetcher.ts';
+import { WorkerDocuments } from '../fetch/worker-documents.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -37,6 +40,14 @@ import { ClientValidations } from './tls/client-validations.ts';
 
 export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
+/** What a worker tells those outside of it. */
+export interface Tell {
+  /** Too many tries in a row have failed at that endpoint. */
+  readonly failing: WorkerHealth['tellFailing'];
+  /** A document lacks something; its key. */
+  refetchDocument(key: string): void;
+}
+
 /** A listener's address is taken, or not this machine's. */
 export class ListenError extends Error {
   readonly listener: ListenerName;
@@ -61,6 +72,7 @@ export class DataPlane {
   readonly #certificates: CertificateStore;
   readonly #backendTls: BackendTlsStore;
   readonly #runtimes: RuntimeBuilder;
+  readonly #documents: WorkerDocuments;
   readonly #overload: Overload;
   readonly #passthroughs: Passthroughs;
   readonly #http: Listener;
@@ -68,8 +80,7 @@ export class DataPlane {
   #ticketKeys: Buffer;
   #draining = false;
 
-  /** @param tellFailing hears of endpoints at which too many tries in a row have failed */
-  constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tellFailing: WorkerHealth['tellFailing']) {
+  constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tell: Tell) {
     this.#settings = settings;
     this.#ticketKeys = Buffer.from(settings.ticketKeys);
     this.#wire = wire;
@@ -102,15 +113,18 @@ export class DataPlane {
       metrics,
       breakers: new BreakerMemory(shared.breakers, workers, worker),
       affinityKeys: new AffinityKeys(settings.affinity),
-      health: { shared: new SharedHealth(shared.health), tellFailing },
+      health: { shared: new SharedHealth(shared.health), tellFailing: tell.failing },
       zone: settings.zone,
     });
     this.#certificates = new CertificateStore(settings.selfSigned, log, contextOptionsOf(settings.tls));
+    this.#documents = new WorkerDocuments(tell.refetchDocument);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       random: Math.random,
       calls: new UpstreamCalls(this.#proxy, this.#upstreams),
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
+      documents: this.#documents,
+      fetcher: new Fetcher({ allowLoopback: settings.allowLoopbackFetch }),
     };
     this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);
     const counts = new ConnectionCounts(shared.connections, worker);
@@ -188,6 +202,11 @@ export class DataPlane {
   setTicketKeys(keys: Buffer): void {
     this.#ticketKeys = keys;
     this.#https.setTicketKeys(keys);
+  }
+
+  /** As the pod has it from now on. */
+  setDocument(state: DocumentState): void {
+    this.#documents.publish(state);
   }
 
   reopenLog(): void {

@@ -10,6 +10,7 @@ export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {
     isDeepStrictEqual(one.serverNames, other.serverNames) &&
     isDeepStrictEqual(one.passthrough, other.passthrough) &&
     isDeepStrictEqual(one.clientValidation, other.clientValidation) &&
+    isDeepStrictEqual(one.documents, other.documents) &&
     isDeepStrictEqual(one.upstreams, other.upstreams) &&
     isDeepStrictEqual(one.routes, other.routes)
   );

@@ -3,6 +3,7 @@
  * threads by structured clone, so it holds no functions and no class instances, but for `Sensitive` values, which
  * the publisher carries over by name (see workers/). Durations are milliseconds, sizes are bytes.
  */
+import type { DocumentRequest } from './documents.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
 import type { Sensitive } from './sensitive.ts';
 
@@ -454,6 +455,8 @@ export interface Snapshot {
   readonly defaultCertificate?: string;
   /** Absent: no client is asked for a certificate. */
   readonly clientValidation?: SnapshotClientValidation;
+  /** What the filters of `routes` need from elsewhere; absent: nothing. The same one may be there more than once. */
+  readonly documents?: readonly DocumentRequest[];
 }
 
 export interface SnapshotClientValidation {

@@ -1,5 +1,6 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { addDocumentMetrics, type DocumentMetrics } from './document-metrics.ts';
 import { addNameMetrics, type NameState } from './name-metrics.ts';
 import { addSourceMetrics, type SourceState } from './source-metrics.ts';
 import { addStatusMetrics, type ReportingState } from './status-metrics.ts';
@@ -19,6 +20,7 @@ export interface WorkerScrape {
 export interface ScrapedWorkers {
   readonly restarts: number;
   readonly rateLimitOverflows: number;
+  readonly documentCounts: readonly DocumentMetrics[];
   scrape(): Promise<{
     readonly workers: readonly WorkerScrape[];
     /** What workers had counted that are gone. */
@@ -67,6 +69,7 @@ export class Metrics {
     this.#pool = pool;
     this.#config = config;
     addNameMetrics(this.#registry, names);
+    addDocumentMetrics(this.#registry, () => pool.documentCounts);
     if (cluster !== undefined) {
       addSourceMetrics(this.#registry, cluster.sources);
       addStatusMetrics(this.#registry, cluster.reporting);

@@ -1,9 +1,10 @@
 /** Endpoints of upstreams, from EndpointSlices (and from externalName, where that is allowed). */
+
+import { forbiddenAddress } from '../exchange/forbidden-address.ts';
 import type { EndpointSlice } from '../resources/endpoint-slice.ts';
 import type { Problem } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
 import type { Endpoint, Upstream } from '../snapshot/snapshot.ts';
-import { forbiddenAddress } from '../exchange/forbidden-address.ts';
 import { addressKey, isApiServer } from './addresses.ts';
 import type { Finding } from './issues.ts';
 import { compareText } from './order.ts';

@@ -1,4 +1,5 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
+import type { DocumentState } from '../fetch/document-state.ts';
 import type { Endpoint, Passthrough, Route, ServerName, SnapshotClientValidation, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
@@ -83,6 +84,8 @@ export interface WorkerSettings {
   readonly healthChannel: string;
   /** The gateway's own; empty: unknown. */
   readonly zone: string;
+  /** Policies may name URLs on this machine. */
+  readonly allowLoopbackFetch: boolean;
 }
 
 /** Memory that all threads see. */
@@ -130,6 +133,8 @@ export type ToWorker =
   | { readonly type: 'change'; readonly parts: readonly Uint8Array[]; readonly end: ChangeEnd }
   | { readonly type: 'endpoints'; readonly version: number; readonly endpoints: PublishedEndpoints }
   | { readonly type: 'ticketKeys'; readonly keys: Uint8Array }
+  /** As it is now, after each try to fetch it. */
+  | { readonly type: 'document'; readonly state: DocumentState }
   | { readonly type: 'collectMetrics'; readonly id: number }
   | { readonly type: 'reopenLog' }
   /** Every answer is from now on the last on its connection. */
@@ -146,6 +151,8 @@ export type FromWorker =
   | { readonly type: 'listenFailed'; readonly listener: string; readonly address: Address; readonly code: string }
   | { readonly type: 'metrics'; readonly id: number; readonly families: readonly MetricFamily[]; readonly eventLoopDelay: number }
   | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  /** It lacks something that a request needs. A `document` follows, fetched again or not. */
+  | { readonly type: 'refetchDocument'; readonly key: string }
   | { readonly type: 'drained' }
   /** How many exchanges were ended; their log lines are written. */
   | { readonly type: 'stopped'; readonly exchanges: number };

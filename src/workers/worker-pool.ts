@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
+import { Fetcher } from '../fetch/fetcher.ts';
+import { type DocumentCounts, PodDocuments } from '../fetch/pod-documents.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { ConnectionCounts } from '../proxy/listeners.ts';
 import { ClientConnections } from '../proxy/overload/client-connections.ts';
@@ -73,6 +75,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #breakers: BreakerMemory;
   readonly #breakerSlots: BreakerSlots;
   readonly #publication: Publication;
+  readonly #fetcher: Fetcher;
+  readonly #documents: PodDocuments;
   readonly #waiting = new Set<() => void>();
   /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
   #buried: readonly MetricFamily[] = [];
@@ -92,6 +96,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#events = events;
     this.#log = log;
     const { workers } = settings;
+    this.#fetcher = new Fetcher({ allowLoopback: settings.allowLoopbackFetch });
+    this.#documents = new PodDocuments({ fetcher: this.#fetcher, log, publish: (state) => this.#broadcast({ type: 'document', state }) });
     this.#shared = {
       inFlight: InFlight.allocate(workers, ENDPOINT_SLOTS),
       rateLimits: RateLimiter.allocate(),
@@ -133,8 +139,14 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     return RateLimiter.overflows(this.#shared.rateLimits);
   }
 
+  /** What the pod has fetched for its policies. */
+  get documentCounts(): readonly DocumentCounts[] {
+    return this.#documents.counts;
+  }
+
   /** What differs from the last one goes to the workers. */
   snapshot(snapshot: Snapshot): void {
+    this.#documents.use(snapshot.documents ?? []);
     this.#broadcast(this.#publication.next(snapshot));
     this.#health.update(this.#publication.checked);
   }
@@ -214,7 +226,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all([this.#health.stop(), ...this.#members.map((member) => member.thread.terminate())]);
+    this.#documents.close();
+    await Promise.all([this.#fetcher.close(), this.#health.stop(), ...this.#members.map((member) => member.thread.terminate())]);
   }
 
   #start(index: number): Member {
@@ -245,6 +258,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     });
     thread.on('message', (message: FromWorker) => this.#receive(member, message));
     thread.on('exit', (code) => this.#buryAndReplace(member, code, cause));
+    for (const state of this.#documents.states) this.#post(member, { type: 'document', state });
     if (!this.#publication.isEmpty) this.#post(member, this.#publication.whole());
     if (this.#draining !== 'no') this.#post(member, { type: 'drain' });
     return member;
@@ -271,6 +285,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
         return;
       case 'log':
         this.#log(message.level, message.message, { worker: member.index, ...message.fields });
+        return;
+      case 'refetchDocument':
+        this.#documents.refetch(message.key);
         return;
       case 'drained':
         member.drained = true;

@@ -23,7 +23,10 @@ const eventLoopDelay = new EventLoopDelay();
 
 const wire = await createWire(settings.wire, (message) => log('warn', message, { wire: settings.wire }));
 const news = new BroadcastChannel(settings.healthChannel);
-const dataPlane = new DataPlane(settings, wire, log, (upstream, endpoint) => news.postMessage({ type: 'failing', upstream, endpoint } satisfies HealthNews));
+const dataPlane = new DataPlane(settings, wire, log, {
+  failing: (upstream, endpoint) => news.postMessage({ type: 'failing', upstream, endpoint } satisfies HealthNews),
+  refetchDocument: (key) => send({ type: 'refetchDocument', key }),
+});
 const work = new SlicedWork();
 let listening = false;
 
@@ -72,6 +75,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'ticketKeys':
       dataPlane.setTicketKeys(Buffer.from(message.keys));
+      break;
+    case 'document':
+      dataPlane.setDocument(message.state);
       break;
     case 'collectMetrics':
       send({ type: 'metrics', id: message.id, families: dataPlane.collectMetrics(), eventLoopDelay: eventLoopDelay.take() });

@@ -18,6 +18,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     zone: 'europe-west1-b',
     defaultCertificate: 'a/tls',
     allowExternalName: true,
+    allowLoopbackFetch: true,
     maxConcurrency: 500,
     maxConnectionsPerClient: 100,
     'affinityKey.secretName': 'affinity',

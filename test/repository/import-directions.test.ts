@@ -19,6 +19,7 @@ const refused: readonly (readonly [name: string, file: string, text: string, mes
   ['a folder of proxy imports translate', 'src/proxy/inner/a.ts', importing('../../translate/translate.ts'), 'proxy/ is data plane'],
   ['a policy imports the engine', 'src/policies/a.ts', importing('../http1/head.ts'), 'Filters run on an Exchange'],
   ['a policy imports proxy', 'src/policies/rate-limit/a.ts', importing('../../proxy/exchange-life.ts'), 'Filters run on an Exchange'],
+  ['fetch imports a policy', 'src/fetch/a.ts', importing('../policies/policy.ts'), 'fetch/ makes calls'],
   ['the router imports upstream', 'src/router/a.ts', importing('../upstream/pool.ts'), 'router/ sees'],
   ['wire imports the exchange', 'src/wire/a.ts', importing('../exchange/exchange.ts'), 'wire/ is sockets only'],
   ['wire imports the engine', 'src/wire/a.ts', importing('../http1/head.ts'), 'wire/ is sockets only'],

@@ -47,6 +47,9 @@
 {{- if .Values.allowExternalName }}
 - --allow-external-name
 {{- end }}
+{{- if .Values.allowLoopbackFetch }}
+- --allow-loopback-fetch
+{{- end }}
 {{- if not .Values.h2c }}
 - --h2c=off
 {{- end }}

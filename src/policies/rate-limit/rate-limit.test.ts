@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import { noCalls } from '../../exchange/calls.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
+import { NO_FETCHER } from '../../fetch/fetcher.ts';
+import { NO_DOCUMENTS } from '../../fetch/worker-documents.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
 import { exchangeOf, type RequestSpec } from '../exchange.fixture.ts';
 import { type Filter, type LimitDecisions, Verdict } from '../policy.ts';
@@ -31,6 +33,8 @@ class LimitedRoute {
       rateLimiter: this.limiter,
       calls: noCalls,
       random: Math.random,
+      documents: NO_DOCUMENTS,
+      fetcher: NO_FETCHER,
       limitDecisions: (policy, limit) => {
         const key = `${policy} ${limit}`;
         const decisions = this.decisions.get(key) ?? { allowed: 0, refused: 0, shadowRefused: 0 };
