@@ -32,7 +32,7 @@ export class FixedWindow extends Meter {
   }
 
   /** Length in milliseconds of the window that the time `now` lies in. */
-  length(now: number): number {
+  override windowLength(now: number): number {
     if (this.limit.calendar === undefined) return this.limit.period;
     if (this.limit.calendar === 'Day') return DAY;
     this.#findMonth(this.#clock.wallAt(now));
@@ -69,7 +69,7 @@ export class FixedWindow extends Meter {
     const wall = this.#clock.wallAt(now) + IMPRECISION;
     const wallEnd = this.#windowEnd(wall);
     const end = now + (wallEnd - wall);
-    if (previous === 0 || end - previous >= this.length(now) / 2) return end;
+    if (previous === 0 || end - previous >= this.windowLength(now) / 2) return end;
     return now + (this.#windowEnd(wallEnd + 1) - wall);
   }
 

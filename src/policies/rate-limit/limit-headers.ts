@@ -1,8 +1,6 @@
 import { FieldKind, maskOf } from '../../exchange/field-names.ts';
 import { type Fields, otherNames } from '../../exchange/fields.ts';
-import { FixedWindow } from './fixed-window.ts';
-import type { LimitSet } from './limiter.ts';
-import type { Meter } from './meter.ts';
+import type { ShownMeter } from './meter.ts';
 
 /** What an answer says about its limits; a backend's own word on the same is replaced. */
 const NAMES = otherNames(['x-ratelimit-limit', 'x-ratelimit-remaining', 'x-ratelimit-reset', 'ratelimit-policy', 'ratelimit']);
@@ -17,7 +15,7 @@ const MASK = maskOf(FieldKind.Other);
  * the one with the fewest requests left, and of several such the one that takes longest to reset.
  */
 export class LimitHeaders {
-  readonly #meters: readonly Meter[];
+  readonly #meters: readonly ShownMeter[];
   /** What of the text never changes, for each meter: up to Remaining, of its item in RateLimit-Policy, of that in RateLimit. */
   readonly #heads: readonly string[];
   readonly #policies: readonly string[];
@@ -25,8 +23,8 @@ export class LimitHeaders {
   /** What stands between Reset and the first item of RateLimit, where it never changes. */
   readonly #middle: string | undefined;
 
-  constructor(set: LimitSet) {
-    this.#meters = set.meters.filter((meter) => meter.isEnforced);
+  constructor(meters: readonly ShownMeter[]) {
+    this.#meters = meters.filter((meter) => meter.isEnforced);
     this.#heads = this.#meters.map((meter) => `X-RateLimit-Limit: ${meter.capacity}\r\nX-RateLimit-Remaining: `);
     this.#policies = this.#meters.map(({ limit }) => `${quoted(limit.name)};q=${limit.requests};w=`);
     this.#items = this.#meters.map(({ limit }) => `${quoted(limit.name)};r=`);
@@ -39,14 +37,14 @@ export class LimitHeaders {
   }
 
   /** The limit that decides what the answer shows, after a decision; not to be called when empty. */
-  tightest(): Meter {
-    return this.#meters[this.#tightestIndex()] as Meter;
+  tightest(): ShownMeter {
+    return this.#meters[this.#tightestIndex()] as ShownMeter;
   }
 
   #tightestIndex(): number {
     let tightest = 0;
     for (let index = 1; index < this.#meters.length; index++) {
-      if (isTighter(this.#meters[index] as Meter, this.#meters[tightest] as Meter)) tightest = index;
+      if (isTighter(this.#meters[index] as ShownMeter, this.#meters[tightest] as ShownMeter)) tightest = index;
     }
     return tightest;
   }
@@ -59,7 +57,7 @@ export class LimitHeaders {
     let reset = '';
     let items = '';
     for (let at = meters.length - 1; at >= 0; at--) {
-      const meter = meters[at] as Meter;
+      const meter = meters[at] as ShownMeter;
       const left = String(meter.remaining);
       const seconds = String(wholeSeconds(meter.resetsIn));
       items = `${this.#items[at]}${left};t=${seconds}${items === '' ? '\r\n' : ', '}${items}`;
@@ -72,10 +70,7 @@ export class LimitHeaders {
   }
 
   #renderMiddle(now: number): string {
-    const policies = this.#meters.map((meter, index) => {
-      const length = meter instanceof FixedWindow ? meter.length(now) : meter.limit.period;
-      return `${this.#policies[index]}${wholeSeconds(length)}`;
-    });
+    const policies = this.#meters.map((meter, index) => `${this.#policies[index]}${wholeSeconds(meter.windowLength(now))}`);
     return `\r\nRateLimit-Policy: ${policies.join(', ')}\r\nRateLimit: `;
   }
 
@@ -86,7 +81,7 @@ export class LimitHeaders {
   }
 }
 
-function isTighter(meter: Meter, other: Meter): boolean {
+function isTighter(meter: ShownMeter, other: ShownMeter): boolean {
   if (meter.isAllowed !== other.isAllowed) return other.isAllowed;
   if (!meter.isAllowed) return meter.retryIn > other.retryIn;
   if (meter.remaining !== other.remaining) return meter.remaining < other.remaining;

@@ -1,30 +1,44 @@
 import type { Limit } from '../../snapshot/snapshot.ts';
 import type { Place } from './slot-table.ts';
 
+/** What one limit made of the last request that it was asked about. */
+export interface ShownMeter {
+  readonly limit: Limit;
+  readonly isEnforced: boolean;
+  /** What X-RateLimit-Limit shows: the most that can pass at once. */
+  readonly capacity: number;
+  /** Whether the limit lets the request pass. */
+  readonly isAllowed: boolean;
+  /** Whether the request used up something. */
+  readonly isTaken: boolean;
+  /** How many more requests would pass now. */
+  readonly remaining: number;
+  /** Milliseconds until everything is there again, or the window ends. */
+  readonly resetsIn: number;
+  /** When not allowed: milliseconds until the next request passes. */
+  readonly retryIn: number;
+  /** When allowed: milliseconds that the request has to wait for its turn. */
+  readonly waits: number;
+  /** Milliseconds that its period, or the window that a time lies in, has. @param now on the limiter's clock */
+  windowLength(now: number): number;
+}
+
 /**
  * One limit of one route as a worker runs it: the algorithm, and what the last request came to. It is used for one request
  * at a time, from `look` to the end of the limiter's work, so what it says is to be read before the next request.
  *
  * State is kept as what was used, so that a limit with other `requests` or another `burst` goes on with it.
  */
-export abstract class Meter {
+export abstract class Meter implements ShownMeter {
   readonly limit: Limit;
   readonly place: Place;
   readonly isEnforced: boolean;
-  /** What X-RateLimit-Limit shows: the most that can pass at once. */
   readonly capacity: number;
-
-  /** Whether the limit lets the request pass. */
   isAllowed = false;
-  /** Whether the request used up something. */
   isTaken = false;
-  /** How many more requests would pass now. */
   remaining = 0;
-  /** Milliseconds until everything is there again, or the window ends. */
   resetsIn = 0;
-  /** When not allowed: milliseconds until the next request passes. */
   retryIn = 0;
-  /** When allowed: milliseconds that the request has to wait for its turn. */
   waits = 0;
 
   constructor(limit: Limit, place: Place, capacity: number) {
@@ -42,6 +56,10 @@ export abstract class Meter {
    * @returns when the state will be that of a key never seen before
    */
   abstract take(now: number): number;
+
+  windowLength(_now: number): number {
+    return this.limit.period;
+  }
 
   /** For a request that finds no slot at all: refused until one comes free. */
   refuse(retryIn: number): void {
