@@ -6,6 +6,7 @@ import type { CallRecord } from './calls.ts';
 import { parseCookies } from './cookies.ts';
 import { FieldKind, maskOf } from './field-names.ts';
 import type { Fields } from './fields.ts';
+import { pathSegment } from './path-segments.ts';
 import { parseQuery } from './query.ts';
 import type { ClientStream } from './streams.ts';
 
@@ -179,6 +180,14 @@ export class Exchange {
   queryParam(name: string): string | undefined {
     this.#queryParams ??= parseQuery(this.query);
     return this.#queryParams.get(name);
+  }
+
+  /**
+   * What stands in the path where the match that won names a segment, percent-decoded.
+   * @throws URIError where it is no UTF-8
+   */
+  pathSegment(name: string): string | undefined {
+    return this.matchedPath === undefined ? undefined : pathSegment(this.path, this.matchedPath, name);
   }
 
   /** All values of a request header. @param name lower-case */

@@ -359,3 +359,12 @@ test('what the rule says about trouble is told, in the report and in words', () 
   const text = renderExplanation(report);
   assert.match(text, /retry: 2 on reset, 503, unavailable, budget 20 %, any method\n +hedge: 1 after 100ms\n +fallback: answer 200 on 502, 503\n/);
 });
+
+test('what stands where a path names a segment is told', () => {
+  const { route: found } = explained([route('users', 0, { matches: [{ path: '/users/{id}', methods: ['GET'] }] })], {
+    url: 'http://shop.example.com/users/a%20b/c',
+  });
+  assert.deepEqual(found?.parts, ['PathPrefix /users/{id}', 'segment id = "a b"', 'method GET']);
+  const odd = explained([route('users', 0, { matches: [{ path: '/users/{id}' }] })], { url: 'http://shop.example.com/users/%FF' });
+  assert.deepEqual(odd.route?.parts, ['PathPrefix /users/{id}', 'segment id = "not UTF-8"']);
+});

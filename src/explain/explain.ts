@@ -59,6 +59,7 @@ export function explainRequest(snapshot: Snapshot, input: ExplainInput): Explain
   }
   const { route, matchIndex } = winner;
   const match = route.matches[matchIndex] as Match;
+  exchange.routeId = route.id;
   exchange.matchedPath = match.path;
   const run = runFilters(route, exchange);
   const backends = reportBackends(snapshot, route);
@@ -76,7 +77,7 @@ export function explainRequest(snapshot: Snapshot, input: ExplainInput): Explain
       host: describeHost(winner.host),
       match: matchIndex,
       matches: route.matches.length,
-      parts: describeParts(match),
+      parts: partsOf(match, exchange),
       timeouts: route.timeouts,
       ...(route.retry === undefined ? {} : { retry: route.retry }),
       ...(route.hedge === undefined ? {} : { hedge: route.hedge }),
@@ -87,6 +88,21 @@ export function explainRequest(snapshot: Snapshot, input: ExplainInput): Explain
     backends,
     ...reportOthers(explanation),
   };
+}
+
+/** With what stands where the path names a segment. */
+function partsOf(match: Match, exchange: Exchange): readonly string[] {
+  const [path, ...others] = describeParts(match) as [string, ...string[]];
+  const segments = match.path.names?.filter((name) => name !== '') ?? [];
+  return [path, ...segments.map((name) => `segment ${name} = ${JSON.stringify(segmentOf(exchange, name))}`), ...others];
+}
+
+function segmentOf(exchange: Exchange, name: string): string | undefined {
+  try {
+    return exchange.pathSegment(name);
+  } catch {
+    return 'not UTF-8';
+  }
 }
 
 function reportRequest(snapshot: Snapshot, { method, scheme, authority, host, path, query, clientAddress }: Exchange): RequestReport {

@@ -100,3 +100,15 @@ test('a substitution that makes a short path endless is given up', () => {
   assert.equal(rewrite(exchangeOf({ url: `http://a.test/${'a'.repeat(8000)}` })), undefined);
   assert.equal(rewrite(exchangeOf({ url: 'http://a.test/a' }))?.length, 1002);
 });
+
+test('a prefix that names segments ends where they do', () => {
+  const rewritten = compilePathRewrite({ type: 'ReplacePrefixMatch', value: '/u' });
+  const matchedPath: PathMatch = { type: 'PathPrefix', value: '/users/{id}', names: ['', 'id'] };
+  for (const [from, to] of [
+    ['/users/12345678/orders', '/u/orders'],
+    ['/users/1', '/u'],
+    ['/users/1/', '/u/'],
+  ] as const) {
+    assert.equal(rewritten(exchangeOf({ url: `http://a.test${from}`, matchedPath })), to);
+  }
+});

@@ -1,7 +1,8 @@
 import { RE2JS } from 're2js';
 import type { Exchange } from '../exchange/exchange.ts';
 import { normalizePath } from '../exchange/path.ts';
-import type { PathRewrite } from '../snapshot/snapshot.ts';
+import { endOfElements } from '../exchange/path-segments.ts';
+import type { PathMatch, PathRewrite } from '../snapshot/snapshot.ts';
 
 /** A longer path is one that no server takes; a substitution that repeats could make megabytes of a short one. */
 const MAX_PATH = 16 * 1024;
@@ -55,8 +56,7 @@ function escapePath(path: string): string {
  */
 function replacePrefix({ path, matchedPath }: Exchange, value: string): string | undefined {
   if (matchedPath === undefined || matchedPath.type === 'RegularExpression') return undefined;
-  const prefix = matchedPath.value.endsWith('/') ? matchedPath.value.length - 1 : matchedPath.value.length;
-  const rest = matchedPath.type === 'Exact' ? '' : path.slice(prefix);
+  const rest = matchedPath.type === 'Exact' ? '' : path.slice(endOfPrefix(path, matchedPath));
   if (rest === '') return value === '' ? '/' : value;
   return (value.endsWith('/') ? value.slice(0, -1) : value) + rest;
 }
@@ -74,6 +74,11 @@ function parseSubstitution(substitution: string): Piece[] {
   }
   pieces.push(substitution.slice(end));
   return pieces.filter((piece) => piece !== '');
+}
+
+function endOfPrefix(path: string, { value, names }: PathMatch): number {
+  if (names !== undefined) return endOfElements(path, names.length);
+  return value.endsWith('/') ? value.length - 1 : value.length;
 }
 
 /** Every match is replaced; a group that took no part is empty. Undefined when the result grows too long. */

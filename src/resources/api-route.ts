@@ -37,7 +37,14 @@ const pathMatch = strictObject({
     .describe(
       'Exact: the whole path. PathPrefix: whole elements from the start, so /a takes /a and /a/b and not /ab. RegularExpression: RE2, on the whole path.',
     ),
-  value: z.string().min(1).max(1024).default('/').describe('What the path is compared with, once it is normalised: dot segments gone, escaped letters plain.'),
+  value: z
+    .string()
+    .min(1)
+    .max(1024)
+    .default('/')
+    .describe(
+      'What the path is compared with, once it is normalised: dot segments gone, escaped letters plain. In Exact and PathPrefix {name} takes any one element that is not empty, which expressions see as request.path.name.',
+    ),
 }).superRefine(flaws((path) => pathFlaw(path.type, path.value)));
 
 function pathFlaw(type: string, value: string): Flaw | undefined {
@@ -47,19 +54,34 @@ function pathFlaw(type: string, value: string): Flaw | undefined {
     return flaw === undefined ? undefined : { ...flaw, path };
   }
   if (!value.startsWith('/')) return { message: `${quote(value)} does not begin with /`, hint: `write /${value}`, path };
-  if (/\{[^/]*\}/.test(value))
-    return {
-      reason: 'UnsupportedValue',
-      message: 'named path segments are not supported in this version',
-      hint: 'use type RegularExpression, or a shorter prefix',
-      path,
-    };
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
   if (/[?#\u0000-\u0020\u007f]/.test(value))
     return { message: `${quote(value)} has a character that no path has (?, #, a space or control character)`, hint: 'write a path alone', path };
   if (/%(?![0-9A-Fa-f]{2})/.test(value)) return { message: `${quote(value)} has a % that escapes nothing`, hint: 'write %25 for a percent sign', path };
   if (/%(2f|5c|00)/i.test(value))
     return { message: `${quote(value)} has an encoded slash, backslash or NUL; requests with one are refused`, hint: 'write a path without it', path };
+  const flaw = segmentFlaw(value);
+  return flaw === undefined ? undefined : { ...flaw, path };
+}
+
+/** Words that CEL keeps for itself: `request.path.in` would not parse. */
+const RESERVED = new Set('as break const continue else false for function if import in let loop namespace null package return true var void while'.split(' '));
+
+/** Of segments that a path names, as in `/users/{id}`. */
+function segmentFlaw(value: string): Flaw | undefined {
+  const seen = new Set<string>();
+  for (const element of value.split('/')) {
+    if (!/[{}]/.test(element)) continue;
+    const name = /^\{([^{}]*)\}$/.exec(element)?.[1];
+    if (name === undefined) {
+      return { message: `${quote(element)} has a brace, and is no named segment`, hint: 'write {name} for a whole segment, %7B and %7D for braces' };
+    }
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(name) || RESERVED.has(name)) {
+      return { message: `${quote(name)} cannot be the name of a path segment`, hint: 'write letters, digits and _, as in {user_id}, and no word of CEL' };
+    }
+    if (seen.has(name)) return { message: `the path segment ${quote(name)} is there twice`, hint: 'give each segment a name of its own' };
+    seen.add(name);
+  }
   return undefined;
 }
 
@@ -261,7 +283,7 @@ const spec = strictObject(
       .min(1)
       .max(MAX_RULES)
       .describe(
-        'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
+        'What is served, and how. Of all rules of all routes the most specific one takes a request, whatever their order: an exact host before a wildcard; then path Exact, the longest PathPrefix, RegularExpression; of paths with as many elements the one that says first what another one names; then one with methods, more headers, more query parameters, more cookies; then the oldest object, then the order of rules.',
       )
       .meta({ ...ATOMIC, maxItems: MAX_RULES_IN_CLUSTER }),
   },

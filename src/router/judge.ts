@@ -4,6 +4,7 @@
  */
 import { RE2JS } from 're2js';
 import { CidrSet } from '../exchange/cidr.ts';
+import { fitsNamed } from '../exchange/path-segments.ts';
 import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
 import { describeField, describePath } from '../snapshot/words.ts';
 import type { Routable } from './router.ts';
@@ -66,6 +67,7 @@ export class Judge {
   }
 
   #pathFits(match: PathMatch, path: string): boolean {
+    if (match.names !== undefined) return fitsNamed(path, match);
     switch (match.type) {
       case 'Exact':
         return path === match.value;

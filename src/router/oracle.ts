@@ -1,5 +1,5 @@
 /** The router as the API page words it: every match of every route is judged, and the one that ranks first wins. */
-import type { HostPattern, Match, Route } from '../snapshot/snapshot.ts';
+import type { HostPattern, Match, PathMatch, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
 import { hostFits, Judge } from './judge.ts';
 import type { CompileRouter, Found, Routable } from './router.ts';
@@ -15,8 +15,8 @@ const HOST_ORDER = { Exact: 0, Suffix: 1, OneLabel: 1, Any: 2 } as const;
 const PATH_ORDER = { Exact: 0, PathPrefix: 1, RegularExpression: 2 } as const;
 
 interface Criterion {
-  /** Smaller wins. */
-  place(fit: Fit): number;
+  /** Smaller wins. Of one criterion they are all numbers, or all texts. */
+  place(fit: Fit): number | string;
   /** Why `winner` goes before `other`, as a clause; what the winner has comes first. */
   why(winner: Fit, other: Fit): string;
 }
@@ -40,8 +40,12 @@ const CRITERIA: readonly Criterion[] = [
     why: (winner, other) => `${PATH_WORDS[matchOf(winner).path.type]} goes before ${PATH_WORDS[matchOf(other).path.type]}`,
   },
   {
-    place: (fit) => -matchOf(fit).path.value.length,
+    place: (fit) => -lengthOf(matchOf(fit).path),
     why: (winner, other) => `path ${matchOf(winner).path.value} is longer than ${matchOf(other).path.value}`,
+  },
+  {
+    place: (fit) => shapeOf(matchOf(fit).path),
+    why: (winner, other) => `path ${matchOf(winner).path.value} says what ${matchOf(other).path.value} only names`,
   },
   presence('methods', 'methods'),
   count('headers', 'header'),
@@ -58,6 +62,17 @@ const CRITERIA: readonly Criterion[] = [
   },
   { place: (fit) => fit.matchIndex, why: () => 'the earlier match of a rule goes first' },
 ];
+
+/** Of a pattern, characters; else elements. What fits one path without names is longer in both or in none. */
+function lengthOf({ type, value }: PathMatch): number {
+  if (type === 'RegularExpression') return value.length;
+  return value === '/' ? 0 : value.split('/').length - 1;
+}
+
+/** A letter for each element, so that of two as long ones the one is smaller that says the first element where they differ. */
+function shapeOf({ names }: PathMatch): string {
+  return names === undefined ? '' : names.map((name) => (name === '' ? 'a' : 'b')).join('');
+}
 
 function presence(part: 'methods' | 'clientCIDRs' | 'scheme', words: string): Criterion {
   return { place: (fit) => (matchOf(fit)[part] === undefined ? 1 : 0), why: () => `a match with ${words} goes before one without` };
@@ -91,7 +106,8 @@ export function decisionBetween(winner: Fit, other: Fit): string {
 /** Negative when `a` wins over `b`. */
 export function compareFits(a: Fit, b: Fit): number {
   const criterion = decidingCriterion(a, b);
-  return criterion === undefined ? 0 : criterion.place(a) - criterion.place(b);
+  if (criterion === undefined) return 0;
+  return criterion.place(a) < criterion.place(b) ? -1 : 1;
 }
 
 /** Negative when host pattern `a` goes before `b`: exact, then the longest wildcard, then none. */

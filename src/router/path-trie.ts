@@ -9,15 +9,21 @@ const SLASH = 0x2f;
 interface ElementNode<T> {
   /** By path element; absent in a leaf. The path `/a/` has the elements `a` and the empty one. */
   children: SegmentMap<ElementNode<T>> | undefined;
+  /** For any element that is not empty: a segment that paths name. */
+  named: ElementNode<T> | undefined;
   exact: readonly Candidate<T>[] | undefined;
   prefix: readonly Candidate<T>[] | undefined;
   /** The nearest node above with prefix candidates. */
   outer: ElementNode<T> | undefined;
 }
 
-/** The routes of one host level. A look-up costs no more than the elements of its path, as far as routes share them. */
+/**
+ * The routes of one host level. A look-up costs no more than the elements of its path, as far as routes share them; where paths
+ * name segments, no more than the ways in which routes lead to it.
+ */
 export class PathTrie<T> {
   readonly #root: ElementNode<T> = elementNode();
+  #hasNamed = false;
   #patterns: PatternPaths<T> | undefined;
 
   private constructor() {}
@@ -29,14 +35,14 @@ export class PathTrie<T> {
     const exact = new Map<ElementNode<T>, Candidate<T>[]>();
     const prefix = new Map<ElementNode<T>, Candidate<T>[]>();
     for (const [index, candidate] of candidates.entries()) {
-      const { type, value } = candidate.match.path;
+      const { type, value, names } = candidate.match.path;
       if (type === 'RegularExpression') {
         patterns.push(candidate);
       } else if (type === 'Exact') {
-        add(exact, trie.#insert(value.slice(1).split('/')), candidate);
+        add(exact, trie.#insert(value.slice(1).split('/'), names), candidate);
       } else {
         // The prefix `/` has no element: it holds for every path.
-        add(prefix, value === '/' ? trie.#root : trie.#insert(value.slice(1).split('/')), candidate);
+        add(prefix, value === '/' ? trie.#root : trie.#insert(value.slice(1).split('/'), names), candidate);
       }
       if ((index + 1) % each === 0) yield;
     }
@@ -52,7 +58,7 @@ export class PathTrie<T> {
     const path = request.path;
     // `*` of OPTIONS is no path, though a regular expression may name it.
     if (path.charCodeAt(0) === SLASH) {
-      const found = this.#walk(path, request);
+      const found = this.#hasNamed ? this.#walkAll(path, request) : this.#walk(path, request);
       if (found !== undefined) return found;
     }
     return this.#patterns?.find(request);
@@ -82,9 +88,47 @@ export class PathTrie<T> {
     return undefined;
   }
 
-  #insert(elements: readonly string[]): ElementNode<T> {
+  /**
+   * As `#walk`, where paths name segments: all nodes that the path leads to, element by element. Among those of as many elements
+   * the one goes first that says the first element where two differ: an element's own node before the named one.
+   */
+  #walkAll(path: string, request: Routable): Candidate<T> | undefined {
+    const levels: (readonly ElementNode<T>[])[] = [[this.#root]];
+    const length = path.length;
+    let start = 1;
+    while (start <= length) {
+      let end = path.indexOf('/', start);
+      if (end < 0) end = length;
+      const next: ElementNode<T>[] = [];
+      for (const node of levels[levels.length - 1] as readonly ElementNode<T>[]) {
+        const child = node.children?.get(path, start, end);
+        if (child !== undefined) next.push(child);
+        if (node.named !== undefined && end > start) next.push(node.named);
+      }
+      if (next.length === 0) break;
+      levels.push(next);
+      start = end + 1;
+    }
+    if (start > length) {
+      const found = firstOf(levels[levels.length - 1] as readonly ElementNode<T>[], 'exact', request);
+      if (found !== undefined) return found;
+    }
+    for (let index = levels.length - 1; index >= 0; index--) {
+      const found = firstOf(levels[index] as readonly ElementNode<T>[], 'prefix', request);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #insert(elements: readonly string[], names: readonly string[] | undefined): ElementNode<T> {
     let node = this.#root;
-    for (const element of elements) {
+    for (const [index, element] of elements.entries()) {
+      if (names !== undefined && names[index] !== '') {
+        this.#hasNamed = true;
+        node.named ??= elementNode();
+        node = node.named;
+        continue;
+      }
       node.children ??= new SegmentMap();
       let child = node.children.get(element, 0, element.length);
       if (child === undefined) {
@@ -97,8 +141,17 @@ export class PathTrie<T> {
   }
 }
 
+function firstOf<T>(nodes: readonly ElementNode<T>[], kind: 'exact' | 'prefix', request: Routable): Candidate<T> | undefined {
+  for (const node of nodes) {
+    const ranked = node[kind];
+    const found = ranked === undefined ? undefined : firstFit(ranked, request);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 function elementNode<T>(): ElementNode<T> {
-  return { children: undefined, exact: undefined, prefix: undefined, outer: undefined };
+  return { children: undefined, named: undefined, exact: undefined, prefix: undefined, outer: undefined };
 }
 
 function add<K, V>(lists: Map<K, V[]>, key: K, value: V): void {

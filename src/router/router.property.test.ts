@@ -21,11 +21,16 @@ const hostText = fc.oneof(
 );
 const elements = fc.array(fc.constantFrom('a', 'b', 'ab', ''), { maxLength: 4 });
 const pathText = elements.map((list) => `/${list.join('/')}`);
-const prefixText = pathText.map((text) => text.replace(/\/+$/, '') || '/');
+const withoutSlash = (text: string) => text.replace(/\/+$/, '') || '/';
+const prefixText = pathText.map(withoutSlash);
+/** Braces in requests are what they are. */
+const namedText = fc.array(fc.constantFrom('a', 'b', 'ab', '', '{id}', '{x}'), { minLength: 1, maxLength: 4 }).map((list) => `/${list.join('/')}`);
 const pattern = fc.constantFrom('/a', '/.*', '/a.*', '/(a|b)', '/b|/a', '/a/[ab]', '/[^/]*', '/[^/]+', '(/a)+', '/a{1,2}', '.*b', '/a|ab', '[*]', '');
 const pathMatch = fc.oneof(
   { weight: 3, arbitrary: pathText.map((text) => `=${text}`) },
   { weight: 5, arbitrary: prefixText },
+  { weight: 1, arbitrary: namedText.map((text) => `=${text}`) },
+  { weight: 2, arbitrary: namedText.map(withoutSlash) },
   { weight: 3, arbitrary: pattern.map((text) => `~${text}`) },
 );
 const fieldText = fc.constantFrom('a', 'b', 'a=1', 'a=', 'b=2', 'a~1*', 'a~[12]', 'b~.*');

@@ -22,6 +22,8 @@ export interface PathMatch {
   readonly type: 'Exact' | 'PathPrefix' | 'RegularExpression';
   /** Normalised as requests are. A PathPrefix has no trailing slash, but for `/` itself. */
   readonly value: string;
+  /** Names of segments, as `id` of `/users/{id}`, by the element's place; empty for one that is what it says. Absent: there is no name. */
+  readonly names?: readonly string[];
 }
 
 export interface FieldMatch {

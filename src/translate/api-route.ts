@@ -8,7 +8,7 @@ import type { Backend, HostPattern, Match, Route, RouteFilters, Timeouts } from 
 import { describeMatch } from '../snapshot/words.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
-import { ANY_HOST, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
 import { claimTermination, translatePassthrough } from './passthrough.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
@@ -86,7 +86,7 @@ function translateMatches(entry: Entry<ApiRoute>, rule: ApiRouteRule, ruleField:
   const placed: PlacedMatch[] = [];
   for (const [index, written] of rule.matches.entries()) {
     const field = `${ruleField}.matches[${index}]`;
-    const path = pathMatch(written.path.type, written.path.value);
+    const path = namedPathMatch(written.path.type, written.path.value);
     if (path === undefined) issues.add(entry, 'Accepted', unreachablePath(`${field}.path.value`, written.path.value));
     else placed.push({ match: { path, ...conditionsOf(written) }, field });
   }

@@ -1,6 +1,6 @@
 /** Who claimed a host and a match first. */
 import { hostKey } from '../snapshot/host-key.ts';
-import type { FieldMatch, HostPattern, Match } from '../snapshot/snapshot.ts';
+import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
 
 /**
  * Hosts times matches of one object beyond which its matches are not compared with others: the product grows much faster
@@ -39,10 +39,17 @@ export function mayClaim(hosts: number, matches: number): boolean {
 /** Equal for matches that the same requests fit, as far as that can be read off them. */
 export function matchKey(match: Match): string {
   const { path, methods, headers, queryParams, cookies, clientCIDRs, scheme } = match;
-  const key = `${path.type} ${path.value}`;
+  const key = pathKey(path);
   if (methods === undefined && headers.length + queryParams.length + cookies.length === 0 && clientCIDRs === undefined && scheme === undefined) return key;
   const rest = [methods?.toSorted() ?? [], fields(headers), fields(queryParams), fields(cookies), clientCIDRs?.toSorted() ?? [], scheme ?? ''];
   return `${key}\n${JSON.stringify(rest)}`;
+}
+
+/** Segments that are named may be named otherwise; braces that name nothing are those of an Ingress. */
+function pathKey({ type, value, names }: PathMatch): string {
+  if (names === undefined) return `${type} ${value}`;
+  const elements = value.split('/').map((element, index) => (index > 0 && names[index - 1] !== '' ? '{}' : element));
+  return `${type} named ${elements.join('/')}`;
 }
 
 function fields(matches: readonly FieldMatch[]): string[] {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { normalizePath } from '../exchange/path.ts';
 import { hostKey } from '../snapshot/host-key.ts';
-import { coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
+import { coversHost, hostPattern, namedPathMatch, pathMatch } from './hosts-and-paths.ts';
 
 test('patterns of hosts', () => {
   assert.deepEqual(hostPattern(undefined, 'Suffix'), { type: 'Any' });
@@ -47,6 +47,20 @@ for (const [type, written, normal] of [
 ] as const) {
   test(`${type} ${written} is ${normal}`, () => {
     assert.deepEqual(pathMatch(type, written), { type, value: normal });
+  });
+}
+
+for (const [type, written, names] of [
+  ['PathPrefix', '/users/{id}/', ['', 'id']],
+  ['Exact', '/users/{id}/', ['', 'id', '']],
+  ['PathPrefix', '/a/../{id}/%7bx%7d', ['id', '']],
+  ['PathPrefix', '/a', undefined],
+  ['RegularExpression', '/a/[0-9]{2}', undefined],
+] as const) {
+  test(`${type} ${written} names ${names?.join() ?? 'nothing'}`, () => {
+    assert.deepEqual(namedPathMatch(type, written)?.names, names);
+    // In an Ingress braces are what they are.
+    assert.equal(pathMatch(type, written)?.names, undefined);
   });
 }
 

@@ -23,6 +23,17 @@ export function coversHost(pattern: string, host: HostPattern): boolean {
   return dot > 0 && host.value.slice(dot + 1) === pattern.slice(2);
 }
 
+/** As `pathMatch`, but `{name}` in Exact and PathPrefix takes any element; the schema has judged the braces. */
+export function namedPathMatch(type: PathMatch['type'], value: string): PathMatch | undefined {
+  const path = pathMatch(type, value);
+  if (path === undefined || type === 'RegularExpression' || !path.value.includes('{')) return path;
+  const names = path.value
+    .slice(1)
+    .split('/')
+    .map((element) => (element.startsWith('{') ? element.slice(1, -1) : ''));
+  return { ...path, names };
+}
+
 /**
  * @param value as written: characters that a request would percent-encode may stand plainly
  * @returns undefined when no request can have such a path: it has an encoded slash, backslash or NUL, a raw backslash,

@@ -133,6 +133,16 @@ export const BAD_ROUTES: readonly BadObject[] = [
   ['path with a query', match({ path: { value: '/a?b=c' } }), 'spec.rules[0].matches[0].path.value', /no path has/, /./],
   ['path with a stray escape', match({ path: { value: '/a%zz' } }), 'spec.rules[0].matches[0].path.value', /escapes nothing/, /%25/],
   ['path with an encoded slash', match({ path: { value: '/a%2Fb' } }), 'spec.rules[0].matches[0].path.value', /encoded slash/, /without/],
+  ...(
+    [
+      ['/users/{id}.json', /"\{id\}\.json" has a brace/, /whole segment/],
+      ['/users/{', /has a brace/, /%7B/],
+      ['/users/{}', /"" cannot be the name/, /user_id/],
+      ['/users/{a-b}', /"a-b" cannot be the name/, /letters, digits/],
+      ['/users/{in}', /"in" cannot be the name/, /word of CEL/],
+      ['/{id}/{id}', /"id" is there twice/, /of its own/],
+    ] as const
+  ).map(([value, message, hint]): BadObject => [`path ${value}`, match({ path: { value } }), 'spec.rules[0].matches[0].path.value', message, hint]),
   ['path type misspelt', match({ path: { type: 'Prefix', value: '/' } }), 'spec.rules[0].matches[0].path.type', /"Prefix" is not one of/, /PathPrefix\?/],
   ['regex that is none', match({ path: { type: 'RegularExpression', value: '/(' } }), 'spec.rules[0].matches[0].path.value', /not a regular expression/, /RE2/],
   [

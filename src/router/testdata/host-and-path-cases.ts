@@ -10,6 +10,34 @@ export interface Case {
 }
 
 export const hostAndPathCases: readonly Case[] = [
+  {
+    name: 'a named segment takes one element that is not empty; literal ones go before it, from the left',
+    routes: {
+      user: { matches: [{ path: '/users/{id}' }] },
+      me: { matches: [{ path: '/users/me' }] },
+      orders: { matches: [{ path: '/users/{id}/orders' }] },
+      mine: { matches: [{ path: '/users/me/{what}' }] },
+      exact: { matches: [{ path: '=/users/{id}/orders/{order}' }] },
+      any: { matches: [{ path: '/{a}/{b}/orders/{d}/{e}', methods: ['PUT'] }] },
+    },
+    requests: [
+      [{ path: '/users' }, undefined],
+      [{ path: '/users/' }, undefined],
+      [{ path: '/users/7' }, 'user'],
+      [{ path: '/users/7/' }, 'user'],
+      [{ path: '/users/{id}' }, 'user'],
+      [{ path: '/users/7/x/y' }, 'user'],
+      [{ path: '/users/me' }, 'me'],
+      [{ path: '/users/me/orders' }, 'mine'],
+      [{ path: '/users/me/' }, 'me'],
+      [{ path: '/users/mee/orders' }, 'orders'],
+      [{ path: '/users/7/orders/8' }, 'exact'],
+      [{ path: '/users/me/orders/8' }, 'exact'],
+      [{ path: '/users/7/orders/' }, 'orders'],
+      [{ path: '/users/7/orders/8/9' }, 'orders'],
+      [{ path: '/users/7/orders/8/9', method: 'PUT' }, 'any'],
+    ],
+  },
   { name: 'an empty table has nothing', routes: {}, requests: [[{}, undefined]] },
   {
     name: 'an exact host wins over wildcards, a longer wildcard over a shorter one, and any host comes last',

@@ -12,11 +12,17 @@ export function host(text: string): HostPattern {
   return { type: 'Exact', value: text };
 }
 
-/** `=/a` exact, `~/a.*` regular expression, else prefix. */
+/** `=/a` exact, `~/a.*` regular expression, else prefix; of exact and prefix `{a}` names a segment. */
 export function path(text: string): PathMatch {
-  if (text.startsWith('=')) return { type: 'Exact', value: text.slice(1) };
+  if (text.startsWith('=')) return named({ type: 'Exact', value: text.slice(1) });
   if (text.startsWith('~')) return { type: 'RegularExpression', value: text.slice(1) };
-  return { type: 'PathPrefix', value: text };
+  return named({ type: 'PathPrefix', value: text });
+}
+
+function named(match: PathMatch): PathMatch {
+  if (!match.value.includes('{')) return match;
+  const elements = match.value.slice(1).split('/');
+  return { ...match, names: elements.map((element) => (element.startsWith('{') ? element.slice(1, -1) : '')) };
 }
 
 /** `name` present, `name=value` exact, `name~pattern` regular expression. */
