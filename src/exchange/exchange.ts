@@ -2,13 +2,14 @@
 
 import type { PathMatch } from '../snapshot/snapshot.ts';
 import type { TlsInfo } from '../wire/wire.ts';
+import type { StagedBody } from './bodies.ts';
 import type { CallRecord } from './calls.ts';
 import { parseCookies } from './cookies.ts';
 import { FieldKind, maskOf } from './field-names.ts';
 import type { Fields } from './fields.ts';
 import { pathSegment } from './path-segments.ts';
 import { parseQuery } from './query.ts';
-import type { ClientStream } from './streams.ts';
+import { type BodyLength, type ClientStream, isEmptyBody, UNKNOWN_LENGTH } from './streams.ts';
 
 /** An answer that the gateway gives itself. */
 export interface Reply {
@@ -19,7 +20,8 @@ export interface Reply {
   readonly detail?: string;
   readonly fields?: readonly (readonly [name: string, value: string])[];
   readonly contentType?: string;
-  readonly body?: string;
+  /** Text goes out as UTF-8. */
+  readonly body?: string | Buffer;
 }
 
 /** A protocol that a request asks to switch to, in lower case; empty: none. Others are not tunnelled, and never get here. */
@@ -112,7 +114,15 @@ export class Exchange {
   /** The path part of the match that won; set by the proxy before the filters run. */
   matchedPath: PathMatch | undefined = undefined;
 
-  /** Set by a filter that answers by itself, and by the proxy for its own errors. */
+  /**
+   * The request's whole body, once a filter has had it collected (`Filter.maxRequestBody`); what is put in its place goes to
+   * the backend, as does what a filter gives a request that has no body. Undefined: the body passes as it comes.
+   */
+  requestBody: Buffer | undefined = undefined;
+  /** What the request's body passes through as it comes, before it is collected; set by a filter. */
+  requestStage: StagedBody | undefined = undefined;
+
+  /** The answer that the gateway gives itself: set by a filter that answers, and by the proxy for its own errors. Undefined: the answer is a backend's. */
   reply: Reply | undefined = undefined;
   /**
    * For a filter that returned `Verdict.Waiting`: goes on with the next filter, or answers with `reply` when that is set.
@@ -167,6 +177,13 @@ export class Exchange {
    */
   wouldOpenTunnel(status: number): boolean {
     return this.upgrade !== '' && status >= 200 && status < 300 && this.protocol === 'HTTP/2.0';
+  }
+
+  /** How long the request's body is on its way to the backend. */
+  get requestLength(): BodyLength {
+    const { requestBody: whole, stream } = this;
+    if (whole !== undefined) return whole.length === 0 && isEmptyBody(stream.requestBody) ? stream.requestBody : whole.length;
+    return this.requestStage === undefined ? stream.requestBody : UNKNOWN_LENGTH;
   }
 
   /** The first value of a request cookie. */

@@ -3,9 +3,12 @@
  * order is the order of execution. What users write for it is apart, in resources/: workers run policies and need no
  * schemas; zod and what is built with it would cost each of them 20 MiB.
  */
+
+import type { AnswerBodyChange } from '../exchange/bodies.ts';
 import type { Calls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
+import type { BodyLength } from '../exchange/streams.ts';
 import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
 import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
@@ -19,6 +22,8 @@ export const Verdict = {
   Answered: 1,
   /** The filter calls `exchange.resume()` later. */
   Waiting: 2,
+  /** `onRequestBody` of the same filter is called as soon as the whole body is there. */
+  NeedsBody: 3,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
@@ -29,11 +34,22 @@ export interface Filter {
   /** One line for `explain`: what it will do. */
   describe(): string;
   onRequest?(exchange: Exchange): Verdict;
+  /** Bytes of the request's body that `onRequestBody` takes; a longer one is 413. Absent: none. */
+  readonly maxRequestBody?: number;
+  /** After the verdict NeedsBody, with `exchange.requestBody`, which is empty where the request has none. May be called before `onRequest` has been left by others, never twice. */
+  onRequestBody?(exchange: Exchange, body: Buffer): Verdict;
   /**
    * On the head of every answer of the route, the gateway's own too. Runs in reverse order of the registry.
    * @param fields the answer's fields, to be changed in place
    */
   onResponse?(exchange: Exchange, status: number, fields: Fields): void;
+  /**
+   * On the head of every answer but 101, after this filter's own `onResponse`.
+   * @param fields to be changed in place; Content-Length need not be, the length that goes out is the body's own
+   * @param length of the body; NO_BODY for HEAD, 204 and 304: what is returned then is ignored
+   * @returns what is to become of the body; undefined: it passes as it is
+   */
+  onResponseBody?(exchange: Exchange, status: number, fields: Fields, length: BodyLength): AnswerBodyChange | undefined;
 }
 
 /** Places in `Exchange.filterState` of the policies that keep something there. */

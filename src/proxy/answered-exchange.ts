@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamStream } from '../exchange/streams.ts';
+import type { AnswerPipe } from './bodies/answer-pipe.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import * as replies from './replies.ts';
 import { RoutedExchange } from './routed-exchange.ts';
@@ -48,6 +49,10 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
     try {
       attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
       attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);
+      if (this.changesAnswers && status !== 101) {
+        this.#respondThroughPipe(attempt, now, status, fields, length, first, start, end, stable, last);
+        return;
+      }
       this.filterResponse(status, fields);
     } catch (error) {
       this.fail(error);
@@ -67,6 +72,23 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
     }
     this.lastActivity = now;
     this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+  }
+
+  #respondThroughPipe(
+    attempt: Try,
+    now: number,
+    status: number,
+    fields: Fields,
+    length: BodyLength,
+    first: Buffer | undefined,
+    start: number,
+    end: number,
+    stable: boolean,
+    last: boolean,
+  ): void {
+    this.lastActivity = now;
+    this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+    if (!this.beginPipe(this.fallbackReason, status, fields, length, first, start, end, stable, last)) attempt.stream?.pauseResponse();
   }
 
   /** Both sides have switched protocols: from here on bytes go both ways until both have ended. */
@@ -90,8 +112,12 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
   }
 
   onAnswerData(attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {
-    this.responseBytes += end - start;
     this.lastActivity = performance.now();
+    if (this.pipe !== undefined) {
+      this.#pass(this.pipe, attempt, bytes, start, end, stable);
+      return;
+    }
+    this.responseBytes += end - start;
     if (!this.exchange.stream.writeBody(bytes, start, end, stable)) attempt.stream?.pauseResponse();
   }
 
@@ -102,10 +128,32 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
       return;
     }
     this.lastActivity = performance.now();
+    if (this.pipe === undefined) this.resumeAnswer();
+    else this.pipe.onClientWritable();
+  }
+
+  override resumeAnswer(): void {
     this.current?.stream?.resumeResponse();
   }
 
+  #pass(pipe: AnswerPipe, attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {
+    try {
+      if (!pipe.write(bytes, start, end, stable)) attempt.stream?.pauseResponse();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   onAnswerEnd(trailers: Fields | undefined): void {
+    if (this.pipe !== undefined) {
+      // It comes to its end when everything is out of it.
+      try {
+        this.pipe.end(trailers);
+      } catch (error) {
+        this.fail(error);
+      }
+      return;
+    }
     this.exchange.stream.endBody(trailers);
     this.finish(this.status, this.fallbackReason);
   }

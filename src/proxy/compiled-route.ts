@@ -25,6 +25,8 @@ export interface CompiledRoute {
   readonly requestFilters: readonly Filter[];
   /** Those that have a response step, in their order of execution: the registry's, backwards. */
   readonly responseFilters: readonly Filter[];
+  /** One of them may change bodies, so that answers go through a pipe (bodies/answer-pipe.ts). */
+  readonly changesAnswers: boolean;
   readonly picker: BackendPicker;
   readonly backends: readonly CompiledBackend[];
   readonly metrics: RouteMetrics;
@@ -36,12 +38,13 @@ export interface CompiledRoute {
 
 /** @param context what filters may use; one per worker */
 export function compileRoute(route: Route, upstreams: Upstreams, chains: FilterChains, context: PolicyContext, metrics: WorkerMetrics): CompiledRoute {
-  const { requestFilters, responseFilters } = chains.of(route.filters);
+  const { requestFilters, responseFilters, changesAnswers } = chains.of(route.filters);
   return {
     route,
     paths: route.matches.map((match) => match.path),
     requestFilters,
     responseFilters,
+    changesAnswers,
     picker: new BackendPicker(route.backends, upstreams),
     backends: route.backends.map((backend) => compileBackend(backend, context)),
     metrics: metrics.route(route.id),
@@ -50,22 +53,25 @@ export function compileRoute(route: Route, upstreams: Upstreams, chains: FilterC
   };
 }
 
+export type FilterChain = Pick<CompiledRoute, 'requestFilters' | 'responseFilters' | 'changesAnswers'>;
+
 /** The filter chains of a snapshot: routes that share their specification share the filters, which keep nothing of an exchange. */
 export class FilterChains {
   readonly #context: PolicyContext;
-  readonly #chains = new Map<RouteFilters, Pick<CompiledRoute, 'requestFilters' | 'responseFilters'>>();
+  readonly #chains = new Map<RouteFilters, FilterChain>();
 
   constructor(context: PolicyContext) {
     this.#context = context;
   }
 
-  of(specification: RouteFilters): Pick<CompiledRoute, 'requestFilters' | 'responseFilters'> {
+  of(specification: RouteFilters): FilterChain {
     let chain = this.#chains.get(specification);
     if (chain === undefined) {
       const filters = compileFilters(specification, this.#context);
       chain = {
         requestFilters: filters.filter((filter) => filter.onRequest !== undefined),
-        responseFilters: filters.filter((filter) => filter.onResponse !== undefined).reverse(),
+        responseFilters: filters.filter((filter) => filter.onResponse !== undefined || filter.onResponseBody !== undefined).reverse(),
+        changesAnswers: filters.some((filter) => filter.onResponseBody !== undefined),
       };
       this.#chains.set(specification, chain);
     }

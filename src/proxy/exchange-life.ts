@@ -10,6 +10,7 @@ import { type BodyLength, type ClientHandler, isEmptyBody } from '../exchange/st
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import { FAILED } from '../upstream/health/worker-health.ts';
 import { AnsweredExchange } from './answered-exchange.ts';
+import { RequestIntake, type RequestIntakeOwner } from './bodies/request-intake.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { KeptBody, MAX_KEPT_BODY } from './kept-body.ts';
 import type { MirroredRequest } from './mirrors.ts';
@@ -26,7 +27,7 @@ import { addressTo, settleHost } from './upstream-request.ts';
 /** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
 const CLIENT_GONE = 499;
 
-export class ExchangeLife extends AnsweredExchange implements ClientHandler {
+export class ExchangeLife extends AnsweredExchange implements ClientHandler, RequestIntakeOwner {
   /** Only where something is to be recovered from. */
   #recovery: Recovery | undefined = undefined;
   /** Some of the request's body has been read, so that it can't be sent again unless it is kept. */
@@ -36,6 +37,10 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
   #mirrored: MirroredRequest | undefined = undefined;
   requestEnded: boolean;
   #requestPaused = false;
+  /** What the body passes through before it goes anywhere; absent for most. */
+  #intake: RequestIntake | undefined = undefined;
+  #collected: ((body: Buffer) => void) | undefined = undefined;
+  #trailers: Fields | undefined = undefined;
 
   constructor(proxy: Proxy, exchange: Exchange) {
     super(proxy, exchange);
@@ -69,10 +74,19 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
     const { recovery, mirror } = this.route as CompiledRoute;
     if (exchange.isMirrored && mirror !== undefined) this.#mirrored = this.proxy.mirrors.begin(mirror, exchange);
     const keepsBody = this.#mirrored !== undefined || recovery?.keepsBody(exchange, backend.upstream.upstream.protocol) === true;
-    if (keepsBody && !this.requestEnded && exchange.stream.requestBody <= MAX_KEPT_BODY) this.#kept = new KeptBody();
+    if (exchange.requestStage !== undefined) this.#intake ??= new RequestIntake(this, exchange.requestStage);
+    if (exchange.requestBody !== undefined) this.#kept = this.#sendWhole(exchange.requestBody);
+    else if (keepsBody && !this.requestEnded && exchange.stream.requestBody <= MAX_KEPT_BODY) this.#kept = new KeptBody();
     const { refusal } = this.begin({ addressed: addressTo(exchange, this.route as CompiledRoute, backend), endpoint }, false);
     if (refusal !== undefined) this.giveUp(refusal);
-    else if (this.requestEnded) this.#mirrored?.send(undefined);
+    else if (this.requestEnded) this.#mirrored?.send(this.#kept);
+  }
+
+  /** The body is here already, and can be sent any number of times. */
+  #sendWhole(body: Buffer): KeptBody {
+    this.requestEnded = true;
+    this.#bodyTaken = true;
+    return KeptBody.whole(body, this.#trailers);
   }
 
   /** @param fresh on a new connection, for a try after another @returns a try with a `refusal` where it may not begin: then nothing was done */
@@ -92,7 +106,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
     this.deadline = Math.min(this.requestDeadline, attempt.headDeadline, requestEnded ? Number.POSITIVE_INFINITY : now + route.timeouts.idle);
     this.proxy.deadlines.add(this);
     if (requestEnded && recovery?.hedges(this.exchange)) this.#recover(recovery).awaitHedge();
-    if (isEmptyBody(this.exchange.stream.requestBody)) return attempt;
+    if (isEmptyBody(this.exchange.requestLength)) return attempt;
     attempt.owesBody = this.#bodyTaken || requestEnded;
     // Until the connection is up the body stays with the client, so that another endpoint can still have it whole.
     if (stream.connected) this.onUpstreamWritable(attempt);
@@ -124,17 +138,21 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
       return;
     }
     if (this.done) return;
-    this.#bodyTaken = true;
-    this.#kept?.append(bytes, start, end);
     this.requestBytes += end - start;
     this.lastActivity = performance.now();
+    const writable = this.#intake === undefined ? this.takeBody(bytes, start, end, stable) : this.#takeIn(this.#intake, bytes, start, end, stable);
+    if (!writable) this.exchange.stream.pauseRequestBody();
+  }
+
+  takeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    this.#bodyTaken = true;
+    this.#kept?.append(bytes, start, end);
     const attempt = this.current;
     // A try that is still owed what came before gets this along with it.
-    if (attempt?.stream === undefined || attempt.owesBody) return;
-    if (!attempt.stream.writeBody(bytes, start, end, stable)) {
-      this.#requestPaused = true;
-      this.exchange.stream.pauseRequestBody();
-    }
+    if (attempt?.stream === undefined || attempt.owesBody) return !this.#requestPaused;
+    if (attempt.stream.writeBody(bytes, start, end, stable)) return true;
+    this.#requestPaused = true;
+    return false;
   }
 
   onUpstreamWritable(attempt: Try): void {
@@ -152,14 +170,17 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
     }
     if (this.requestEnded) return;
     this.#requestPaused = false;
-    this.exchange.stream.resumeRequestBody();
+    this.#intake?.onWritable();
+    if (this.#intake?.isFull !== true) this.exchange.stream.resumeRequestBody();
   }
 
   onRequestEnd(trailers: Fields | undefined): void {
-    if (this.tunnel !== undefined) {
-      this.tunnel.onClientEnd();
-      return;
-    }
+    if (this.tunnel !== undefined) this.tunnel.onClientEnd();
+    else if (this.#intake === undefined) this.takeEnd(trailers);
+    else if (!this.done) this.#endIntake(this.#intake, trailers);
+  }
+
+  takeEnd(trailers: Fields | undefined): void {
     this.requestEnded = true;
     if (this.#kept !== undefined) this.#kept.trailers = trailers;
     this.#mirrored?.send(this.#kept);
@@ -172,6 +193,54 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
       if (recovery?.hedges(this.exchange)) this.#recover(recovery).awaitHedge();
     }
     if (!attempt.owesBody) attempt.stream.endBody(trailers);
+  }
+
+  // --- a body that filters change or want whole ---
+
+  protected override collectBody(max: number, collected: (body: Buffer) => void): void {
+    const { stream, requestStage } = this.exchange;
+    this.#intake ??= new RequestIntake(this, requestStage);
+    this.#intake.collect(max, replies.bodyTooLarge);
+    this.#collected = collected;
+    this.lastActivity = performance.now();
+    this.deadline = Math.min(this.requestDeadline, this.lastActivity + (this.route as CompiledRoute).route.timeouts.idle);
+    this.proxy.deadlines.add(this);
+    stream.resumeRequestBody();
+  }
+
+  takeWhole(body: Buffer, trailers: Fields | undefined): void {
+    this.requestEnded = true;
+    this.#trailers = trailers;
+    // What the filters wait for after it is theirs to bound.
+    this.deadline = this.requestDeadline;
+    this.#collected?.(body);
+  }
+
+  #takeIn(intake: RequestIntake, bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    try {
+      return intake.write(bytes, start, end, stable);
+    } catch (error) {
+      this.fail(error);
+      return true;
+    }
+  }
+
+  #endIntake(intake: RequestIntake, trailers: Fields | undefined): void {
+    try {
+      intake.end(trailers);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  resumeClient(): void {
+    if (!this.done) this.exchange.stream.resumeRequestBody();
+  }
+
+  refuseBody(why: Reply | Error): void {
+    if (why instanceof Error) this.fail(why);
+    else if (this.exchange.stream.responded) this.cutAnswer(why.reason);
+    else this.replaceAnswer(why);
   }
 
   onRequestError(status: number, reason: string, responseBytes: number): void {
@@ -232,6 +301,11 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
   onTryFailed(attempt: Try, failure: TryFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
     this.upstreamMs = attempt.latencyMs;
     if (this.responding) {
+      if (!this.exchange.stream.responded) {
+        // A filter waits for the whole of it.
+        this.replaceAnswer(replies.tryFailure(failure, cause));
+        return;
+      }
       this.exchange.stream.abort();
       this.finish(this.status, failure === 'malformed' ? 'upstream_malformed' : 'upstream_reset');
       return;
@@ -285,7 +359,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
     if (this.done) return;
     const timeouts = (this.route as CompiledRoute).route.timeouts;
     const idleDeadline = this.responding || !this.requestEnded ? this.lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
-    const waitingForClient = !this.requestEnded && !this.#requestPaused && this.current?.stream?.connected === true;
+    const waitingForClient = !this.requestEnded && !this.#requestPaused && (this.#intake?.isCollecting === true || this.current?.stream?.connected === true);
     if (now >= this.requestDeadline) {
       this.#expire('request_timeout', waitingForClient);
       return;
@@ -343,7 +417,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
 
   #cutShort(reason: string, reply: Reply): void {
     this.cancel();
-    if (this.responding) {
+    if (this.exchange.stream.responded) {
       this.exchange.stream.abort();
       this.finish(this.status, reason);
     } else {
@@ -368,6 +442,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler {
 
   protected override finish(status: number, reason: string, now = performance.now()): void {
     this.#recovery?.close();
+    this.#intake?.close();
     this.#mirrored?.abandon();
     super.finish(status, reason, now);
   }

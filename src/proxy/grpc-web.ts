@@ -152,8 +152,8 @@ export class GrpcWebStream implements ClientStream, ClientHandler {
     if (this.#stream.responded) {
       this.#stream.abort();
     } else {
-      const { fields, text } = replies.render(reply, this.#exchange.requestId, true);
-      this.respondText(200, fields, text);
+      // It has no body: its status is among the fields.
+      this.respondText(200, replies.render(reply, this.#exchange.requestId, true).fields, '');
     }
     this.#handler?.onRequestError(reply.status, reply.reason, 0);
   }

@@ -12,6 +12,15 @@ export class KeptBody {
   /** Of the request; set at its end. */
   trailers: Fields | undefined = undefined;
 
+  /** @param body whole, and in memory as it is: of any length */
+  static whole(body: Buffer, trailers: Fields | undefined): KeptBody {
+    const kept = new KeptBody();
+    kept.#chunks.push(body);
+    kept.#length = body.length;
+    kept.trailers = trailers;
+    return kept;
+  }
+
   /** There was more than may be kept, so that nothing is. */
   get lost(): boolean {
     return this.#lost;

@@ -42,7 +42,7 @@ export class Mirrors {
    */
   begin(upstream: UpstreamState, exchange: Exchange): MirroredRequest | undefined {
     if (exchange.upgrade !== '') return undefined;
-    if (this.#underWay >= MAX_MIRRORS || exchange.stream.requestBody > MAX_KEPT_BODY) {
+    if (this.#underWay >= MAX_MIRRORS || exchange.requestLength > MAX_KEPT_BODY) {
       this.dropped();
       return undefined;
     }
@@ -108,8 +108,8 @@ export class MirroredRequest implements UpstreamHandler, Timed {
       return;
     }
     this.#body = body;
-    const { method, stream } = this.#exchange;
-    const length = isEmptyBody(stream.requestBody) ? NO_BODY : (body?.length ?? 0);
+    const { method, requestLength } = this.#exchange;
+    const length = isEmptyBody(requestLength) ? NO_BODY : (body?.length ?? 0);
     const sent = endpoint.pool.request({ method, target: this.#target, fields: this.#fields, body: length }, this, false);
     if (sent === undefined) {
       this.#breaker?.release(this.#ticket, false);

@@ -25,6 +25,7 @@ export const unresolvedBackend503: Reply = {
   fields: RETRY_SOON,
 };
 export const internalError: Reply = { status: 500, reason: 'internal_error', detail: 'The gateway failed to handle this request.' };
+export const bodyTooLarge: Reply = { status: 413, reason: 'body_too_large', detail: 'The body is too large.' };
 export const slowRequest: Reply = { status: 408, reason: 'request_body_timeout', detail: 'The request did not arrive in time.' };
 
 /** A success, but not that of a switch; see `Exchange.wouldOpenTunnel`. */
@@ -90,17 +91,17 @@ export function gatewayTimeout(reason: string): Reply {
 }
 
 /**
- * The fields and the body of a reply, the body as the string of its bytes.
+ * The fields and the body of a reply, a body of text as the string of its bytes.
  * @param grpc the request is one of gRPC: an error that has no body of its own goes with status 200, whatever `reply.status` is
  */
-export function render(reply: Reply, requestId: string, grpc: boolean): { readonly status: number; readonly fields: Fields; readonly text: string } {
+export function render(reply: Reply, requestId: string, grpc: boolean): { readonly status: number; readonly fields: Fields; readonly body: string | Buffer } {
   const fields = new Fields();
   if (grpc && reply.status >= 400 && reply.body === undefined) {
     fields.append('Content-Type', 'application/grpc');
     fields.append('grpc-status', String(grpcStatus(reply.status)));
     fields.append('grpc-message', grpcMessage(reply.detail ?? statusText(reply.status)));
     if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
-    return { status: 200, fields, text: '' };
+    return { status: 200, fields, body: '' };
   }
   let body = reply.body;
   if (body === undefined && reply.detail !== undefined) {
@@ -110,7 +111,7 @@ export function render(reply: Reply, requestId: string, grpc: boolean): { readon
     fields.append('Content-Type', reply.contentType);
   }
   if (reply.fields !== undefined) for (const [name, value] of reply.fields) fields.append(name, value);
-  return { status: reply.status, fields, text: body === undefined ? '' : toLatin1(body) };
+  return { status: reply.status, fields, body: typeof body === 'string' ? toLatin1(body) : (body ?? '') };
 }
 
 /** The same URL on HTTPS, on its default port: the port of the plain listener says nothing about the other one's. */

@@ -32,7 +32,7 @@ export function defaultRetry(failure: TryFailure, requestBytesSent: boolean, reu
   if (failure === 'connect-failure') return Where.OtherEndpoint;
   if (failure !== 'reset') return Where.Nowhere;
   if (!requestBytesSent) return reusedConnection ? Where.AnyEndpoint : Where.OtherEndpoint;
-  const isSafe = reusedConnection && isEmptyBody(exchange.stream.requestBody) && isIdempotent(exchange.method);
+  const isSafe = reusedConnection && isEmptyBody(exchange.requestLength) && isIdempotent(exchange.method);
   return isSafe ? Where.AnyEndpoint : Where.Nowhere;
 }
 

@@ -6,25 +6,31 @@ import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { grpcTimeout } from '../exchange/grpc.ts';
-import type { BodyLength } from '../exchange/streams.ts';
-import { Verdict } from '../policies/policy.ts';
+import { type BodyLength, isEmptyBody } from '../exchange/streams.ts';
+import { type Filter, Verdict } from '../policies/policy.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
+import { AnswerPipe, type AnswerPipeOwner } from './bodies/answer-pipe.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import { NO_PLACE, type Place } from './overload/overload.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
 
+const NO_BYTES = Buffer.alloc(0);
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
 
-export abstract class RoutedExchange implements Timed {
+export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
   readonly exchange: Exchange;
   readonly proxy: Proxy;
   route: CompiledRoute | undefined = undefined;
   protected done = false;
   #nextFilter = 0;
   #filtersFailed = false;
+  /** What the answer passes through, on routes whose filters may change bodies. */
+  protected pipe: AnswerPipe | undefined = undefined;
+  /** What the log says once the answer is over. */
+  protected answerReason = '';
   /** Among the requests that the gateway takes on at once. */
   #place: Place = NO_PLACE;
 
@@ -53,6 +59,8 @@ export abstract class RoutedExchange implements Timed {
 
   /** The filters let it pass. */
   protected abstract forward(): void;
+  /** Reads the request's body to its end for that filter, then calls `collected` with it; longer than `max` is 413. */
+  protected abstract collectBody(max: number, collected: (body: Buffer) => void): void;
   /** Ends whatever is under way for it. */
   protected abstract cancel(): void;
   abstract onDeadline(now: number): void;
@@ -105,20 +113,52 @@ export abstract class RoutedExchange implements Timed {
   #runFilters(): void {
     const filters = (this.route as CompiledRoute).requestFilters;
     while (this.#nextFilter < filters.length) {
-      const filter = filters[this.#nextFilter++];
-      const verdict = filter?.onRequest?.(this.exchange) ?? Verdict.Continue;
-      if (verdict === Verdict.Continue) continue;
-      if (verdict === Verdict.Answered) {
-        this.answer(this.exchange.reply ?? replies.internalError);
-      } else {
-        this.exchange.resume = () => this.#resume();
-        this.exchange.fail = (error) => this.fail(error);
-        this.deadline = this.requestDeadline;
-        this.proxy.deadlines.add(this);
-      }
-      return;
+      const filter = filters[this.#nextFilter++] as Filter;
+      const verdict = filter.onRequest?.(this.exchange) ?? Verdict.Continue;
+      if (verdict !== Verdict.Continue && !this.#goesOn(filter, verdict)) return;
     }
     this.forward();
+  }
+
+  /** @returns false: what goes on comes later, or there is nothing more */
+  #goesOn(filter: Filter, verdict: Verdict): boolean {
+    const exchange = this.exchange;
+    switch (verdict) {
+      case Verdict.Continue:
+        return true;
+      case Verdict.Answered:
+        this.answer(exchange.reply ?? replies.internalError);
+        return false;
+      case Verdict.Waiting:
+        exchange.resume = () => this.#resume();
+        exchange.fail = (error) => this.fail(error);
+        this.deadline = this.requestDeadline;
+        this.proxy.deadlines.add(this);
+        return false;
+      case Verdict.NeedsBody:
+        return this.#goesOnWithBody(filter);
+    }
+  }
+
+  #goesOnWithBody(filter: Filter): boolean {
+    const exchange = this.exchange;
+    const max = filter.maxRequestBody ?? 0;
+    if (exchange.requestBody === undefined && isEmptyBody(exchange.stream.requestBody)) exchange.requestBody = NO_BYTES;
+    const known = exchange.requestLength;
+    if (known > max) {
+      this.answer(replies.bodyTooLarge);
+      return false;
+    }
+    if (exchange.requestBody !== undefined) return this.#goesOn(filter, filter.onRequestBody?.(exchange, exchange.requestBody) ?? Verdict.Continue);
+    this.collectBody(max, (body) => {
+      try {
+        exchange.requestBody = body;
+        if (this.#goesOn(filter, filter.onRequestBody?.(exchange, body) ?? Verdict.Continue)) this.#runFilters();
+      } catch (error) {
+        this.fail(error);
+      }
+    });
+    return false;
   }
 
   #resume(): void {
@@ -148,6 +188,7 @@ export abstract class RoutedExchange implements Timed {
     }
     // The response filters may be what failed.
     this.#filtersFailed = true;
+    this.closePipe();
     this.answer(replies.internalError);
   }
 
@@ -158,19 +199,108 @@ export abstract class RoutedExchange implements Timed {
       this.answer(replies.noUpgradeHere);
       return;
     }
-    const { status, fields, text } = replies.render(reply, exchange.requestId, exchange.isGrpc);
+    exchange.reply = reply;
+    const { status, fields, body } = replies.render(reply, exchange.requestId, exchange.isGrpc);
+    if (this.changesAnswers) {
+      this.#answerThroughPipe(reply.reason, status, fields, body);
+      return;
+    }
     this.filterResponse(status, fields);
-    this.responseBytes = text.length;
-    exchange.stream.respondText(status, fields, text);
+    this.responseBytes = body.length;
+    if (typeof body === 'string') exchange.stream.respondText(status, fields, body);
+    else exchange.stream.respond(status, fields, body.length, body, 0, body.length, true, true);
     this.finish(status, reply.reason);
   }
 
+  #answerThroughPipe(reason: string, status: number, fields: Fields, body: string | Buffer): void {
+    const bytes = typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
+    this.deadline = this.requestDeadline;
+    this.proxy.deadlines.add(this);
+    try {
+      this.beginPipe(reason, status, fields, bytes.length, bytes, 0, bytes.length, true, true);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
   protected filterResponse(status: number, fields: Fields): void {
-    fields.removeKinds(REQUEST_ID);
-    fields.appendLines(`X-Request-Id: ${this.exchange.requestId}\r\n`, REQUEST_ID);
+    this.stampResponse(fields);
     const filters = this.route?.responseFilters;
     if (filters === undefined || this.#filtersFailed) return;
     for (let index = 0; index < filters.length; index++) filters[index]?.onResponse?.(this.exchange, status, fields);
+  }
+
+  protected stampResponse(fields: Fields): void {
+    fields.removeKinds(REQUEST_ID);
+    fields.appendLines(`X-Request-Id: ${this.exchange.requestId}\r\n`, REQUEST_ID);
+  }
+
+  // --- answers whose body filters may change ---
+
+  protected get changesAnswers(): boolean {
+    return this.route?.changesAnswers === true && !this.#filtersFailed;
+  }
+
+  /** Sends an answer through the filters. @param reason for the log, once it is over @throws what a filter throws @returns whether more may come */
+  protected beginPipe(
+    reason: string,
+    status: number,
+    fields: Fields,
+    length: BodyLength,
+    first: Buffer | undefined,
+    start: number,
+    end: number,
+    stable: boolean,
+    last: boolean,
+  ): boolean {
+    this.closePipe();
+    this.answerReason = reason;
+    this.stampResponse(fields);
+    const pipe = new AnswerPipe(this, this.exchange, (this.route as CompiledRoute).responseFilters);
+    this.pipe = pipe;
+    return pipe.begin(status, fields, length, first, start, end, stable, last);
+  }
+
+  protected closePipe(): void {
+    this.pipe?.close();
+    this.pipe = undefined;
+  }
+
+  sendHead(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): boolean {
+    this.status = status;
+    this.responseBytes += end - start;
+    this.leaveIfLasting(status, length, fields);
+    const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
+    if (last) this.finish(status, this.answerReason);
+    return writable;
+  }
+
+  sendBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    this.responseBytes += end - start;
+    return this.exchange.stream.writeBody(bytes, start, end, stable);
+  }
+
+  sendEnd(trailers: Fields | undefined): void {
+    this.exchange.stream.endBody(trailers);
+    this.finish(this.status, this.answerReason);
+  }
+
+  abstract resumeAnswer(): void;
+
+  replaceAnswer(reply: Reply): void {
+    this.cancel();
+    this.closePipe();
+    try {
+      this.answer(reply);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  cutAnswer(reason: string): void {
+    this.cancel();
+    this.exchange.stream.abort();
+    this.finish(this.status, reason);
   }
 
   /** @param length and `fields`: of the answer that goes to the client now */
@@ -185,6 +315,7 @@ export abstract class RoutedExchange implements Timed {
 
   protected finish(status: number, reason: string, now = performance.now()): void {
     this.done = true;
+    this.closePipe();
     this.#leavePlace();
     this.status = status;
     this.reason = reason;

@@ -35,7 +35,7 @@ export function addressTo(exchange: Exchange, route: CompiledRoute, backend: Pic
   const target = exchange.upstreamPath + exchange.query;
   const version = backend.upstream?.upstream.proxyProtocol;
   const preamble = version === undefined ? undefined : proxyHeader(exchange.peer, version);
-  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.stream.requestBody, upgrade: exchange.upgrade, preamble } };
+  return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.requestLength, upgrade: exchange.upgrade, preamble } };
 }
 
 /** That of the client's connection; the same buffer for all its requests. */

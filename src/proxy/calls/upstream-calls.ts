@@ -60,6 +60,7 @@ function routeTo({ upstream, timeout, retry, hedge }: CallTarget, upstreams: Ups
     paths: [],
     requestFilters: [],
     responseFilters: [],
+    changesAnswers: false,
     picker: new BackendPicker(route.backends, upstreams),
     backends: [{ requestEdits: undefined, responseFilter: undefined }],
     metrics: NO_METRICS,
