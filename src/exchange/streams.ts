@@ -13,6 +13,16 @@
  * `on...Writable` are as for bodies, and nothing limits their length. `onRequestEnd`, `onResponseEnd` and `endBody` are half-closes,
  * without trailers: the other direction goes on. A side is over when both of its directions have ended; `abort`, `cancel`,
  * `onClientGone` and `onUpstreamFailure` end both at once, for the peer as a reset where the protocol has one.
+ *
+ * **Bodies that filters change.** A route whose filters may change an answer's body has a pipe between the try and the client
+ * (proxy/bodies/): `onResponse` of a try begins it, its filters see the head one after the other, and each may put a stage
+ * (bodies.ts) into the way of the body or have it collected, up to a bound of its own, before the head goes on. `respond`
+ * follows when the head is settled: with a length where the body was whole by then, else without. The client's writability
+ * goes to the last stage, and the first one's to the try; trailers pass the stages; a stage's failure is 502 (or what it
+ * says) before `respond`, and `abort` after it. HEAD, 204, 304 and 101 have no body to change. An answer of the gateway's own
+ * takes the same way. On the way to the backend there may be one stage, and behind it what collects the whole body for a
+ * filter; a body that was collected is sent by every try in full, and so is one that a filter has put in its place. All of
+ * it is between what gRPC-Web translates and the tries, so that filters see gRPC bodies. Other routes have none of it.
  */
 import type { TlsInfo } from '../wire/wire.ts';
 import type { Exchange, Upgrade } from './exchange.ts';
