@@ -16,19 +16,60 @@ export function claimKey(host: HostPattern, match: string): ClaimKey {
   return `${hostKey(host)}\n${match}`;
 }
 
+/** Claims released and taken by edits, beyond which they are to be collected anew. */
+const MOST_EDITED = 4096;
+
 /** Objects must claim in order of age. */
 export class Claims<Owner> {
-  readonly #owners = new Map<ClaimKey, Owner>();
+  readonly #owners: Map<ClaimKey, Owner>;
+  /** What differs from `owners`, which others have, too; null: free. */
+  readonly #edited: Map<ClaimKey, Owner | null>;
+  /** Claimed more than once. */
+  readonly #contested: Set<ClaimKey>;
+
+  constructor(owners: Map<ClaimKey, Owner> = new Map(), edited: Map<ClaimKey, Owner | null> = new Map(), contested: Set<ClaimKey> = new Set()) {
+    this.#owners = owners;
+    this.#edited = edited;
+    this.#contested = contested;
+  }
 
   isFree(key: ClaimKey): boolean {
-    return !this.#owners.has(key);
+    return this.#ownerOf(key) === undefined;
   }
 
   /** @returns who has claimed the very same host and match before, in which case nothing changes */
   claim(key: ClaimKey, owner: Owner): Owner | undefined {
-    const older = this.#owners.get(key);
-    if (older === undefined) this.#owners.set(key, owner);
+    const older = this.#ownerOf(key);
+    if (older !== undefined) this.#contested.add(key);
+    else if (this.#isCopy) this.#edited.set(key, owner);
+    else this.#owners.set(key, owner);
     return older;
+  }
+
+  /** A copy to edit; this one stays as it is. */
+  edited(): Claims<Owner> {
+    const copy = new Claims(this.#owners, new Map(this.#edited), new Set(this.#contested));
+    copy.#isCopy = true;
+    return copy;
+  }
+
+  /** In a copy. @returns false, and does nothing, where others wanted it, too */
+  release(key: ClaimKey): boolean {
+    if (this.#contested.has(key)) return false;
+    this.#edited.set(key, null);
+    return true;
+  }
+
+  /** So much was edited that copies cost more than they spare. */
+  get isLarge(): boolean {
+    return this.#edited.size > MOST_EDITED;
+  }
+
+  #isCopy = false;
+
+  #ownerOf(key: ClaimKey): Owner | undefined {
+    const edited = this.#edited.size === 0 ? undefined : this.#edited.get(key);
+    return edited === undefined ? this.#owners.get(key) : (edited ?? undefined);
   }
 }
 

@@ -62,6 +62,10 @@ export class Canaries {
     for (const { entry, ingress } of canaries) this.#add(entry, ingress);
   }
 
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
   has(entry: Entry<unknown>): boolean {
     return this.#entries.has(entry as Entry<Ingress>);
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { ResourceSet } from '../resources/resource-set.ts';
 import { buildSet, type Manifest } from './testdata/build-set.ts';
 import { type TranslateOptions, type TranslateResult, translate } from './translate.ts';
 
@@ -95,27 +96,108 @@ function nothing(place: number): Manifest {
   return kept({ apiVersion: 'v1', kind: 'Service', metadata: { name: `nothing-${place}` }, spec: { ports: [{ port: 80 }] } });
 }
 
+/** As sources do it: the map of a kind of which nothing changed stays the very same one. */
+function keepMaps(before: ResourceSet | undefined, after: ResourceSet): ResourceSet {
+  if (before === undefined) return after;
+  const kept = Object.entries(after).map(([field, part]) => [
+    field,
+    isSameMap(before[field as keyof ResourceSet], part) ? before[field as keyof ResourceSet] : part,
+  ]);
+  return Object.fromEntries(kept) as ResourceSet;
+}
+
+function isSameMap(one: unknown, other: unknown): boolean {
+  if (!(one instanceof Map && other instanceof Map)) return Array.isArray(one) && one.length === 0;
+  return one.size === other.size && [...one].every(([key, value]) => other.get(key) === value);
+}
+
+/** How often a translation took routes from the one before, and how often it looked at edited Ingresses alone. */
+interface Spared {
+  repeated: number;
+  edited: number;
+}
+
+interface Change {
+  readonly place: number;
+  /** Undefined: it goes. */
+  readonly manifest: Manifest | undefined;
+}
+
+/** Translates what is there after some changes each time, with the result before and without. @param objects by place */
+function compareAfterEach(objects: Manifest[], changes: readonly (readonly Change[])[], spared: Spared): void {
+  let previous: TranslateResult | undefined;
+  for (const some of [[], ...changes]) {
+    for (const { place, manifest } of some) objects[place] = manifest ?? nothing(place);
+    const set = keepMaps(previous?.editBasis.set, buildSet(objects));
+    const next = translate(set, options, previous);
+    const { snapshot, statuses, problems, otherProblems } = translate(set, options);
+    assert.deepEqual(next.snapshot, snapshot);
+    assert.deepEqual(next.statuses, statuses);
+    assert.deepEqual(next.problems, problems);
+    assert.deepEqual(next.otherProblems, otherProblems);
+    const before = new Set(previous?.snapshot.routes.map(({ matches }) => matches));
+    spared.repeated += next.snapshot.routes.filter(({ matches }) => before.has(matches)).length;
+    if (next.otherProblems === previous?.otherProblems) spared.edited++;
+    previous = next;
+  }
+}
+
 test('with the result before, and without', () => {
-  let repeated = 0;
+  const spared: Spared = { repeated: 0, edited: 0 };
   fc.assert(
-    fc.property(start, fc.array(change, { minLength: 1, maxLength: 6 }), (first, changes) => {
-      const objects = [...first];
-      let previous: TranslateResult | undefined;
-      for (const { place, manifest } of [{ place: 0, manifest: first[0] }, ...changes]) {
-        objects[place] = manifest ?? nothing(place);
-        const set = buildSet(objects);
-        const next = translate(set, options, previous);
-        const { snapshot, statuses, problems, otherProblems } = translate(set, options);
-        assert.deepEqual(next.snapshot, snapshot);
-        assert.deepEqual(next.statuses, statuses);
-        assert.deepEqual(next.problems, problems);
-        assert.deepEqual(next.otherProblems, otherProblems);
-        const before = new Set(previous?.snapshot.routes.map(({ matches }) => matches));
-        repeated += next.snapshot.routes.filter(({ matches }) => before.has(matches)).length;
-        previous = next;
-      }
-    }),
+    fc.property(start, fc.array(change, { minLength: 1, maxLength: 6 }), (first, changes) =>
+      compareAfterEach(
+        [...first],
+        changes.map((one) => [one]),
+        spared,
+      ),
+    ),
     { numRuns: 300 },
   );
-  assert.ok(repeated > 30, `${repeated} routes were taken from the result before`);
+  assert.ok(spared.repeated > 30, `${spared.repeated} routes were taken from the result before`);
+});
+
+/** Ingresses as most are: each with a name and an age of its own, and few that get in each other's way. */
+const plainIngress = (place: number): fc.Arbitrary<Manifest> =>
+  fc
+    .record({
+      hosts: fc.uniqueArray(
+        fc.oneof({ weight: 12, arbitrary: fc.constantFrom(`${place}.test`, `also-${place}.test`) }, { weight: 1, arbitrary: fc.constant('x.test') }),
+        {
+          minLength: 1,
+          maxLength: 2,
+        },
+      ),
+      path: fc.constantFrom('/', '/a', '/a', '/b'),
+      service: fc.constantFrom('one', 'one', 'two'),
+      annotations: fc.oneof(
+        { weight: 30, arbitrary: fc.constantFrom({}, { 'nginx.ingress.kubernetes.io/proxy-body-size': '8m' }) },
+        { weight: 1, arbitrary: fc.constant({ 'nginx.ingress.kubernetes.io/canary': 'true' }) },
+      ),
+      tls: fc.constantFrom(undefined, undefined, undefined, [{ hosts: ['x.test'] }], [{ secretName: 'missing' }]),
+      generation: fc.constantFrom(1, 2),
+    })
+    .map(({ hosts, path: written, service: name, annotations, tls, generation }) => {
+      const rules = hosts.map((host) => ({ host, http: { paths: [{ path: written, pathType: 'Prefix', backend: backend(name, 80) }] } }));
+      const spec = JSON.parse(JSON.stringify({ ingressClassName: 'tidegate', rules, tls }));
+      return kept({ apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', metadata: { name: `i${place}`, annotations, generation }, spec });
+    });
+const PLAIN = Array.from({ length: 6 }, (_, place) => plainIngress(place));
+const SERVICES = ['one', 'two'].map((name) => kept({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { ports: [{ name: 'http', port: 80 }] } }));
+const edit = fc
+  .integer({ min: 0, max: PLAIN.length - 1 })
+  .chain((place) => fc.option(PLAIN[place] as fc.Arbitrary<Manifest>, { freq: 8 }).map((manifest) => ({ place, manifest: manifest ?? undefined })));
+
+const sliceEdit = slice.map((manifest) => ({ place: PLAIN.length + SERVICES.length, manifest }));
+const edits = fc.array(fc.oneof({ weight: 6, arbitrary: edit }, { weight: 1, arbitrary: sliceEdit }), { minLength: 1, maxLength: 3 });
+
+test('edited Ingresses among others', () => {
+  const spared: Spared = { repeated: 0, edited: 0 };
+  fc.assert(
+    fc.property(fc.tuple(...PLAIN), fc.array(edits, { minLength: 1, maxLength: 8 }), (first, changes) =>
+      compareAfterEach([...first, ...SERVICES, nothing(PLAIN.length + SERVICES.length)], changes, spared),
+    ),
+    { numRuns: 500 },
+  );
+  assert.ok(spared.edited > 200, `${spared.edited} translations looked at edited Ingresses alone`);
 });

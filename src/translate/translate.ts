@@ -13,6 +13,7 @@ import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
 import { ClientValidations } from './client-validation.ts';
 import { Claims } from './conflicts.ts';
+import { type EditBasis, type EditedParts, type Repeatable, type Repeated, translateEditedIngresses } from './edited-ingresses.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
 import { AnnotatedBackends } from './ingress-backend-protocol.ts';
@@ -53,26 +54,23 @@ export interface TranslateResult {
   readonly endpointTable: EndpointTable;
   /** For the next translation: Ingresses that it need not translate again. */
   readonly repeatable: Repeatable;
+  /** For the next translation, if it is one of edited Ingresses. */
+  readonly editBasis: EditBasis;
   /** `problems` without those of EndpointSlices. For `translateEndpoints`. */
   readonly otherProblems: readonly Finding[];
 }
-
-interface Repeated {
-  readonly routes: readonly Route[];
-  readonly basis: IngressBasis;
-  /** Where nothing is wrong with it. */
-  readonly status: ObjectStatus | undefined;
-}
-
-/** Ingresses by their entries. */
-type Repeatable = ReadonlyMap<Entry<unknown>, Repeated>;
 
 /**
  * @param previous the last result. A Secret that has gone missing since keeps the certificate that it had there (api.md,
  *   "Redirects and TLS"). What is the same as there is taken from there; all but certificates is the same without it
  * @param nameTroubles of ExternalName Services; their routes are told, and lead there all the same
  */
-export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult, nameTroubles: NameTroubles = new Map()): TranslateResult {
+export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult, nameTroubles: NameTroubles = NO_TROUBLES): TranslateResult {
+  const edited = previous && translateEditedIngresses(set, options, previous, nameTroubles);
+  return edited === undefined ? translateWhole(set, options, previous, nameTroubles) : withEdits(set, options, previous as TranslateResult, edited);
+}
+
+function translateWhole(set: ResourceSet, options: TranslateOptions, previous: TranslateResult | undefined, nameTroubles: NameTroubles): TranslateResult {
   const issues = new Issues();
   const classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
   const certificates = new Certificates(set.secrets, issues, previous?.tlsPairs ?? new Map());
@@ -85,20 +83,22 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
   const clientValidations = new ClientValidations(issues, trust);
   const passthroughs = new Passthroughs();
   const context = { issues, upstreams, clientValidations, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs };
-  const { routes, statuses, repeatable } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
+  const { routes, statuses, repeatable, youngest } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
   const endpointTable = EndpointTable.build(set, used, options, previous?.endpointTable);
   const otherProblems = sortFindings(issues.findings());
+  const snapshot: Snapshot = {
+    routes,
+    ...passthroughs.build(),
+    upstreams: used,
+    endpoints: endpointTable.endpoints,
+    ...certificates.build(),
+    ...clientValidations.build(routes),
+  };
+  const isPlain = canaries.isEmpty && snapshot.passthrough === undefined && snapshot.clientValidation === undefined;
   return {
-    snapshot: {
-      routes,
-      ...passthroughs.build(),
-      upstreams: used,
-      endpoints: endpointTable.endpoints,
-      ...certificates.build(),
-      ...clientValidations.build(routes),
-    },
+    snapshot,
     statuses: [
       ...statuses,
       ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, () => false),
@@ -109,8 +109,14 @@ export function translate(set: ResourceSet, options: TranslateOptions, previous?
     trustBlocks: trust.blocks,
     endpointTable,
     repeatable,
+    editBasis: { set, options, nameTroubles, claims: context.claims, isPlain, youngest, routeStatuses: statuses.length },
     otherProblems,
   };
+}
+
+function withEdits(set: ResourceSet, options: TranslateOptions, previous: TranslateResult, { routes, ...parts }: EditedParts): TranslateResult {
+  const basis = set.endpointSlices === previous.editBasis.set.endpointSlices ? previous : translateEndpoints(set, options, previous).result;
+  return { ...basis, ...parts, snapshot: { ...basis.snapshot, routes } };
 }
 
 /**
@@ -130,14 +136,18 @@ export function translateEndpoints(
     snapshot: changes.size === 0 ? previous.snapshot : { ...previous.snapshot, endpoints: table.endpoints },
     problems: sortFindings([...previous.otherProblems, ...table.findings()]),
     endpointTable: table,
+    editBasis: { ...previous.editBasis, set },
   };
   return { result, changes };
 }
+
+const NO_TROUBLES: NameTroubles = new Map();
 
 interface TranslatedRoutes {
   readonly routes: Route[];
   readonly statuses: ObjectStatus[];
   readonly repeatable: Repeatable;
+  readonly youngest: Entry<unknown> | undefined;
 }
 
 /** Routes in order of rank: the oldest object, then `namespace/name`, then the order of rules. */
@@ -155,7 +165,8 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
   };
   const status = (entry: Entry<unknown>, own: readonly RouteDraft[]): ObjectStatus =>
     routeStatus(entry, context.issues.of(entry), own.some(({ filters }) => filters.closed === undefined) || context.passthroughs.serves(entry));
-  for (const { entry, kind } of inOrderOfAge(set)) {
+  const inOrder = inOrderOfAge(set);
+  for (const { entry, kind } of inOrder) {
     if (kind === 'ApiRoute') {
       const drafts = ownApiRoute(entry, classes, context);
       if (drafts === undefined) continue;
@@ -191,7 +202,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
   }
   context.canaries.tellOrphans();
   for (const { entry, place } of canaries) statuses[place] = routeStatus(entry, context.issues.of(entry), context.canaries.serves(entry));
-  return { routes, statuses, repeatable };
+  return { routes, statuses, repeatable, youngest: inOrder.at(-1)?.entry };
 }
 
 function* ownIngresses(set: ResourceSet, classes: ClassOwnership): Generator<{ readonly entry: Entry<Ingress>; readonly ingress: Ingress }> {

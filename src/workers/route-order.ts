@@ -16,6 +16,8 @@ export interface RouteChange {
 export class RouteOrder {
   /** As they were sent, with the ranks that they were sent with. */
   readonly #sent = new Map<string, Route>();
+  /** As they were given last. */
+  #last: readonly Route[] = [];
 
   /** All that was sent and is in force. */
   get routes(): Iterable<Route> {
@@ -24,30 +26,63 @@ export class RouteOrder {
 
   /** @param routes in order of rank */
   change(routes: readonly Route[]): RouteChange {
-    const ranks = new Float64Array(routes.length);
-    routes.forEach(({ id }, place) => {
-      ranks[place] = this.#sent.get(id)?.rank ?? UNRANKED;
-    });
+    const last = this.#last;
+    this.#last = routes;
+    const [start, behind] = sameEnds(last, routes);
+    return this.#changeWithin(last, routes, start, behind) ?? this.#changeWithin(last, routes, 0, 0, true);
+  }
+
+  /**
+   * Looks at what is between `start` routes from the front and `behind` from the back, which are the same as before.
+   * @returns undefined where the ranks around it leave no room
+   */
+  #changeWithin(last: readonly Route[], routes: readonly Route[], start: number, behind: number): RouteChange | undefined;
+  #changeWithin(last: readonly Route[], routes: readonly Route[], start: number, behind: number, isWhole: true): RouteChange;
+  #changeWithin(
+    last: readonly Route[],
+    routes: readonly Route[],
+    start: number,
+    behind: number,
+    isWhole = start === 0 && behind === 0,
+  ): RouteChange | undefined {
+    // With the neighbours on both sides, whose ranks stay.
+    const from = isWhole ? 0 : Math.max(0, start - 1);
+    const to = isWhole ? routes.length : Math.min(routes.length, routes.length - behind + 1);
+    const ranks = new Float64Array(to - from);
+    for (let place = from; place < to; place++) ranks[place - from] = this.#sent.get((routes[place] as Route).id)?.rank ?? UNRANKED;
+    const [low, high] = [ranks[0], ranks.at(-1)];
     keepRising(ranks);
     fill(ranks);
+    if (!isWhole && ((start > 0 && ranks[0] !== low) || (behind > 0 && ranks.at(-1) !== high))) return undefined;
     const set: Route[] = [];
-    routes.forEach((route, place) => {
+    for (let place = from; place < to; place++) {
+      const route = routes[place] as Route;
       const before = this.#sent.get(route.id);
-      const rank = ranks[place] as number;
-      if (before === route || (before !== undefined && before.rank === rank && sameButRank(before, route))) return;
+      const rank = ranks[place - from] as number;
+      if (before === route || (before !== undefined && before.rank === rank && sameButRank(before, route))) continue;
       const sent = route.rank === rank ? route : { ...route, rank };
       this.#sent.set(route.id, sent);
       set.push(sent);
-    });
-    return { removed: this.#sent.size === routes.length ? [] : this.#removeAllBut(routes), set };
+    }
+    const present = new Set<string>();
+    for (let place = start; place < routes.length - behind; place++) present.add((routes[place] as Route).id);
+    const removed: string[] = [];
+    for (let place = start; place < last.length - behind; place++) {
+      const { id } = last[place] as Route;
+      if (!present.has(id) && this.#sent.delete(id)) removed.push(id);
+    }
+    return { removed, set };
   }
+}
 
-  #removeAllBut(routes: readonly Route[]): string[] {
-    const present = new Set(routes.map(({ id }) => id));
-    const removed = [...this.#sent.keys()].filter((id) => !present.has(id));
-    for (const id of removed) this.#sent.delete(id);
-    return removed;
-  }
+/** @returns how many routes at the front are the very same ones, and how many of the others at the back */
+function sameEnds(one: readonly Route[], other: readonly Route[]): [number, number] {
+  const shorter = Math.min(one.length, other.length);
+  let front = 0;
+  while (front < shorter && one[front] === other[front]) front++;
+  let back = 0;
+  while (back < shorter - front && one[one.length - 1 - back] === other[other.length - 1 - back]) back++;
+  return [front, back];
 }
 
 /** In place of a rank that a route does not have, or can't keep. */

@@ -1,0 +1,293 @@
+/**
+ * Edits of a few Ingresses among thousands, without a look at the others. It holds where an edit can touch nothing but the
+ * routes and the status of the Ingress itself; where it may touch more, or may not, the whole set is translated.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { ClassOwnership } from '../resources/classes.ts';
+import type { Ingress } from '../resources/ingress.ts';
+import type { Entries, Entry, ResourceSet } from '../resources/resource-set.ts';
+import type { Route, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { ObjectStatus } from '../snapshot/status.ts';
+import { PREFIX } from './annotation-values.ts';
+import { BackendPolicies } from './backend-policies.ts';
+import { Certificates } from './certificates.ts';
+import { ClientValidations } from './client-validation.ts';
+import type { Claims } from './conflicts.ts';
+import { type IngressBasis, translateIngress } from './ingress.ts';
+import { AnnotatedBackends, BACKEND_ANNOTATIONS } from './ingress-backend-protocol.ts';
+import { CANARY_ANNOTATIONS, Canaries } from './ingress-canary.ts';
+import { Issues } from './issues.ts';
+import { compareAge } from './order.ts';
+import { Passthroughs } from './passthrough.ts';
+import { RateLimits } from './rate-limits.ts';
+import type { RouteContext, RuleOwner } from './routes.ts';
+import { type NameTroubles, Upstreams } from './services.ts';
+import { SharedParts } from './shared-parts.ts';
+import { routeStatus } from './statuses.ts';
+import type { TranslateOptions, TranslateResult } from './translate.ts';
+import { Trust } from './trust.ts';
+
+/** Edits beyond which the whole set is looked at: it costs no more then. */
+const MOST_EDITS = 64;
+
+/** What a translation leaves for the next one, which may differ by a few Ingresses. */
+export interface EditBasis {
+  readonly set: ResourceSet;
+  readonly options: TranslateOptions;
+  readonly nameTroubles: NameTroubles;
+  readonly claims: Claims<RuleOwner>;
+  /** No canary, and nothing that is passed through or asks for client certificates: those tie objects to each other. */
+  readonly isPlain: boolean;
+  /** The last one of the Ingresses and ApiRoutes by age. */
+  readonly youngest: Entry<unknown> | undefined;
+  /** How many statuses are those of Ingresses and ApiRoutes, which come first. */
+  readonly routeStatuses: number;
+}
+
+/** An Ingress as translated: what it takes to tell whether it would come to the same again. */
+export interface Repeated {
+  readonly routes: readonly Route[];
+  readonly basis: IngressBasis;
+  /** Where nothing is wrong with it. */
+  readonly status: ObjectStatus | undefined;
+}
+
+/** Ingresses by their entries. */
+export type Repeatable = ReadonlyMap<Entry<unknown>, Repeated>;
+
+/** What changes by the edits, for a new result. */
+export type EditedParts = Pick<TranslateResult, 'statuses' | 'repeatable' | 'editBasis'> & { readonly routes: readonly Route[] };
+
+interface Edit {
+  readonly before: Entry<Ingress> | undefined;
+  readonly after: Entry<Ingress> | undefined;
+}
+
+/** @returns undefined where more than the edited Ingresses has to be looked at */
+export function translateEditedIngresses(
+  set: ResourceSet,
+  options: TranslateOptions,
+  previous: TranslateResult,
+  nameTroubles: NameTroubles,
+): EditedParts | undefined {
+  const { editBasis } = previous;
+  if (!editBasis.isPlain || editBasis.options !== options || editBasis.nameTroubles !== nameTroubles || !differsInIngresses(editBasis.set, set))
+    return undefined;
+  const edits = editsOf(editBasis.set.ingresses, set.ingresses);
+  if (edits === undefined || edits.some((edit) => concernsOthers(edit, set))) return undefined;
+  const translation = new EditTranslation(set, options, previous);
+  return edits.every(({ before }) => before === undefined || translation.takeOut(before)) &&
+    edits
+      .filter(({ after }) => after !== undefined)
+      .sort((one, other) => compareAge(one.after as Entry<Ingress>, other.after as Entry<Ingress>))
+      .every(({ before, after }) => translation.putIn(after as Entry<Ingress>, before))
+    ? translation.finish(edits)
+    : undefined;
+}
+
+/** Sources keep the map of each kind that did not change. Slices are looked at by themselves. */
+function differsInIngresses(before: ResourceSet, after: ResourceSet): boolean {
+  const others = (Object.keys(after) as (keyof ResourceSet)[]).filter(
+    (field) => field !== 'ingresses' && field !== 'endpointSlices' && field !== 'fileProblems' && field !== 'rejected',
+  );
+  return before.ingresses !== after.ingresses && others.every((field) => before[field] === after[field]);
+}
+
+/** Both are in the order in which objects came, so that most stand side by side. @returns undefined when there are too many */
+function editsOf(before: Entries<Ingress>, after: Entries<Ingress>): Edit[] | undefined {
+  const edits: Edit[] = [];
+  for (const [key, entry] of after) {
+    const old = before.get(key);
+    if (old === entry) continue;
+    edits.push({ before: old, after: entry });
+    if (edits.length > MOST_EDITS) return undefined;
+  }
+  if (after.size - edits.filter((edit) => edit.before === undefined).length < before.size) {
+    for (const [key, entry] of before) {
+      if (after.has(key)) continue;
+      edits.push({ before: entry, after: undefined });
+      if (edits.length > MOST_EDITS) return undefined;
+    }
+  }
+  return edits;
+}
+
+/** What an Ingress says that holds for Services and hosts, whoever else leads there; and policies, which tell of their targets. */
+function concernsOthers({ before, after }: Edit, set: ResourceSet): boolean {
+  const [old, now] = [before?.object, after?.object];
+  if ((before !== undefined && old === undefined) || (after !== undefined && now === undefined)) return true;
+  return hasTies(old) || hasTies(now) || !sameCertificates(old, now) || isTarget((after ?? before) as Entry<Ingress>, set);
+}
+
+function hasTies(ingress: Ingress | undefined): boolean {
+  for (const name in ingress?.metadata.annotations) {
+    if (!name.startsWith(PREFIX)) continue;
+    const short = name.slice(PREFIX.length);
+    if (BACKEND_ANNOTATIONS.has(short) || CANARY_ANNOTATIONS.has(short)) return true;
+  }
+  return false;
+}
+
+function sameCertificates(one: Ingress | undefined, other: Ingress | undefined): boolean {
+  const [before, after] = [certificatesOf(one), certificatesOf(other)];
+  return before === after || isDeepStrictEqual(before, after);
+}
+
+/** Secrets and the hosts that they are for. */
+function certificatesOf(ingress: Ingress | undefined): unknown {
+  if (ingress === undefined || ingress.spec.tls.every(({ secretName }) => secretName === undefined)) return undefined;
+  return [ingress.spec.tls, ingress.spec.rules.map(({ host }) => host)];
+}
+
+function isTarget({ namespace, name }: Entry<Ingress>, set: ResourceSet): boolean {
+  for (const policy of set.rateLimitPolicies.values()) {
+    if (policy.namespace !== namespace) continue;
+    if (policy.object === undefined || policy.object.spec.targetRefs.some((target) => target.kind === 'Ingress' && target.name === name)) return true;
+  }
+  return false;
+}
+
+class EditTranslation {
+  readonly #previous: TranslateResult;
+  readonly #set: ResourceSet;
+  readonly #classes: ClassOwnership;
+  readonly #context: RouteContext;
+  readonly #routes: Route[];
+  readonly #statuses: ObjectStatus[];
+  readonly #repeatable: Map<Entry<unknown>, Repeated>;
+  readonly #parts = new SharedParts();
+  /** Services that edited Ingresses led to. */
+  readonly #left = new Set<UpstreamKey>();
+  #routeStatuses: number;
+  #youngest: Entry<unknown> | undefined;
+
+  constructor(set: ResourceSet, options: TranslateOptions, previous: TranslateResult) {
+    const { snapshot, statuses, repeatable, editBasis } = previous;
+    this.#previous = previous;
+    this.#set = set;
+    this.#classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
+    this.#routes = [...snapshot.routes];
+    this.#statuses = [...statuses];
+    this.#repeatable = new Map(repeatable);
+    this.#routeStatuses = editBasis.routeStatuses;
+    this.#youngest = editBasis.youngest;
+    // What is claimed of certificates here, or asked for of policies, comes to what it came to before: it goes nowhere.
+    const issues = new Issues();
+    const certificates = new Certificates(set.secrets, issues, previous.tlsPairs);
+    const trust = new Trust(set, issues, previous.trustBlocks);
+    const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
+    const annotated = new AnnotatedBackends([], issues, trust, certificates);
+    this.#context = {
+      issues,
+      certificates,
+      upstreams: new Upstreams(set, options, backendPolicies, annotated, issues, snapshot.upstreams, editBasis.nameTroubles),
+      rateLimits: new RateLimits(set, this.#classes, issues),
+      clientValidations: new ClientValidations(issues, trust),
+      claims: editBasis.claims.edited(),
+      canaries: new Canaries([], issues),
+      passthroughs: new Passthroughs(),
+    };
+  }
+
+  /** @returns false where it may have stood in the way of others, or others in its */
+  takeOut(entry: Entry<Ingress>): boolean {
+    const known = this.#previous.repeatable.get(entry);
+    if (known?.status === undefined || known.routes.length === 0) return false;
+    for (const { key } of known.basis.claims) if (!this.#context.claims.release(key)) return false;
+    for (const { upstream } of known.basis.backends) this.#left.add(upstream);
+    this.#repeatable.delete(entry);
+    return true;
+  }
+
+  /** @param before as it was; undefined: it is new */
+  putIn(entry: Entry<Ingress>, before: Entry<Ingress> | undefined): boolean {
+    const ingress = entry.object as Ingress;
+    const { issues, claims } = this.#context;
+    if (!this.#classes.ownsIngress(ingress)) return false;
+    const place = this.#placeFor(entry, before);
+    if (place === undefined) return false;
+    const { drafts, basis } = translateIngress(entry, ingress, this.#context);
+    if (basis === undefined || drafts.length === 0 || issues.of(entry).length > 0 || claims.isLarge) return false;
+    const { upstreams } = this.#previous.snapshot;
+    for (const { upstream } of basis.backends) if (!upstreams.has(upstream)) return false;
+    const routes = drafts.map((draft, index) => this.#parts.route(draft, place.route + index));
+    const replaced = before === undefined ? 0 : (this.#previous.repeatable.get(before) as Repeated).routes.length;
+    this.#routes.splice(place.route, replaced, ...routes);
+    const status = routeStatus(
+      entry,
+      [],
+      drafts.some(({ filters }) => filters.closed === undefined),
+    );
+    this.#statuses.splice(place.status, before === undefined ? 0 : 1, status);
+    if (before === undefined) {
+      this.#routeStatuses++;
+      this.#youngest = entry;
+    }
+    this.#repeatable.set(entry, { routes, basis, status });
+    return true;
+  }
+
+  /** The rest: Ingresses that are gone, ranks, and whether every Service still serves somebody. */
+  finish(edits: readonly Edit[]): EditedParts | undefined {
+    for (const { before, after } of edits) {
+      if (before === undefined || after !== undefined) continue;
+      const known = this.#previous.repeatable.get(before) as Repeated;
+      this.#routes.splice(this.#routes.indexOf(known.routes[0] as Route), known.routes.length);
+      this.#statuses.splice(this.#statuses.indexOf(known.status as ObjectStatus), 1);
+      this.#routeStatuses--;
+    }
+    if (!this.#areLedTo(this.#left)) return undefined;
+    this.#rank();
+    return {
+      routes: this.#routes,
+      statuses: this.#statuses,
+      repeatable: this.#repeatable,
+      editBasis: {
+        ...this.#previous.editBasis,
+        set: this.#set,
+        claims: this.#context.claims,
+        youngest: this.#youngest,
+        routeStatuses: this.#routeStatuses,
+      },
+    };
+  }
+
+  /** Where an edited Ingress was; where a new one goes, which has to be the youngest of all. */
+  #placeFor(entry: Entry<Ingress>, before: Entry<Ingress> | undefined): { readonly route: number; readonly status: number } | undefined {
+    if (before === undefined) {
+      const isLast = this.#youngest === undefined || compareAge(this.#youngest, entry) < 0;
+      return isLast ? { route: this.#routes.length, status: this.#routeStatuses } : undefined;
+    }
+    if (entry.age !== before.age) return undefined;
+    const known = this.#previous.repeatable.get(before) as Repeated;
+    return { route: this.#routes.indexOf(known.routes[0] as Route), status: this.#statuses.indexOf(known.status as ObjectStatus) };
+  }
+
+  /** Services may be used by more than routes; those are not looked at, so that it may be false without need. */
+  #areLedTo(upstreams: ReadonlySet<UpstreamKey>): boolean {
+    const missing = new Set(upstreams);
+    for (const { backends } of this.#routes) {
+      if (missing.size === 0) return true;
+      for (const { upstream } of backends) if (upstream !== undefined) missing.delete(upstream);
+    }
+    return missing.size === 0;
+  }
+
+  /** A route's rank is its place. */
+  #rank(): void {
+    const routes = this.#routes;
+    const moved = new Map<Route, Route>();
+    for (let place = 0; place < routes.length; place++) {
+      const route = routes[place] as Route;
+      if (route.rank === place) continue;
+      const ranked = { ...route, rank: place };
+      routes[place] = ranked;
+      moved.set(route, ranked);
+    }
+    if (moved.size === 0) return;
+    for (const [entry, known] of this.#repeatable) {
+      if (!known.routes.some((route) => moved.has(route))) continue;
+      this.#repeatable.set(entry, { ...known, routes: known.routes.map((route) => moved.get(route) ?? route) });
+    }
+  }
+}
