@@ -7,6 +7,7 @@ import type { CallRecord } from './calls.ts';
 import { parseCookies } from './cookies.ts';
 import { FieldKind, maskOf } from './field-names.ts';
 import type { Fields } from './fields.ts';
+import type { Identity } from './identity.ts';
 import { pathSegment } from './path-segments.ts';
 import { parseQuery } from './query.ts';
 import { type BodyLength, type ClientStream, isEmptyBody, UNKNOWN_LENGTH } from './streams.ts';
@@ -114,6 +115,9 @@ export class Exchange {
   /** The path part of the match that won; set by the proxy before the filters run. */
   matchedPath: PathMatch | undefined = undefined;
 
+  /** Set by authentication; undefined: nobody is known. */
+  identity: Identity | undefined = undefined;
+
   /**
    * The request's whole body, once a filter has had it collected (`Filter.maxRequestBody`); what is put in its place goes to
    * the backend, as does what a filter gives a request that has no body. Undefined: the body passes as it comes.
@@ -189,14 +193,24 @@ export class Exchange {
   /** The first value of a request cookie. */
   cookie(name: string): string | undefined {
     if (!this.requestFields.mayHave(COOKIE)) return undefined;
+    return this.cookies().get(name);
+  }
+
+  /** All cookies by name; of a repeated one the first value. */
+  cookies(): ReadonlyMap<string, string> {
     this.#cookies ??= parseCookies(this.requestFields.getAll('cookie'));
-    return this.#cookies.get(name);
+    return this.#cookies;
   }
 
   /** The first value of a query parameter, percent-decoded, `+` read as a space. */
   queryParam(name: string): string | undefined {
+    return this.queryParams().get(name);
+  }
+
+  /** All query parameters, read as `queryParam` does. */
+  queryParams(): ReadonlyMap<string, string> {
     this.#queryParams ??= parseQuery(this.query);
-    return this.#queryParams.get(name);
+    return this.#queryParams;
   }
 
   /**
