@@ -1,0 +1,90 @@
+/** Where a verifier has its keys from, and what there is when they can't be had. */
+import { type DocumentState, sharedNow } from '../../../fetch/document-state.ts';
+import type { Documents } from '../../../fetch/worker-documents.ts';
+import { type DocumentRequest, documentKey } from '../../../snapshot/documents.ts';
+import { KeySet } from './key-set.ts';
+
+/** How long keys serve on that can't be fetched anew, after the time that they are fresh for (ms). */
+export const SERVE_ON = 3_600_000;
+
+export interface KeySource {
+  /** Keys that may be used now. Undefined: not yet known, ask `first`; null: they can't be had. */
+  current(): KeySet | undefined | null;
+  /** Keys as soon as there are any; null: they can't be had. Never rejects. */
+  first(): Promise<KeySet | null>;
+  /** The same after a look whether there are newer ones, where one is due. Never rejects. */
+  newer(): Promise<KeySet | null>;
+}
+
+/** Of a text that stands in the snapshot. */
+export class FixedKeys implements KeySource {
+  readonly #keys: KeySet | null;
+
+  /** @param text a JWK set; undefined or no such set: there are no keys */
+  constructor(text: string | undefined) {
+    this.#keys = (text === undefined ? undefined : KeySet.read(text)) ?? null;
+  }
+
+  current(): KeySet | null {
+    return this.#keys;
+  }
+
+  first(): Promise<KeySet | null> {
+    return Promise.resolve(this.#keys);
+  }
+
+  newer(): Promise<KeySet | null> {
+    return Promise.resolve(this.#keys);
+  }
+}
+
+/** Of a document of the pod. */
+export class DocumentKeys implements KeySource {
+  readonly #documents: Documents;
+  readonly #key: string;
+  readonly #cacheFor: number;
+  readonly #now: () => number;
+  #state: DocumentState | undefined;
+  #revision = 0;
+  #keys: KeySet | undefined;
+  #usableUntil = Number.NEGATIVE_INFINITY;
+
+  /** @param now as `sharedNow` */
+  constructor(documents: Documents, request: DocumentRequest, now: () => number = sharedNow) {
+    this.#documents = documents;
+    this.#key = documentKey(request);
+    this.#cacheFor = request.cacheFor;
+    this.#now = now;
+  }
+
+  current(): KeySet | undefined | null {
+    const state = this.#documents.get(this.#key);
+    if (state !== this.#state) this.#read(state);
+    if (this.#keys === undefined) return state === undefined ? undefined : null;
+    return this.#now() < this.#usableUntil ? this.#keys : null;
+  }
+
+  async first(): Promise<KeySet | null> {
+    await this.#documents.first(this.#key);
+    return this.current() ?? null;
+  }
+
+  async newer(): Promise<KeySet | null> {
+    await this.#documents.refetch(this.#key);
+    return this.current() ?? null;
+  }
+
+  /** The same revision is the same set, so that what was verified by it stays known. */
+  #read(state: DocumentState | undefined): void {
+    this.#state = state;
+    if (state?.text === undefined) {
+      this.#keys = undefined;
+      return;
+    }
+    if (state.revision !== this.#revision || this.#keys === undefined) {
+      this.#revision = state.revision;
+      this.#keys = KeySet.read(state.text);
+    }
+    this.#usableUntil = state.fetchedAt + this.#cacheFor + SERVE_ON;
+  }
+}

@@ -1,0 +1,32 @@
+/** The verifiers of one worker: routes with the same rules and keys share one, and with it what it knows. */
+import { hash } from 'node:crypto';
+import type { Documents } from '../../../fetch/worker-documents.ts';
+import type { JwtKeys, JwtRules } from '../../../snapshot/jwt.ts';
+import { DocumentKeys, FixedKeys } from './key-source.ts';
+import { JwtVerifier, KnownTokens } from './verifier.ts';
+
+export class JwtVerifiers {
+  readonly known = new KnownTokens();
+  readonly #documents: Documents;
+  /** Held by the filters that use them. */
+  readonly #verifiers = new Map<string, WeakRef<JwtVerifier>>();
+  readonly #unused = new FinalizationRegistry<string>((scope) => {
+    if (this.#verifiers.get(scope)?.deref() === undefined) this.#verifiers.delete(scope);
+  });
+
+  constructor(documents: Documents) {
+    this.#documents = documents;
+  }
+
+  /** @param text where the keys are a value of the snapshot, that; undefined: it is missing, and nobody passes */
+  get(rules: JwtRules, keys: JwtKeys, text?: string): JwtVerifier {
+    const scope = hash('sha256', JSON.stringify([rules, keys.type === 'Document' ? keys.document : (text ?? null)]), 'latin1');
+    const shared = this.#verifiers.get(scope)?.deref();
+    if (shared !== undefined) return shared;
+    const source = keys.type === 'Document' ? new DocumentKeys(this.#documents, keys.document) : new FixedKeys(text);
+    const verifier = new JwtVerifier(rules, source, this.known, scope);
+    this.#verifiers.set(scope, new WeakRef(verifier));
+    this.#unused.register(verifier, scope);
+    return verifier;
+  }
+}
