@@ -54,7 +54,7 @@ describe('crds/', () => {
         assert.ok(!('default' in node), `${path} has a default, which the API server would write into users' objects`);
         if (typeof node.pattern === 'string') new RegExp(node.pattern);
         for (const { rule, message } of (node['x-kubernetes-validations'] as { rule: string; message: string }[] | undefined) ?? []) {
-          for (const [, field] of rule.matchAll(/self\.([A-Za-z]+)/g))
+          for (const [, field] of rule.matchAll(/self\.([A-Za-z0-9]+)/g))
             assert.ok(field !== undefined && field in (node.properties ?? {}), `${path}: the rule names ${field}`);
           assert.ok(message.length > 10);
         }

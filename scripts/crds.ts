@@ -7,7 +7,9 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { dump } from 'js-yaml';
 import { z } from 'zod';
+import { apiConsumerSchema } from '../src/resources/api-consumer.ts';
 import { apiRouteSchema } from '../src/resources/api-route.ts';
+import { authPolicySchema } from '../src/resources/auth-policy.ts';
 import { backendPolicySchema } from '../src/resources/backend-policy.ts';
 import { GROUP } from '../src/resources/kinds.ts';
 import { rateLimitPolicySchema } from '../src/resources/rate-limit-policy.ts';
@@ -40,6 +42,22 @@ const DEFINITIONS: readonly Definition[] = [
     isPolicy: true,
   },
   {
+    kind: 'AuthPolicy',
+    plural: 'authpolicies',
+    shortName: 'authp',
+    description: 'Says who may call ApiRoutes, Ingresses or single rules of them, and how that is found out.',
+    spec: authPolicySchema.shape.spec,
+    isPolicy: true,
+  },
+  {
+    kind: 'ApiConsumer',
+    plural: 'apiconsumers',
+    shortName: 'apic',
+    description: 'A known API client: its keys, names and subjects, and its groups. For AuthPolicies of the same namespace.',
+    spec: apiConsumerSchema.shape.spec,
+    isPolicy: false,
+  },
+  {
     kind: 'BackendPolicy',
     plural: 'backendpolicies',
     shortName: 'bp',
@@ -50,6 +68,13 @@ const DEFINITIONS: readonly Definition[] = [
 ];
 
 type JsonSchema = Record<string, unknown>;
+
+/** Of `kubectl get`, behind the name. */
+function firstColumn(kind: string, isPolicy: boolean): JsonSchema {
+  if (isPolicy) return { name: 'Targets', type: 'string', jsonPath: '.spec.targetRefs[*].name' };
+  if (kind === 'ApiConsumer') return { name: 'Groups', type: 'string', jsonPath: '.spec.groups' };
+  return { name: 'Hostnames', type: 'string', jsonPath: '.spec.hostnames' };
+}
 
 /** Every file of crds/, by name. */
 export function generateCrds(): ReadonlyMap<string, string> {
@@ -81,9 +106,7 @@ function crd({ kind, plural, shortName, description, spec, isPolicy }: Definitio
           storage: true,
           subresources: { status: {} },
           additionalPrinterColumns: [
-            isPolicy
-              ? { name: 'Targets', type: 'string', jsonPath: '.spec.targetRefs[*].name' }
-              : { name: 'Hostnames', type: 'string', jsonPath: '.spec.hostnames' },
+            firstColumn(kind, isPolicy),
             { name: 'Accepted', type: 'string', jsonPath: '.status.conditions[?(@.type=="Accepted")].status' },
             { name: 'Programmed', type: 'string', jsonPath: '.status.conditions[?(@.type=="Programmed")].status' },
             { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
@@ -126,8 +149,10 @@ function structural(schema: z.ZodType): JsonSchema {
 const ORDER = ['description', 'type', 'format', 'enum', 'pattern', 'minimum', 'maximum', 'minLength', 'maxLength', 'minItems', 'maxItems'];
 
 function clean(node: JsonSchema): JsonSchema {
-  const { $schema: _schema, additionalProperties: _additional, anyOf, default: fallback, properties, items, ...rest } = node;
+  const { $schema: _schema, additionalProperties: additional, anyOf, default: fallback, properties, items, ...rest } = node;
   const result: JsonSchema = { ...rest };
+  // Of a map with names of the user's choice; beside `properties` the API server takes none.
+  if (properties === undefined && typeof additional === 'object') result.additionalProperties = clean(additional as JsonSchema);
   // A default in the schema would be written into the objects of users, which whoever keeps them in git sees as drift. The
   // program has the defaults; `kubectl explain` tells them. What is empty by default is told by "absent: ...".
   if (fallback !== undefined && typeof fallback !== 'object' && fallback !== '') {

@@ -24,7 +24,10 @@ describe('the API server of the run', () => {
   test('is ready and knows the kinds of ours', async () => {
     assert.equal((await cluster.api.call('GET', '/readyz')).body, 'ok');
     const { stdout } = await cluster.kubectl(['api-resources', '--api-group=tidegate.dev', '--output=name']);
-    assert.deepEqual(stdout.trim().split('\n').sort(), ['apiroutes.tidegate.dev', 'backendpolicies.tidegate.dev', 'ratelimitpolicies.tidegate.dev']);
+    assert.deepEqual(
+      stdout.trim().split('\n').sort(),
+      ['apiconsumers', 'apiroutes', 'authpolicies', 'backendpolicies', 'ratelimitpolicies'].map((plural) => `${plural}.tidegate.dev`),
+    );
   });
 
   test("refuses what breaks a CEL rule with the rule's message", async () => {

@@ -1,4 +1,5 @@
 /** Cookies of a request. */
+import type { Fields } from './fields.ts';
 
 /**
  * Reads Cookie fields as servers do (RFC 6265 section 5.4): pairs parted by semicolons, values as they stand, quotes and
@@ -23,4 +24,15 @@ export function parseCookies(values: readonly string[]): ReadonlyMap<string, str
     }
   }
   return cookies;
+}
+
+/** Takes the cookies of that name out of a request's Cookie fields. */
+export function withoutCookie(fields: Fields, name: string): void {
+  const kept = fields
+    .getAll('cookie')
+    .flatMap((value) => value.split(';'))
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== '' && pair.slice(0, Math.max(0, pair.indexOf('='))).trim() !== name);
+  if (kept.length === 0) fields.remove('cookie');
+  else fields.set('Cookie', kept.join('; '));
 }

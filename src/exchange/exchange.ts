@@ -104,6 +104,8 @@ export class Exchange {
   traceId = '';
   /** Path sent to the backend; filters rewrite it. */
   upstreamPath: string;
+  /** Query sent to the backend, with its `?`; filters rewrite it. */
+  upstreamQuery: string;
   /** Host sent to the backend; filters rewrite it. */
   upstreamHost: string;
 
@@ -172,6 +174,7 @@ export class Exchange {
     this.startedAt = startedAt;
     this.clientAddress = peer.remoteAddress;
     this.upstreamPath = head.path;
+    this.upstreamQuery = head.query;
     this.upstreamHost = head.authority;
   }
 

@@ -31,3 +31,27 @@ function decode(text: string): string {
     return spaced.replace(/(?:%[0-9a-f]{2})+/gi, (escapes) => Buffer.from(escapes.replaceAll('%', ''), 'hex').toString('utf8'));
   }
 }
+
+/** @param query as for `parseQuery` @param name decoded @returns the query without any parameter of that name; empty when none is left */
+export function withoutParameter(query: string, name: string): string {
+  const pieces = query.slice(1).split('&');
+  const kept = pieces.filter((piece) => nameOf(piece) !== name);
+  if (kept.length === pieces.length) return query;
+  return kept.length === 0 ? '' : `?${kept.join('&')}`;
+}
+
+/** The query with `[redacted]` in place of the values of some parameters. @param names decoded */
+export function redactedQuery(query: string, names: readonly string[]): string {
+  if (query === '' || names.length === 0) return query;
+  return `?${query
+    .slice(1)
+    .split('&')
+    .map((piece) => (piece.includes('=') && names.includes(nameOf(piece)) ? `${piece.slice(0, piece.indexOf('='))}=[redacted]` : piece))
+    .join('&')}`;
+}
+
+/** Of one `name=value` as it stands in a query. */
+function nameOf(piece: string): string {
+  const equals = piece.indexOf('=');
+  return decode(equals < 0 ? piece : piece.slice(0, equals));
+}

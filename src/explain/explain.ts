@@ -3,9 +3,11 @@ import { noCalls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { NO_FETCHER } from '../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
+import { Consumers } from '../policies/auth/consumers.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
+import { Secrets } from '../policies/secrets.ts';
 import { ClientIdentity } from '../proxy/client-identity.ts';
 import { compileFilters } from '../proxy/compiled-route.ts';
 import * as replies from '../proxy/replies.ts';
@@ -126,6 +128,7 @@ function reportOthers({ outranked, nearMisses }: Explanation): Pick<ExplainRepor
 
 /** What hangs on the requests before, or on chance, is told, not asked. */
 const UNASKED: Readonly<Record<string, FilterReport['outcome']>> = {
+  auth: 'depends on who calls',
   rateLimit: 'depends on earlier requests',
   faultInjection: 'by chance',
   mirror: 'by chance',
@@ -154,6 +157,8 @@ function unsharedContext(): PolicyContext {
   return {
     rateLimiter: new RateLimiter(memory, 0),
     calls: noCalls,
+    auth: { consumers: new Consumers(), decisions: () => ({ allowed: 0, refused: 0, failed: 0 }) },
+    secrets: new Secrets(),
     random: Math.random,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
     documents: NO_DOCUMENTS,
@@ -188,7 +193,7 @@ function reportSent(exchange: Exchange): SentReport {
   exchange.requestFields.forEach((name, value) => {
     if (!ADDED_TO_ALL.has(name.toLowerCase())) fields.push([name, value]);
   });
-  return { method: exchange.method, host: exchange.upstreamHost, target: exchange.upstreamPath + exchange.query, fields };
+  return { method: exchange.method, host: exchange.upstreamHost, target: exchange.upstreamPath + exchange.upstreamQuery, fields };
 }
 
 /** Host is told by itself; the others are on every request, and some of them are random. */

@@ -71,7 +71,7 @@ export interface FilterReport {
   readonly policy: string;
   readonly does: string;
   /** `passed`: its step on the request was run and let the request on. `not reached`: something before it answers. */
-  readonly outcome: 'passed' | 'answers' | 'not reached' | 'on the answer' | 'depends on earlier requests' | 'by chance';
+  readonly outcome: 'passed' | 'answers' | 'not reached' | 'on the answer' | 'depends on who calls' | 'depends on earlier requests' | 'by chance';
 }
 
 export interface LimitReport {

@@ -12,17 +12,21 @@ import { loadAll } from 'js-yaml';
 import { noCalls } from '../exchange/calls.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
+import type { Identity } from '../exchange/identity.ts';
 import { NO_FETCHER } from '../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { routeFiltersSchema } from '../resources/api-route-filters.ts';
+import { authPolicySchema } from '../resources/auth-policy.ts';
 import { rateLimitPolicySchema } from '../resources/rate-limit-policy.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
+import { knownConsumers } from './auth/context.fixture.ts';
 import { exchangeOf, type RequestSpec, type SilentStream } from './exchange.fixture.ts';
 import { policies } from './index.ts';
 import type { Policy, PolicyContext } from './policy.ts';
 import { Verdict } from './policy.ts';
 import { SimulatedTime } from './rate-limit/limiter.fixture.ts';
 import { RateLimiter } from './rate-limit/limiter.ts';
+import { Secrets } from './secrets.ts';
 
 interface GoldenCase {
   readonly name: string;
@@ -35,6 +39,8 @@ interface GoldenCase {
     readonly upstreamPath?: string;
     readonly upstreamHost?: string;
     readonly bodyLimit?: number;
+    readonly upstreamQuery?: string;
+    readonly identity?: Identity;
     readonly requestHeaders?: readonly (readonly [string, string])[];
     readonly responseHeaders?: Readonly<Record<string, string>>;
   };
@@ -49,10 +55,10 @@ interface Golden {
 
 const ALL = policies as readonly Policy[];
 /**
- * What users write. A rate limit is no field of a rule but an object of its own, which translation makes limits of; nobody
+ * What users write. Rate limits and who may call are no fields of a rule but objects of their own, which translation reads; nobody
  * writes `closed`, which is what translation makes of a guard that it can't honour.
  */
-const SCHEMAS = { ...routeFiltersSchema.shape, rateLimit: rateLimitPolicySchema, closed: undefined };
+const SCHEMAS = { ...routeFiltersSchema.shape, rateLimit: rateLimitPolicySchema, auth: authPolicySchema, closed: undefined };
 const TESTDATA = new URL('./testdata/', import.meta.url);
 
 function fileName(policy: string): string {
@@ -68,6 +74,8 @@ function context(): PolicyContext {
   return {
     rateLimiter: new RateLimiter(RateLimiter.allocate({ counterSets: 64, logSets: 64, time }), 0, time),
     calls: noCalls,
+    auth: knownConsumers(),
+    secrets: new Secrets(),
     random: () => 0.5,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
     documents: NO_DOCUMENTS,
@@ -92,6 +100,8 @@ function outcome(exchange: Exchange, verdict: Verdict | undefined, response: Fie
     ...(bodyLimit === undefined ? {} : { bodyLimit }),
     ...(expected.upstreamPath === undefined ? {} : { upstreamPath: exchange.upstreamPath }),
     ...(expected.upstreamHost === undefined ? {} : { upstreamHost: exchange.upstreamHost }),
+    ...(expected.upstreamQuery === undefined ? {} : { upstreamQuery: exchange.upstreamQuery }),
+    ...(exchange.identity === undefined ? {} : { identity: exchange.identity }),
     ...(expected.requestHeaders === undefined ? {} : { requestHeaders: pairsOf(exchange.requestFields) }),
     ...(expected.responseHeaders === undefined ? {} : { responseHeaders: Object.fromEntries(pairsOf(response)) }),
   } as GoldenCase['expect'];
@@ -103,6 +113,7 @@ describe('the registry', () => {
       'closed',
       'ipAccess',
       'limits',
+      'auth',
       'rateLimit',
       'faultInjection',
       'requestRedirect',

@@ -4,17 +4,20 @@
  * 1. `closed`, `ipAccess`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
  *    Envoy's RBAC before its rate limits. (nginx counts first and looks at allow and deny after; there a client that is
  *    shut out eats into the limits of others.)
- * 2. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
+ * 2. `auth`: who calls, and whether they may. After what needs no look at who calls, before everything that may be counted or
+ *    answered by who calls. It sees the request as it was matched: what a rewrite makes of it later goes round no check.
+ * 3. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
  *    there whatever a header modifier or a backend says.
- * 3. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
- * 4. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
- * 5. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
+ * 4. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
+ * 5. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
+ * 6. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
  *    what they wrote.
- * 6. `mirror`: the copy is what the backend gets.
- * 7. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
+ * 7. `mirror`: the copy is what the backend gets.
+ * 8. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
  */
 import type { RouteFilters } from '../snapshot/snapshot.ts';
+import { auth } from './auth/auth.ts';
 import { closed } from './closed.ts';
 import { directResponse } from './direct-response.ts';
 import { faultInjection } from './fault-injection.ts';
@@ -32,6 +35,7 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   closed,
   ipAccess,
   limits,
+  auth,
   rateLimit,
   faultInjection,
   requestRedirect,

@@ -12,7 +12,9 @@ import type { BodyLength } from '../exchange/streams.ts';
 import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
 import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
+import type { Consumers } from './auth/consumers.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
+import type { Secrets } from './secrets.ts';
 
 /** What a filter's request step came to. */
 export const Verdict = {
@@ -68,11 +70,28 @@ export interface PolicyFetcher {
   fetch(request: FetchRequest): Promise<FetchAnswer>;
 }
 
+/** What one method or check of an AuthPolicy has decided in this worker, for `tidegate_auth_decisions_total`; filters count it up. */
+export interface AuthDecisions {
+  allowed: number;
+  refused: number;
+  /** Neither could be told: something of ours failed. */
+  failed: number;
+}
+
+/** What AuthPolicies may use. */
+export interface AuthContext {
+  readonly consumers: Consumers;
+  /** The counters of a method, the same for the same names. */
+  decisions(policy: string, method: string): AuthDecisions;
+}
+
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
   /** Requests of the gateway's own to upstreams. */
   readonly calls: Calls;
+  readonly auth: AuthContext;
+  readonly secrets: Secrets;
   /** Chance: at least 0, less than 1. */
   random(): number;
   /** The counters of a limit, the same for the same names. */

@@ -3,8 +3,10 @@ import type { DocumentState } from '../fetch/document-state.ts';
 import { Fetcher } from '../fetch/fetcher.ts';
 import { WorkerDocuments } from '../fetch/worker-documents.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
+import { Consumers } from '../policies/auth/consumers.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
+import { Secrets } from '../policies/secrets.ts';
 import { LISTENER } from '../snapshot/defaults.ts';
 import type { UpstreamKey } from '../snapshot/snapshot.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
@@ -71,6 +73,8 @@ export class DataPlane {
   readonly #upstreams: Upstreams;
   readonly #certificates: CertificateStore;
   readonly #backendTls: BackendTlsStore;
+  readonly #consumers = new Consumers();
+  readonly #secrets = new Secrets();
   readonly #runtimes: RuntimeBuilder;
   readonly #documents: WorkerDocuments;
   readonly #overload: Overload;
@@ -120,6 +124,8 @@ export class DataPlane {
     this.#documents = new WorkerDocuments(tell.refetchDocument);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
+      auth: { consumers: this.#consumers, decisions: (policy, method) => metrics.authDecisions(policy, method) },
+      secrets: this.#secrets,
       random: Math.random,
       calls: new UpstreamCalls(this.#proxy, this.#upstreams),
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
@@ -156,14 +162,25 @@ export class DataPlane {
    */
   *applyChange(parts: Iterable<ChangePart>, end: ChangeEnd): Generator<void, void> {
     if (end.certificates !== undefined) this.#backendTls.know(end.certificates.certificates);
-    const runtime = yield* this.#runtimes.change(parts, end);
+    const runtime = yield* this.#runtimes.change(this.#withoutIdentities(parts), end);
     if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
     if (end.certificates !== undefined) this.#proxy.clientValidations = ClientValidations.compile(end.certificates.clientValidation);
     this.#proxy.runtime = runtime;
     if (end.passthrough !== undefined) this.#passthroughs.serverNames = ServerNames.compile(end.passthrough, this.#upstreams);
+    this.#consumers.remove(end.removedConsumers);
+    this.#secrets.remove(end.removedSecrets);
     this.#upstreams.remove(end.removedUpstreams);
     this.#backendTls.forget(end.removedUpstreams);
     this.#metrics.forget(end.removedRoutes, end.removedUpstreams);
+  }
+
+  /** Takes in what policies know clients by. It is in force at once, also for what is still to be replaced: no route hangs on which it is. */
+  *#withoutIdentities(parts: Iterable<ChangePart>): Generator<ChangePart> {
+    for (const part of parts) {
+      if (part.secrets.size > 0) this.#secrets.put(part.secrets);
+      if (part.consumers.length > 0) this.#consumers.put(part.consumers);
+      yield part;
+    }
   }
 
   applyEndpoints(endpoints: PublishedEndpoints): void {

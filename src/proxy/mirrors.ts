@@ -95,7 +95,7 @@ export class MirroredRequest implements UpstreamHandler, Timed {
     this.#exchange = exchange;
     // What a backendRef changes is for that backend alone.
     this.#fields = exchange.requestFields.clone();
-    this.#target = exchange.upstreamPath + exchange.query;
+    this.#target = exchange.upstreamPath + exchange.upstreamQuery;
   }
 
   /** The request is complete. @param body undefined where it has none */

@@ -32,7 +32,7 @@ export function addressTo(exchange: Exchange, route: CompiledRoute, backend: Pic
     if (backends.length > 1) fields = fields.clone();
     compiled.requestEdits.apply(fields);
   }
-  const target = exchange.upstreamPath + exchange.query;
+  const target = exchange.upstreamPath + exchange.upstreamQuery;
   const version = backend.upstream?.upstream.proxyProtocol;
   const preamble = version === undefined ? undefined : proxyHeader(exchange.peer, version);
   return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.requestLength, upgrade: exchange.upgrade, preamble } };

@@ -19,7 +19,7 @@ import { faultInjectionSchema, mirrorSchema } from './recovery.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 /** Fields that the connection owns, or by which a message is framed (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6). */
-const CONNECTION_FIELDS = new Set(['connection', 'content-length', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
+export const CONNECTION_FIELDS = new Set(['connection', 'content-length', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
 
 const headerPair = strictObject({
   name: headerName.describe('Name of the header; case does not matter.'),

@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import { fieldPath } from './field-path.ts';
 import { identify, type Kind } from './kinds.ts';
 import { problemsOf } from './problems.ts';
-import type { Problem } from './resource-set.ts';
+import type { ClosedTarget, Problem } from './resource-set.ts';
 import type { Flaw } from './strict-object.ts';
 
 /** Every name that identifies an object, and the object itself where it has no error. */
@@ -22,6 +22,8 @@ export interface Decoded {
   readonly creationTimestamp?: string;
   /** Absent where `problems` has an error. */
   readonly object?: unknown;
+  /** As `Entry.closes`, where there is no object. */
+  readonly closes?: readonly ClosedTarget[];
   readonly problems: readonly Problem[];
 }
 
@@ -54,7 +56,11 @@ export function decode(raw: unknown, options: { readonly now?: number } = {}): D
   const known = { ...identity(kind, value, identified.kind), kind: identified.kind };
   if (identified.type === 'WrongVersion') return { ...known, problems: [problem(identified.flaw)] };
   const result = identified.kind.schema.safeParse(value);
-  if (!result.success) return { ...known, problems: problemsOf(result.error.issues as z.core.$ZodIssue[], identified.kind.schema, value) };
+  if (!result.success) {
+    const problems = problemsOf(result.error.issues as z.core.$ZodIssue[], identified.kind.schema, value);
+    const closes = identified.kind.closes?.(value);
+    return { ...known, ...(closes === undefined ? {} : { closes }), problems };
+  }
   const warnings = identified.kind.warnings?.(result.data as never, options.now) ?? [];
   return { ...known, object: result.data, problems: warnings.map((flaw) => ({ ...problem(flaw), severity: 'warning' as const })) };
 }

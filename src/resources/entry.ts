@@ -12,8 +12,9 @@ export function objectKey({ namespace, name }: { readonly namespace: string; rea
  * @param rest what the source adds; `object`: the newest version that is good, undefined when there never was one
  */
 export function makeEntry(
-  { kindName, namespace, name, generation }: Decoded,
+  { kindName, namespace, name, generation, closes }: Decoded,
   { object, ...rest }: Pick<Entry<unknown>, 'age' | 'origin' | 'problems'> & { readonly object: unknown },
 ): Entry<unknown> {
-  return { kind: kindName, namespace, name, generation, ...rest, ...(object === undefined ? {} : { object }) };
+  const closing = object === undefined && closes !== undefined ? { closes } : {};
+  return { kind: kindName, namespace, name, generation, ...rest, ...(object === undefined ? closing : { object }) };
 }

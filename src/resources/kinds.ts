@@ -1,6 +1,8 @@
-/** The kinds that Tidegate reads, those that it will read, and how an object that is misnamed is told from one that is not ours. */
+/** The kinds that Tidegate reads, and how an object that is misnamed is told from one that is not ours. */
 import type { z } from 'zod';
+import { apiConsumerSchema } from './api-consumer.ts';
 import { type ApiRoute, apiRouteSchema } from './api-route.ts';
+import { authPolicySchema, closedTargets } from './auth-policy.ts';
 import { backendPolicySchema } from './backend-policy.ts';
 import { type ConfigMap, configMapSchema } from './config-map.ts';
 import { endpointSliceSchema } from './endpoint-slice.ts';
@@ -9,7 +11,7 @@ import { ingressSchema } from './ingress.ts';
 import { CONTROLLER_NAME, type IngressClass, ingressClassSchema } from './ingress-class.ts';
 import { rateLimitPolicySchema } from './rate-limit-policy.ts';
 import { REFERENCE_GRANT_VERSIONS, referenceGrantSchema } from './reference-grant.ts';
-import type { ResourceSet } from './resource-set.ts';
+import type { ClosedTarget, ResourceSet } from './resource-set.ts';
 import { type Secret, secretSchema } from './secret.ts';
 import { serviceSchema } from './service.ts';
 import type { Flaw } from './strict-object.ts';
@@ -34,6 +36,8 @@ export interface Kind {
    * @param now milliseconds since the epoch; absent: nothing that depends on the time is looked at
    */
   readonly warnings?: (object: never, now: number | undefined) => readonly Flaw[];
+  /** Of a policy that fails closed: see `Entry.closes`. @param value the object as read */
+  readonly closes?: (value: Readonly<Record<string, unknown>>) => readonly ClosedTarget[];
 }
 
 export const KINDS: readonly Kind[] = [
@@ -41,6 +45,15 @@ export const KINDS: readonly Kind[] = [
   { kind: 'Ingress', apiVersion: 'networking.k8s.io/v1', field: 'ingresses', scope: 'Namespaced', schema: ingressSchema },
   { kind: 'ApiRoute', apiVersion: `${GROUP}/v1alpha1`, field: 'apiRoutes', scope: 'Namespaced', schema: apiRouteSchema, warnings: routeWarnings },
   { kind: 'RateLimitPolicy', apiVersion: `${GROUP}/v1alpha1`, field: 'rateLimitPolicies', scope: 'Namespaced', schema: rateLimitPolicySchema },
+  {
+    kind: 'AuthPolicy',
+    apiVersion: `${GROUP}/v1alpha1`,
+    field: 'authPolicies',
+    scope: 'Namespaced',
+    schema: authPolicySchema,
+    closes: closedTargets,
+  },
+  { kind: 'ApiConsumer', apiVersion: `${GROUP}/v1alpha1`, field: 'apiConsumers', scope: 'Namespaced', schema: apiConsumerSchema },
   { kind: 'BackendPolicy', apiVersion: `${GROUP}/v1alpha1`, field: 'backendPolicies', scope: 'Namespaced', schema: backendPolicySchema },
   { kind: 'Service', apiVersion: 'v1', field: 'services', scope: 'Namespaced', schema: serviceSchema },
   { kind: 'EndpointSlice', apiVersion: 'discovery.k8s.io/v1', field: 'endpointSlices', scope: 'Namespaced', schema: endpointSliceSchema },
@@ -56,11 +69,8 @@ export const KINDS: readonly Kind[] = [
   },
 ];
 
-/** Kinds of our group that come in later versions. */
-const LATER_KINDS: ReadonlySet<string> = new Set(['AuthPolicy', 'ApiConsumer']);
-
 const OURS: ReadonlyMap<string, Kind> = new Map(KINDS.map((kind) => [kind.kind, kind]));
-const GROUP_KINDS = [...KINDS.filter((kind) => groupOf(kind.apiVersion) === GROUP).map((kind) => kind.kind), ...LATER_KINDS];
+const GROUP_KINDS = KINDS.filter((kind) => groupOf(kind.apiVersion) === GROUP).map((kind) => kind.kind);
 
 /** Kinds of others that happen to bear a name of ours; passed over. */
 const NAMESAKES: ReadonlySet<string> = new Set([
@@ -102,16 +112,6 @@ export function identify(apiVersion: string, kind: string): Identity {
     const what =
       group === groupOf(ours.apiVersion) ? `version ${quote(apiVersion)} of kind ${kind} is not known` : `kind ${kind} is not in ${quote(apiVersion)}`;
     return { type: 'WrongVersion', kind: ours, flaw: { message: what, hint: `write apiVersion: ${ours.apiVersion}`, path: ['apiVersion'] } };
-  }
-  if (LATER_KINDS.has(kind)) {
-    if (NAMESAKES.has(`${group}/${kind}`)) return NOT_OURS;
-    const flaw: Flaw = {
-      reason: 'UnsupportedValue',
-      message: `kind ${kind} is not supported in this version`,
-      hint: 'remove the object: nothing would act on it',
-      path: ['kind'],
-    };
-    return { type: 'Rejected', flaw };
   }
   if (group === GROUP) {
     const near = nearest(kind, GROUP_KINDS);

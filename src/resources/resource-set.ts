@@ -4,7 +4,9 @@
  * keeps its very same map, and every untouched object its very same entry. The controller relies on that to tell
  * what changed by comparing references.
  */
+import type { ApiConsumer } from './api-consumer.ts';
 import type { ApiRoute } from './api-route.ts';
+import type { AuthPolicy } from './auth-policy.ts';
 import type { BackendPolicy } from './backend-policy.ts';
 import type { ConfigMap } from './config-map.ts';
 import type { EndpointSlice } from './endpoint-slice.ts';
@@ -33,7 +35,15 @@ export interface Origin {
 export interface Problem {
   readonly severity: 'error' | 'warning';
   /** Condition reason, as Gateway API names them. */
-  readonly reason: 'Invalid' | 'UnsupportedValue' | 'BackendNotFound' | 'RefNotPermitted' | 'Conflicted' | 'InvalidCertificateRef' | 'TargetNotFound';
+  readonly reason:
+    | 'Invalid'
+    | 'UnsupportedValue'
+    | 'BackendNotFound'
+    | 'RefNotPermitted'
+    | 'Conflicted'
+    | 'InvalidCertificateRef'
+    | 'InvalidSecretRef'
+    | 'TargetNotFound';
   /** Path of the field, as `spec.rules[0].matches[1].path.value`; empty for the object as a whole. */
   readonly field: string;
   /** What is wrong, in one sentence without a full stop. */
@@ -59,8 +69,20 @@ export interface Entry<T> {
   readonly origin: Origin;
   /** The newest version that was good; absent when there never was one. It stays in force while `problems` has errors. */
   readonly object?: T;
+  /**
+   * Of a policy without a good version that fails closed: what it was to guard. Absent where there is an `object`.
+   */
+  readonly closes?: readonly ClosedTarget[];
   /** Problems of the newest version. With an error among them, `object` is an older version. */
   readonly problems: readonly Problem[];
+}
+
+/** As a good policy's `targetRefs`. */
+export interface ClosedTarget {
+  readonly group: string;
+  readonly kind: 'ApiRoute' | 'Ingress';
+  readonly name: string;
+  readonly sectionName?: string;
 }
 
 /** A file that could not be read as objects at all; what it held before stays in force. */
@@ -81,6 +103,8 @@ export interface ResourceSet {
   readonly ingresses: Entries<Ingress>;
   readonly apiRoutes: Entries<ApiRoute>;
   readonly rateLimitPolicies: Entries<RateLimitPolicy>;
+  readonly authPolicies: Entries<AuthPolicy>;
+  readonly apiConsumers: Entries<ApiConsumer>;
   readonly backendPolicies: Entries<BackendPolicy>;
   readonly services: Entries<Service>;
   readonly endpointSlices: Entries<EndpointSlice>;

@@ -1,4 +1,4 @@
-/** Secret: of type kubernetes.io/tls, a certificate chain and its key; of any type, certificates of authorities. Nothing else is kept. */
+/** Secret: of type kubernetes.io/tls, a certificate chain and its key; of other types, values by key; of any type, certificates of authorities. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { z } from 'zod';
@@ -55,14 +55,23 @@ export const secretSchema = strictObject({
     type: secret.type,
     ...(Object.keys(trust).length === 0 ? {} : { trust }),
   };
-  if (secret.type !== 'kubernetes.io/tls') return object;
+  if (secret.type !== 'kubernetes.io/tls') {
+    const keys = new Set([...Object.keys(data), ...Object.keys(stringData)]);
+    if (keys.size === 0) return object;
+    return { ...object, values: Object.fromEntries([...keys].map((key) => [key, new Sensitive(bytesOf(key, data, stringData))])) };
+  }
   const reading = readPair(data, stringData);
   if ('pair' in reading) return { ...object, tls: reading.pair };
   flaws(() => reading.flaw)(undefined, context as z.core.$RefinementCtx<unknown>);
   return z.NEVER;
 });
 
-export type Secret = Omit<z.output<typeof secretSchema>, 'tls' | 'trust'> & { readonly tls?: TlsPair; readonly trust?: TrustAnchors };
+export type Secret = Omit<z.output<typeof secretSchema>, 'tls' | 'trust' | 'values'> & {
+  readonly tls?: TlsPair;
+  readonly trust?: TrustAnchors;
+  /** By key: a character for each byte. Absent where there are none, and with type kubernetes.io/tls. */
+  readonly values?: Readonly<Record<string, Sensitive>>;
+};
 
 function at(flaw: Flaw | undefined, key: string): Flaw[] {
   return flaw === undefined ? [] : [{ ...flaw, path: [key] }];
@@ -73,6 +82,11 @@ type Values = Readonly<Record<string, string>>;
 /** stringData wins over data, as in the API server. */
 function valueOf(key: string, data: Values, stringData: Values): string {
   return Object.hasOwn(stringData, key) ? (stringData[key] as string) : Buffer.from(data[key] as string, 'base64').toString('latin1');
+}
+
+/** As `valueOf`, in bytes: text is UTF-8, as the API server has it. */
+function bytesOf(key: string, data: Values, stringData: Values): string {
+  return Object.hasOwn(stringData, key) ? Buffer.from(stringData[key] as string).toString('latin1') : valueOf(key, data, stringData);
 }
 
 function readPair(data: Values, stringData: Values): TlsReading {

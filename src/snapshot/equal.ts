@@ -1,5 +1,6 @@
 /** Whether two snapshots say the same, so that nothing is published that changes nothing. */
 import { isDeepStrictEqual } from 'node:util';
+import type { Sensitive } from './sensitive.ts';
 import type { Certificate, Endpoint, Snapshot, UpstreamKey } from './snapshot.ts';
 
 /** Everything but the endpoints, which travel by themselves; the upstreams that have endpoints are the same then, too. */
@@ -11,6 +12,8 @@ export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {
     isDeepStrictEqual(one.passthrough, other.passthrough) &&
     isDeepStrictEqual(one.clientValidation, other.clientValidation) &&
     isDeepStrictEqual(one.documents, other.documents) &&
+    sameConsumers(one.consumers, other.consumers) &&
+    sameSecrets(one.secrets, other.secrets) &&
     isDeepStrictEqual(one.upstreams, other.upstreams) &&
     isDeepStrictEqual(one.routes, other.routes)
   );
@@ -32,6 +35,24 @@ export function sameCertificates(one: ReadonlyMap<string, Certificate>, other: R
   for (const [id, { chain, key }] of one) {
     const counterpart = other.get(id);
     if (counterpart === undefined || chain !== counterpart.chain || !key.equals(counterpart.key)) return false;
+  }
+  return true;
+}
+
+/** Consumers that say the same are the very same. */
+export function sameConsumers(one: Snapshot['consumers'], other: Snapshot['consumers']): boolean {
+  if (one === other) return true;
+  if (one?.size !== other?.size) return false;
+  for (const [id, consumer] of one ?? []) if (other?.get(id) !== consumer) return false;
+  return true;
+}
+
+export function sameSecrets(one: ReadonlyMap<string, Sensitive> | undefined, other: ReadonlyMap<string, Sensitive> | undefined): boolean {
+  if (one === other) return true;
+  if (one?.size !== other?.size) return false;
+  for (const [id, secret] of one ?? []) {
+    const counterpart = other?.get(id);
+    if (counterpart === undefined || !secret.equals(counterpart)) return false;
   }
   return true;
 }

@@ -3,6 +3,8 @@
  * threads by structured clone, so it holds no functions and no class instances, but for `Sensitive` values, which
  * the publisher carries over by name (see workers/). Durations are milliseconds, sizes are bytes.
  */
+
+import type { AuthSpec, ConsumerSpec, SecretId } from './auth.ts';
 import type { DocumentRequest } from './documents.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
 import type { Sensitive } from './sensitive.ts';
@@ -146,6 +148,7 @@ export interface RouteFilters {
   readonly closed?: Closed;
   readonly ipAccess?: IpAccess;
   readonly limits?: BodyLimits;
+  readonly auth?: AuthSpec;
   readonly rateLimit?: readonly Limit[];
   readonly requestHeaderModifier?: HeaderModifier;
   readonly responseHeaderModifier?: HeaderModifier;
@@ -459,6 +462,10 @@ export interface Snapshot {
   readonly clientValidation?: SnapshotClientValidation;
   /** What the filters of `routes` need from elsewhere; absent: nothing. The same one may be there more than once. */
   readonly documents?: readonly DocumentRequest[];
+  /** ApiConsumers by `namespace/name`; the very same map, and the very same values, while nothing of them changes. Absent: none. */
+  readonly consumers?: ReadonlyMap<string, ConsumerSpec>;
+  /** Values of Secrets that policies use. One that is missing here can't be had. Absent: none. */
+  readonly secrets?: ReadonlyMap<SecretId, Sensitive>;
 }
 
 export interface SnapshotClientValidation {

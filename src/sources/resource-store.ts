@@ -193,7 +193,7 @@ function duplicateProblem(one: Placed, first: Placed, held: ReadonlyMap<string, 
 
 /** What a version says, apart from its problems; fields that nobody uses do not count. */
 function sameDecoded(left: Decoded, right: Decoded): boolean {
-  return left === right || (left.generation === right.generation && sameValue(left.object, right.object));
+  return left === right || (left.generation === right.generation && sameValue(left.object, right.object) && sameValue(left.closes, right.closes));
 }
 
 function sameProblems(left: readonly Problem[], right: readonly Problem[]): boolean {

@@ -35,6 +35,8 @@ const PLURALS: Readonly<Record<string, string>> = {
   ingresses: 'Ingress',
   apiroutes: 'ApiRoute',
   ratelimitpolicies: 'RateLimitPolicy',
+  authpolicies: 'AuthPolicy',
+  apiconsumers: 'ApiConsumer',
   backendpolicies: 'BackendPolicy',
   leases: 'Lease',
   events: 'Event',

@@ -17,6 +17,8 @@ export const REPORTED_KINDS: readonly ReportedKind[] = [
   { kind: 'Ingress', apiVersion: 'networking.k8s.io/v1', plural: 'ingresses', status: 'loadBalancer' },
   { kind: 'ApiRoute', apiVersion: 'tidegate.dev/v1alpha1', plural: 'apiroutes', status: 'conditions' },
   { kind: 'RateLimitPolicy', apiVersion: 'tidegate.dev/v1alpha1', plural: 'ratelimitpolicies', status: 'ancestors' },
+  { kind: 'AuthPolicy', apiVersion: 'tidegate.dev/v1alpha1', plural: 'authpolicies', status: 'ancestors' },
+  { kind: 'ApiConsumer', apiVersion: 'tidegate.dev/v1alpha1', plural: 'apiconsumers', status: 'conditions' },
   { kind: 'BackendPolicy', apiVersion: 'tidegate.dev/v1alpha1', plural: 'backendpolicies', status: 'ancestors' },
 ];
 

@@ -172,7 +172,7 @@ export class StatusReporter {
 
 const NO_ADDRESSES: readonly PublishedAddress[] = [];
 
-const FIELDS = ['ingresses', 'apiRoutes', 'rateLimitPolicies', 'backendPolicies'] as const;
+const FIELDS = ['ingresses', 'apiRoutes', 'rateLimitPolicies', 'authPolicies', 'apiConsumers', 'backendPolicies'] as const;
 
 function entriesOf(set: ResourceSet, kind: string): Iterable<Entry<unknown>> {
   const field = FIELDS[REPORTED_KINDS.findIndex((one) => one.kind === kind)];

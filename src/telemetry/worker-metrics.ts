@@ -117,6 +117,20 @@ export class LimitDecisionMetrics {
   }
 }
 
+/** What one method or check of an AuthPolicy has decided. */
+export class AuthDecisionMetrics {
+  readonly policy: string;
+  readonly method: string;
+  allowed = 0;
+  refused = 0;
+  failed = 0;
+
+  constructor(policy: string, method: string) {
+    this.policy = policy;
+    this.method = method;
+  }
+}
+
 /** One sample as prom-client's aggregator takes it. */
 export interface MetricSample {
   readonly labels: Readonly<Record<string, string | number>>;
@@ -145,6 +159,7 @@ export class WorkerMetrics {
   readonly #routes = new Map<string, RouteMetrics>();
   readonly #upstreams = new Map<string, UpstreamMetrics>();
   readonly #limits = new Map<string, LimitDecisionMetrics>();
+  readonly #auth = new Map<string, AuthDecisionMetrics>();
   readonly #counters = new Map<string, number>();
   readonly #shed = new Map<string, number>();
 
@@ -174,6 +189,17 @@ export class WorkerMetrics {
     if (metrics === undefined) {
       metrics = new LimitDecisionMetrics(policy, limit);
       this.#limits.set(key, metrics);
+    }
+    return metrics;
+  }
+
+  /** The counters of a method of an AuthPolicy; the same object for the same names, also over reloads. */
+  authDecisions(policy: string, method: string): AuthDecisionMetrics {
+    const key = `${policy}\n${method}`;
+    let metrics = this.#auth.get(key);
+    if (metrics === undefined) {
+      metrics = new AuthDecisionMetrics(policy, method);
+      this.#auth.set(key, metrics);
     }
     return metrics;
   }
@@ -229,6 +255,10 @@ export class WorkerMetrics {
         if (value > 0) decisions.push({ labels: { policy, limit, decision }, value });
       }
     }
+    const authDecisions: MetricSample[] = [];
+    for (const { policy, method, ...counts } of this.#auth.values()) {
+      for (const [decision, value] of Object.entries(counts)) if (value > 0) authDecisions.push({ labels: { policy, method, decision }, value });
+    }
     const gauges = connections.flatMap(({ listener, open, active, passed }) => [
       { labels: { listener, state: 'active' }, value: active },
       { labels: { listener, state: 'idle' }, value: Math.max(0, open - active) },
@@ -260,6 +290,7 @@ export class WorkerMetrics {
       ),
       counter('tidegate_circuit_breaker_refusals_total', 'Requests that a circuit breaker did not let through, by upstream and reason.', refusals),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
+      counter('tidegate_auth_decisions_total', 'Decisions of AuthPolicies, by method; none: no credential was there.', authDecisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
       ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>
         counter(name, help, [{ labels: {}, value: (this.#counters.get(name) ?? 0) + (counted[name as keyof typeof PLAIN_COUNTERS] ?? 0) }]),

@@ -136,12 +136,13 @@ function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
 
 function translateFilters(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, label: string, context: RouteContext): RouteFilters {
   const { mirror: written, ...filters } = rule.filters;
-  const { rateLimits } = context;
+  const { rateLimits, authPolicies } = context;
   const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
   return {
     ...filters,
     limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits },
+    ...authPolicies.filters('ApiRoute', entry.namespace, entry.name, label),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
   };

@@ -9,6 +9,7 @@ import type { Entries, Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { Route, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import { PREFIX } from './annotation-values.ts';
+import { AuthPolicies } from './auth-policies.ts';
 import { BackendPolicies } from './backend-policies.ts';
 import { Certificates } from './certificates.ts';
 import { ClientValidations } from './client-validation.ts';
@@ -140,7 +141,7 @@ function certificatesOf(ingress: Ingress | undefined): unknown {
 }
 
 function isTarget({ namespace, name }: Entry<Ingress>, set: ResourceSet): boolean {
-  for (const policy of set.rateLimitPolicies.values()) {
+  for (const policy of [...set.rateLimitPolicies.values(), ...set.authPolicies.values()]) {
     if (policy.namespace !== namespace) continue;
     if (policy.object === undefined || policy.object.spec.targetRefs.some((target) => target.kind === 'Ingress' && target.name === name)) return true;
   }
@@ -182,6 +183,7 @@ class EditTranslation {
       certificates,
       upstreams: new Upstreams(set, options, backendPolicies, annotated, issues, snapshot.upstreams, editBasis.nameTroubles),
       rateLimits: new RateLimits(set, this.#classes, issues),
+      authPolicies: new AuthPolicies(set, this.#classes, issues),
       clientValidations: new ClientValidations(issues, trust),
       claims: editBasis.claims.edited(),
       canaries: new Canaries([], issues),

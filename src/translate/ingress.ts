@@ -35,7 +35,7 @@ export interface IngressBasis {
 
 export interface TranslatedIngress {
   readonly drafts: readonly RouteDraft[];
-  /** For `repeatIngress`; undefined where something was wrong with the Ingress, or a rate limit applies. */
+  /** For `repeatIngress`; undefined where something was wrong with the Ingress, or a policy applies. */
   readonly basis: IngressBasis | undefined;
 }
 
@@ -49,6 +49,7 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
     !recorder.hasCanary &&
     !settings.sslPassthrough &&
     settings.sessionAffinity === undefined &&
+    !context.authPolicies.anyFor('Ingress', entry.namespace, entry.name) &&
     drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
   const { claims, backends } = recorder;
@@ -64,6 +65,7 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
  */
 export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims, backends }: IngressBasis, context: RouteContext): boolean {
   if (context.rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
+  if (context.authPolicies.anyFor('Ingress', entry.namespace, entry.name)) return false;
   for (const { key } of claims) if (!context.claims.isFree(key) || context.canaries.at(entry.namespace, key) !== undefined) return false;
   const hosts = hostsOf(ingress);
   for (const { host } of hosts) if (!context.passthroughs.mayTerminate(host)) return false;
@@ -226,7 +228,7 @@ function withCanary(
   return routes;
 }
 
-function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSettings, { rateLimits }: RouteContext, parts: RouteParts): RouteDraft {
+function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSettings, { rateLimits, authPolicies }: RouteContext, parts: RouteParts): RouteDraft {
   const { label, section, hosts, matches, httpsRedirect, backends } = parts;
   const rateLimit = rateLimits.limits('Ingress', namespace, name, section);
   return {
@@ -240,6 +242,7 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
     isDefaultBackend: section === DEFAULT_SECTION,
     httpsRedirect,
     filters: {
+      ...authPolicies.filters('Ingress', namespace, name, section),
       ...(settings.closed ? { closed: { reason: 'unsupported_guard' } } : {}),
       limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes },
       ...(rateLimit === undefined ? {} : { rateLimit }),

@@ -104,7 +104,7 @@ export function translatePassthrough(entry: Entry<ApiRoute>, { spec }: Pick<ApiR
     else context.issues.add(entry, 'Accepted', passthroughConflict(owner, host, older));
   }
   tellLimits(entry, 'ApiRoute', context);
-  if (hosts.length === 0) return;
+  if (hosts.length === 0 || isGuarded(entry, 'ApiRoute', 'spec.tls.mode', context)) return;
   const label = ruleLabel(rule, 0);
   const { namespace, name } = entry;
   const idle = rule.timeouts.idle;
@@ -125,6 +125,7 @@ export function passIngressHost(entry: Entry<Ingress>, host: HostPattern, label:
     context.issues.add(entry, 'Accepted', passthroughConflict(owner, host, older));
     return false;
   }
+  if (isGuarded(entry, 'Ingress', 'metadata.annotations', context)) return true;
   const { namespace, name } = entry;
   context.passthroughs.add(entry, {
     ...{ id: `Ingress/${namespace}/${name}/${label}`, kind: 'Ingress', namespace, name, rule: label, hosts: [host] },
@@ -153,6 +154,19 @@ function tellLimits(entry: Entry<unknown>, kind: 'ApiRoute' | 'Ingress', { issue
     message: 'a RateLimitPolicy targets the route, and has no effect: with TLS passed through the gateway sees no requests',
     hint: 'use tls.mode: Terminate, or take the policy away',
   });
+}
+
+/** Who calls can't be seen, so nobody gets through: the host is claimed, and led nowhere. */
+function isGuarded(entry: Entry<unknown>, kind: 'ApiRoute' | 'Ingress', field: string, { issues, authPolicies }: RouteContext): boolean {
+  if (!authPolicies.anyFor(kind, entry.namespace, entry.name)) return false;
+  issues.add(entry, 'Accepted', {
+    severity: 'error',
+    reason: 'UnsupportedValue',
+    field,
+    message: 'an AuthPolicy targets the route, and with TLS passed through the gateway sees no credentials: connections are closed',
+    hint: 'let TLS end at the gateway, or take the policy away',
+  });
+  return true;
 }
 
 function passthroughConflict(owner: RuleOwner, host: HostPattern, older: Claim): Problem {

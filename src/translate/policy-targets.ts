@@ -23,30 +23,34 @@ export interface Attachment {
   readonly problem: Problem | undefined;
 }
 
-/** Attachments of each policy that has a good version. */
+/** Attachments of each policy that has a good version, or closes its targets for want of one. */
 export type Attachments = ReadonlyMap<Entry<unknown>, readonly Attachment[]>;
 
 /**
  * Tries each target of each policy, the oldest policy first. A target that a policy names twice counts once.
  * @param attach applies the policy to the target, or says why not
+ * @param close the same for a policy that never was good and fails closed
  */
 export function attachPolicies<T extends TargetingPolicy>(
   policies: Entries<T>,
   issues: Issues,
   attach: (entry: Entry<T>, policy: T, target: PolicyTarget, field: string) => Problem | undefined,
+  close?: (entry: Entry<T>, target: PolicyTarget, field: string) => Problem | undefined,
 ): Attachments {
   const attachments = new Map<Entry<unknown>, Attachment[]>();
   for (const entry of oldestFirst(policies)) {
     const policy = entry.object;
-    if (policy === undefined) continue;
+    const targets = policy?.spec.targetRefs ?? entry.closes;
+    if (targets === undefined) continue;
     const list: Attachment[] = [];
     const seen = new Set<string>();
-    for (const [index, target] of policy.spec.targetRefs.entries()) {
+    for (const [index, target] of targets.entries()) {
       const { group, kind, name, sectionName } = target;
       const key = `${kind}/${name}/${sectionName ?? ''}`;
       if (seen.has(key)) continue;
       seen.add(key);
-      const problem = attach(entry, policy, target, `spec.targetRefs[${index}]`);
+      const field = `spec.targetRefs[${index}]`;
+      const problem = policy === undefined ? close?.(entry, target, field) : attach(entry, policy, target, field);
       if (problem !== undefined) issues.add(entry, 'told', problem);
       list.push({ ancestorRef: { group, kind, namespace: entry.namespace, name, ...(sectionName === undefined ? {} : { sectionName }) }, problem });
     }

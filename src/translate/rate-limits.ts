@@ -1,13 +1,11 @@
 /** RateLimitPolicies: which limits apply to each rule, their names in headers, and whose buckets they share. */
-import type { ApiRoute } from '../resources/api-route.ts';
 import type { ClassOwnership } from '../resources/classes.ts';
-import type { Ingress } from '../resources/ingress.ts';
 import type { RateLimit, RateLimitPolicy } from '../resources/rate-limit-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Limit } from '../snapshot/snapshot.ts';
 import type { Issues } from './issues.ts';
-import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
-import { ruleLabel } from './routes.ts';
+import { type Attachments, attachPolicies, type PolicyTarget } from './policy-targets.ts';
+import { judgeRouteTarget, routeKey } from './route-targets.ts';
 
 /** A policy in force on a route, or on one rule of it. */
 interface Applied {
@@ -32,7 +30,7 @@ export class RateLimits {
 
   /** Whether a policy is in force on the route, or on any rule of it. */
   anyFor(kind: 'ApiRoute' | 'Ingress', namespace: string, name: string): boolean {
-    return this.#applied.size > 0 && this.#applied.has(`${kind}/${namespace}/${name}`);
+    return this.#applied.size > 0 && this.#applied.has(routeKey(kind, namespace, name));
   }
 
   /**
@@ -40,7 +38,7 @@ export class RateLimits {
    * @returns limits of the whole route and of the rule, the oldest policy's first; undefined when there are none
    */
   limits(kind: 'ApiRoute' | 'Ingress', namespace: string, name: string, rule: string): readonly Limit[] | undefined {
-    const target = `${kind}/${namespace}/${name}`;
+    const target = routeKey(kind, namespace, name);
     const applied = this.#applied.get(target);
     if (applied === undefined) return undefined;
     const here = applied.filter(({ section }) => section === undefined || section === rule);
@@ -63,58 +61,15 @@ export class RateLimits {
     field: string,
   ): Problem | undefined {
     const { namespace } = entry;
-    const name = `${namespace}/${target.name}`;
-    const problem =
-      target.kind === 'ApiRoute'
-        ? judgeTarget(set.apiRoutes.get(name), (route) => lookAtApiRoute(route, classes), namespace, target, field)
-        : judgeTarget(set.ingresses.get(name), (ingress) => lookAtIngress(ingress, classes), namespace, target, field);
+    const problem = judgeRouteTarget(set, classes, namespace, target, field);
     if (problem !== undefined) return problem;
-    const key = `${target.kind}/${name}`;
+    const key = routeKey(target.kind as 'ApiRoute' | 'Ingress', namespace, target.name);
     const list = this.#applied.get(key);
     const applied = { entry, policy, target: key, section: target.sectionName };
     if (list === undefined) this.#applied.set(key, [applied]);
     else list.push(applied);
     return undefined;
   }
-}
-
-/** What there is to know of the object that a policy names. */
-interface Target {
-  readonly isOurs: boolean;
-  /** Whether a policy's `sectionName` may be this. */
-  hasSection(name: string): boolean;
-  /** What would be right where it has not. */
-  readonly sectionHint: string;
-}
-
-function judgeTarget<T>(entry: Entry<T> | undefined, look: (object: T) => Target, namespace: string, target: PolicyTarget, field: string): Problem | undefined {
-  const { kind, name, sectionName } = target;
-  const what = `${kind} ${namespace}/${name}`;
-  if (entry === undefined) return targetNotFound(`${field}.name`, `${what} does not exist`, `name an ${kind} of the same namespace`);
-  // One that never was good is there all the same, and tells of its own trouble.
-  if (entry.object === undefined) return undefined;
-  const { isOurs, hasSection, sectionHint } = look(entry.object);
-  if (!isOurs) return targetNotFound(`${field}.name`, `${what} is of an ingress class that is not ours`, `name an ${kind} that Tidegate serves`);
-  if (sectionName === undefined || hasSection(sectionName)) return undefined;
-  return targetNotFound(`${field}.sectionName`, `${what} has no rule ${JSON.stringify(sectionName)}`, sectionHint);
-}
-
-function lookAtApiRoute(route: ApiRoute, classes: ClassOwnership): Target {
-  const { rules } = route.spec;
-  const named = rules.flatMap(({ name }) => (name === undefined ? [] : [name])).slice(0, 10);
-  return {
-    isOurs: classes.ownsApiRoute(route),
-    hasSection: (name) => rules.some((rule, index) => ruleLabel(rule, index) === name),
-    sectionHint: named.length === 0 ? 'its rules have no names: give the rule a name, or leave sectionName out' : `name one of its rules: ${named.join(', ')}`,
-  };
-}
-
-function lookAtIngress(ingress: Ingress, classes: ClassOwnership): Target {
-  return {
-    isOurs: classes.ownsIngress(ingress),
-    hasSection: (name) => ingress.spec.rules.some((_rule, index) => String(index) === name),
-    sectionHint: 'rules of an Ingress have no names: leave sectionName out, or write the index of a rule',
-  };
 }
 
 interface Draft {

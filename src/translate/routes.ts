@@ -4,6 +4,7 @@ import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem } from '../resources/resource-set.ts';
 import type { HostPattern, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
+import type { AuthPolicies } from './auth-policies.ts';
 import type { Certificates } from './certificates.ts';
 import type { ClientValidations } from './client-validation.ts';
 import type { Claims } from './conflicts.ts';
@@ -27,6 +28,7 @@ export interface RouteContext {
   readonly issues: Issues;
   readonly upstreams: Upstreams;
   readonly rateLimits: RateLimits;
+  readonly authPolicies: AuthPolicies;
   readonly certificates: Certificates;
   readonly clientValidations: ClientValidations;
   readonly claims: Claims<RuleOwner>;

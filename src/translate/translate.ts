@@ -9,10 +9,12 @@ import type { Entry, ResourceSet } from '../resources/resource-set.ts';
 import type { Endpoint, Route, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import { translateApiRoute } from './api-route.ts';
+import { AuthPolicies } from './auth-policies.ts';
 import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
 import { ClientValidations } from './client-validation.ts';
 import { Claims } from './conflicts.ts';
+import { type ConsumersResult, translateConsumers } from './consumers.ts';
 import { type EditBasis, type EditedParts, type Repeatable, type Repeated, translateEditedIngresses } from './edited-ingresses.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
@@ -50,6 +52,8 @@ export interface TranslateResult {
   readonly tlsPairs: TlsPairs;
   /** For the next translation, as `tlsPairs`. */
   readonly trustBlocks: TrustBlocks;
+  /** For the next translation: consumers that it need not look at again. */
+  readonly consumers: ConsumersResult;
   /** For the next translation. */
   readonly endpointTable: EndpointTable;
   /** For the next translation: Ingresses that it need not translate again. */
@@ -78,11 +82,13 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
   const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
   const annotated = new AnnotatedBackends(ownIngresses(set, classes), issues, trust, certificates);
   const rateLimits = new RateLimits(set, classes, issues);
+  const authPolicies = new AuthPolicies(set, classes, issues);
+  const consumers = translateConsumers(set, issues, previous?.consumers);
   const upstreams = new Upstreams(set, options, backendPolicies, annotated, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
   const canaries = new Canaries(ownIngresses(set, classes), issues);
   const clientValidations = new ClientValidations(issues, trust);
   const passthroughs = new Passthroughs();
-  const context = { issues, upstreams, clientValidations, rateLimits, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs };
+  const context = { issues, upstreams, clientValidations, rateLimits, authPolicies, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs };
   const { routes, statuses, repeatable, youngest } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
@@ -95,6 +101,8 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     endpoints: endpointTable.endpoints,
     ...certificates.build(),
     ...clientValidations.build(routes),
+    ...(consumers.specs.size === 0 ? {} : { consumers: consumers.specs }),
+    ...authPolicies.build(),
   };
   const isPlain = canaries.isEmpty && snapshot.passthrough === undefined && snapshot.clientValidation === undefined;
   return {
@@ -102,11 +110,14 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     statuses: [
       ...statuses,
       ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, () => false),
+      ...policyStatuses(set.authPolicies.values(), authPolicies.attachments, issues, (entry) => entry.object !== undefined),
+      ...consumers.statuses,
       ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments, issues, (entry) => backendPolicies.refers(entry)),
     ],
     problems: sortFindings([...otherProblems, ...endpointTable.findings()]),
     tlsPairs: certificates.pairs,
     trustBlocks: trust.blocks,
+    consumers,
     endpointTable,
     repeatable,
     editBasis: { set, options, nameTroubles, claims: context.claims, isPlain, youngest, routeStatuses: statuses.length },

@@ -1,5 +1,7 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
 import type { DocumentState } from '../fetch/document-state.ts';
+import type { PublishedConsumer } from '../policies/auth/consumers.ts';
+import type { SecretId } from '../snapshot/auth.ts';
 import type { Endpoint, Passthrough, Route, ServerName, SnapshotClientValidation, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
@@ -29,6 +31,10 @@ export interface ChangePart {
   readonly breakerSlots: ReadonlyMap<UpstreamKey, number>;
   /** New, or in the place of those by the same id. */
   readonly routes: readonly Route[];
+  /** As `routes`. */
+  readonly consumers: readonly PublishedConsumer[];
+  /** New values of Secrets. Plain: this never leaves the process and is never logged. */
+  readonly secrets: ReadonlyMap<SecretId, string>;
 }
 
 /** What a change takes away, and what it has once only. */
@@ -37,6 +43,9 @@ export interface ChangeEnd {
   readonly version: number;
   readonly removedRoutes: readonly string[];
   readonly removedUpstreams: readonly UpstreamKey[];
+  /** `namespace/name`. */
+  readonly removedConsumers: readonly string[];
+  readonly removedSecrets: readonly SecretId[];
   /** Absent: as before. */
   readonly certificates?: PublishedCertificates;
   /** Absent: as before. */

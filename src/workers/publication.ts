@@ -1,6 +1,8 @@
 /** What workers have, and what is to be sent to them so that they have the next snapshot. */
 import { isDeepStrictEqual } from 'node:util';
 import { serialize } from 'node:v8';
+import type { PublishedConsumer } from '../policies/auth/consumers.ts';
+import type { ConsumerSpec } from '../snapshot/auth.ts';
 import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
 import type { Endpoint, Passthrough, Route, Snapshot, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
@@ -15,6 +17,7 @@ type EndpointsChange = ToWorker & { readonly type: 'endpoints' };
 /** A worker reads a part in one go. Equal objects within a part are one object there. */
 const ROUTES_A_PART = 250;
 const UPSTREAMS_A_PART = 100;
+const CONSUMERS_A_PART = 500;
 
 /** What differs for whoever checks endpoints. */
 export interface CheckedChange {
@@ -60,6 +63,8 @@ export class Publication {
       version: ++this.#version,
       removedRoutes: routes.removed,
       removedUpstreams,
+      removedConsumers: removedKeys(before?.consumers, snapshot.consumers),
+      removedSecrets: removedKeys(before?.secrets, snapshot.secrets),
       ...(before !== undefined && sameServerNames(before, snapshot) ? {} : { certificates: publishedCertificates(snapshot) }),
       ...(isDeepStrictEqual(before?.passthrough, snapshot.passthrough) ? {} : { passthrough: snapshot.passthrough ?? NO_PASSTHROUGH }),
     };
@@ -67,7 +72,12 @@ export class Publication {
     this.#lastChecked = this.#checkedChange(snapshot, slotted, removedUpstreams);
     return {
       type: 'change',
-      parts: [...upstreamParts(upstreams, slotted, this.#breakers.assign(upstreams)), ...endpointParts(others), ...routeParts(routes.set)],
+      parts: [
+        ...identityParts(before, snapshot),
+        ...upstreamParts(upstreams, slotted, this.#breakers.assign(upstreams)),
+        ...endpointParts(others),
+        ...routeParts(routes.set),
+      ],
       end,
     };
   }
@@ -119,10 +129,18 @@ export class Publication {
     const snapshot = this.#snapshot as Snapshot;
     const upstreams = [...snapshot.upstreams.values()];
     const end: ChangeEnd = {
-      ...{ version: this.#version, removedRoutes: [], removedUpstreams: [], certificates: publishedCertificates(snapshot) },
+      ...{
+        version: this.#version,
+        removedRoutes: [],
+        removedUpstreams: [],
+        removedConsumers: [],
+        removedSecrets: [],
+        certificates: publishedCertificates(snapshot),
+      },
       ...(snapshot.passthrough === undefined ? {} : { passthrough: snapshot.passthrough }),
     };
     const parts = [
+      ...identityParts(undefined, snapshot),
       ...upstreamParts(upstreams, this.#slots.assign(snapshot.endpoints), this.#breakers.assign(upstreams)),
       ...routeParts([...this.#order.routes]),
     ];
@@ -161,7 +179,29 @@ const NONE = {
   endpoints: new Map(),
   breakerSlots: new Map<UpstreamKey, number>(),
   routes: [],
+  consumers: [],
+  secrets: new Map<string, string>(),
 } satisfies ChangePart;
+
+/** Consumers and Secrets' values that are new or changed. Before the routes: these look things up there. */
+function identityParts(before: Snapshot | undefined, { consumers, secrets }: Snapshot): Buffer[] {
+  const parts: Buffer[] = [];
+  const changed = [...(secrets ?? [])].filter(([id, secret]) => before?.secrets?.get(id)?.equals(secret) !== true);
+  if (changed.length > 0) parts.push(write({ ...NONE, secrets: new Map(changed.map(([id, secret]) => [id, secret.reveal()])) }));
+  if (consumers === undefined || consumers === before?.consumers) return parts;
+  const list: PublishedConsumer[] = [];
+  for (const [id, spec] of consumers) if (before?.consumers?.get(id) !== spec) list.push(publishedConsumer(id, spec));
+  for (const some of chunks(list, CONSUMERS_A_PART)) parts.push(write({ ...NONE, consumers: some }));
+  return parts;
+}
+
+function publishedConsumer(id: string, { keyDigests, ...spec }: ConsumerSpec): PublishedConsumer {
+  return { id, ...spec, keyDigests: new Uint8Array(Buffer.from(keyDigests.reveal(), 'hex')) };
+}
+
+function removedKeys(before: ReadonlyMap<string, unknown> | undefined, now: ReadonlyMap<string, unknown> | undefined): string[] {
+  return before === undefined || before === now ? [] : [...before.keys()].filter((key) => now?.has(key) !== true);
+}
 
 function upstreamParts(upstreams: readonly Upstream[], endpoints: PublishedEndpoints, breakerSlots: ReadonlyMap<UpstreamKey, number>): Buffer[] {
   return chunks(upstreams, UPSTREAMS_A_PART).map((some) =>

@@ -179,7 +179,7 @@ describe("the README's commands", () => {
 
   test('the last command removes the CRDs, too', async () => {
     await sh(readmeCommand('kubectl delete'));
-    for (const plural of ['apiroutes', 'ratelimitpolicies', 'backendpolicies']) assert.equal(await get(crd(plural)), undefined);
+    for (const plural of ['apiroutes', 'ratelimitpolicies', 'authpolicies', 'apiconsumers', 'backendpolicies']) assert.equal(await get(crd(plural)), undefined);
   });
 
   test('kubectl apply -f manifests/install.yaml: all there, and nothing to do the second time', async () => {

@@ -25,7 +25,9 @@ describe('chart', { skip: helm.skip }, () => {
     assert.deepEqual(names(render()), [
       'ClusterRole/gateways-tidegate',
       'ClusterRoleBinding/gateways-tidegate',
+      'CustomResourceDefinition/apiconsumers.tidegate.dev',
       'CustomResourceDefinition/apiroutes.tidegate.dev',
+      'CustomResourceDefinition/authpolicies.tidegate.dev',
       'CustomResourceDefinition/backendpolicies.tidegate.dev',
       'CustomResourceDefinition/ratelimitpolicies.tidegate.dev',
       'Deployment/tidegate',

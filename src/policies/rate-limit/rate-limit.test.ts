@@ -7,8 +7,10 @@ import { Fields } from '../../exchange/fields.ts';
 import { NO_FETCHER } from '../../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../../fetch/worker-documents.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
+import { knownConsumers } from '../auth/context.fixture.ts';
 import { exchangeOf, type RequestSpec } from '../exchange.fixture.ts';
 import { type Filter, type LimitDecisions, Verdict } from '../policy.ts';
+import { Secrets } from '../secrets.ts';
 import { limitOf, SimulatedTime } from './limiter.fixture.ts';
 import { RateLimiter } from './limiter.ts';
 import { rateLimit } from './rate-limit.ts';
@@ -32,6 +34,8 @@ class LimitedRoute {
     return rateLimit.compile(limits, {
       rateLimiter: this.limiter,
       calls: noCalls,
+      auth: knownConsumers(),
+      secrets: new Secrets(),
       random: Math.random,
       documents: NO_DOCUMENTS,
       fetcher: NO_FETCHER,

@@ -22,8 +22,6 @@ export const BAD_ROUTES: readonly BadObject[] = [
   ['a misspelt kind of ours', { ...rule({}), kind: 'ApiRuote' }, 'kind', /no kind "ApiRuote"/, /ApiRoute\?/],
   ['a kind that our group lacks', { ...rule({}), kind: 'Teapot' }, 'kind', /no kind "Teapot"/, /ApiRoute, RateLimitPolicy/],
   ['a misspelt kind of Kubernetes', { ...service({}), kind: 'Servise' }, 'kind', /no kind "Servise"/, /Service\?/],
-  ['AuthPolicy', { ...rule({}), kind: 'AuthPolicy' }, 'kind', /not supported in this version/, /remove/],
-  ['ApiConsumer', { ...rule({}), kind: 'ApiConsumer' }, 'kind', /not supported in this version/, /remove/],
 
   ['no name', { ...rule({}), metadata: {} }, 'metadata.name', /missing/, /string/],
   ['no metadata', { ...rule({}), metadata: undefined }, 'metadata', /missing/, /mapping/],

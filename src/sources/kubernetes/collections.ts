@@ -16,6 +16,8 @@ const RESOURCES: Readonly<Record<string, string>> = {
   Ingress: 'ingresses',
   ApiRoute: 'apiroutes',
   RateLimitPolicy: 'ratelimitpolicies',
+  AuthPolicy: 'authpolicies',
+  ApiConsumer: 'apiconsumers',
   BackendPolicy: 'backendpolicies',
   Service: 'services',
   EndpointSlice: 'endpointslices',

@@ -180,8 +180,8 @@ export class KubernetesSource implements Source {
     this.#gatheredAt = performance.now();
     if (this.#set === undefined && !this.#reads.every(isSettled)) return;
     const set = this.#store.current;
-    const { secrets, configMaps } = this.#references.of(set);
-    this.#secrets.want(secrets);
+    const { secrets, valuedSecrets, configMaps } = this.#references.of(set);
+    this.#secrets.want(secrets, valuedSecrets);
     this.#configMaps.want(configMaps);
     if (this.#set === undefined && (!this.#secrets.isSettled || this.#configMaps.isReading)) return;
     if (this.#set !== undefined && this.#isHeld()) return;

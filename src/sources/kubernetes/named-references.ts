@@ -1,12 +1,16 @@
 /** Which Secrets and ConfigMaps the objects that are ours name: no others are ever asked for by name. */
+import { policySecrets } from '../../resources/auth-policy.ts';
 import { ClassOwnership } from '../../resources/classes.ts';
 import type { ResourceSet } from '../../resources/resource-set.ts';
 
-type Seen = Pick<ResourceSet, 'ingressClasses' | 'ingresses' | 'apiRoutes' | 'backendPolicies'>;
+const SEEN = ['ingressClasses', 'ingresses', 'apiRoutes', 'backendPolicies', 'authPolicies', 'apiConsumers'] as const;
+type Seen = Pick<ResourceSet, (typeof SEEN)[number]>;
 
 /** `namespace/name` of each; the very same sets while the names are the same. */
 export interface References {
   readonly secrets: ReadonlySet<string>;
+  /** Of `secrets`, those whose values are used: passwords, keys of APIs. */
+  readonly valuedSecrets: ReadonlySet<string>;
   readonly configMaps: ReadonlySet<string>;
 }
 
@@ -22,7 +26,7 @@ export class NamedReferences {
   readonly #ingressClass: string;
   readonly #always: readonly string[];
   #seen: Seen | undefined;
-  #references: References = { secrets: new Set(), configMaps: new Set() };
+  #references: References = { secrets: new Set(), valuedSecrets: new Set(), configMaps: new Set() };
 
   /**
    * @param ingressClass `--ingress-class`
@@ -33,17 +37,11 @@ export class NamedReferences {
     this.#always = defaultCertificate === undefined ? [] : [defaultCertificate];
   }
 
-  of({ ingressClasses, ingresses, apiRoutes, backendPolicies }: ResourceSet): References {
+  of(set: ResourceSet): References {
     const seen = this.#seen;
-    if (
-      seen !== undefined &&
-      seen.ingressClasses === ingressClasses &&
-      seen.ingresses === ingresses &&
-      seen.apiRoutes === apiRoutes &&
-      seen.backendPolicies === backendPolicies
-    )
-      return this.#references;
-    this.#seen = { ingressClasses, ingresses, apiRoutes, backendPolicies };
+    if (seen !== undefined && SEEN.every((field) => seen[field] === set[field])) return this.#references;
+    const { ingressClasses, ingresses, apiRoutes, backendPolicies, authPolicies, apiConsumers } = set;
+    this.#seen = { ingressClasses, ingresses, apiRoutes, backendPolicies, authPolicies, apiConsumers };
     const classes = new ClassOwnership(ingressClasses, this.#ingressClass);
     const secrets = new Set(this.#always);
     const configMaps = new Set<string>();
@@ -71,8 +69,20 @@ export class NamedReferences {
       trust(namespace, tls.caCertificateRefs);
       if (tls.clientCertificateRef !== undefined) secrets.add(`${namespace}/${tls.clientCertificateRef.name}`);
     }
+    const valued = new Set<string>();
+    for (const { namespace, object } of authPolicies.values()) {
+      for (const { name } of object === undefined ? [] : policySecrets(object)) valued.add(`${namespace}/${name}`);
+    }
+    for (const { namespace, object } of apiConsumers.values()) {
+      for (const { secretRef } of object?.spec.apiKeys ?? []) valued.add(`${namespace}/${secretRef.name}`);
+    }
+    for (const key of valued) secrets.add(key);
     const before = this.#references;
-    this.#references = { secrets: sameOr(before.secrets, secrets), configMaps: sameOr(before.configMaps, configMaps) };
+    this.#references = {
+      secrets: sameOr(before.secrets, secrets),
+      valuedSecrets: sameOr(before.valuedSecrets, valued),
+      configMaps: sameOr(before.configMaps, configMaps),
+    };
     return this.#references;
   }
 }

@@ -132,7 +132,7 @@ export class ObjectStore {
     const decoded = decodeFromServer(kind, raw);
     const { generation, creationTimestamp, object, problems } = decoded;
     if (before !== undefined && before.generation === generation && sameProblems(before.problems, problems)) {
-      if (object === undefined || sameValue(before.object, object)) return before;
+      if (object === undefined ? sameValue(before.closes, decoded.closes) || before.object !== undefined : sameValue(before.object, object)) return before;
     }
     // Objects of one second are in the order of their names.
     const age = creationTimestamp === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(creationTimestamp);

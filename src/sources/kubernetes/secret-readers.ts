@@ -1,7 +1,7 @@
 /**
  * Secrets, as few as there can be. Where permissions allow, those of type kubernetes.io/tls are watched together, and for one
- * that a route names and that is not among them, another type is watched for, so that the route can be told why. Elsewhere
- * each Secret that a route names is watched by its name (64 of them; those beyond are looked up in turns), and no other is ever read.
+ * that a route names and that is not among them, another type is watched for, so that the route can be told why. Those whose
+ * values are used, and elsewhere each Secret that a route names, are watched by their names (64 of them; those beyond are looked up in turns), and no other is ever read.
  */
 import { AUTHORITIES_KEY, REVOCATIONS_KEY } from '../../resources/trust-anchors.ts';
 import type { ApiClient } from './api-client.ts';
@@ -9,7 +9,7 @@ import { classOf } from './backoff.ts';
 import { collectionOf, pathsOf } from './collections.ts';
 import { ApiError } from './errors.ts';
 import type { KeptSink, ObjectStore } from './object-store.ts';
-import { type RawObject, Reflector, type ReflectorCounts, summedCounts, type Timings } from './reflector.ts';
+import { keyOf, type RawObject, Reflector, type ReflectorCounts, summedCounts, type Timings } from './reflector.ts';
 import type { Reading } from './trouble-log.ts';
 
 const TLS = 'kubernetes.io/tls';
@@ -47,6 +47,8 @@ export class SecretReaders {
   readonly #lookups: KeptSink;
   readonly #stop = new AbortController();
   #wanted: ReadonlySet<string> = new Set();
+  /** Of `#wanted`, those whose values are used. */
+  #valued: ReadonlySet<string> = new Set();
   #lookup: NodeJS.Timeout | undefined;
   #isLooking = false;
   /** Of `#overflow`, those that were answered for. */
@@ -92,9 +94,14 @@ export class SecretReaders {
     await Promise.all(this.reflectors.map((reflector) => reflector.stop()));
   }
 
-  /** @param wanted `namespace/name` of each Secret that is named by an object of ours. To be called again when `reflectors` change state */
-  want(wanted: ReadonlySet<string>): void {
+  /**
+   * To be called again when `reflectors` change state.
+   * @param wanted `namespace/name` of each Secret that is named by an object of ours
+   * @param valued those among them whose values are used, passwords and keys of APIs: each is read by its name
+   */
+  want(wanted: ReadonlySet<string>, valued: ReadonlySet<string>): void {
     this.#wanted = wanted;
+    this.#valued = valued;
     for (const [key, reader] of this.#single) {
       const heir = this.#readerFor(key);
       if (wanted.has(key) && heir === undefined) continue;
@@ -143,8 +150,9 @@ export class SecretReaders {
     this.#options.onChange(reader);
   }
 
-  /** Who watches the Secret among others; undefined where nobody may. */
+  /** Who watches the Secret among others; undefined where nobody may, and where it is of another type most likely. */
   #readerFor(key: string): Reader | undefined {
+    if (this.#valued.has(key)) return undefined;
     const reader = this.#together.get('') ?? this.#together.get(key.slice(0, key.indexOf('/')));
     if (reader === undefined) return undefined;
     const { state, failure } = reader.reflector;
@@ -182,7 +190,7 @@ export class SecretReaders {
       if (this.#stop.signal.aborted) return;
       if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key) || this.#single.has(key)) continue;
       if (this.#readerFor(key) === undefined) this.#takeLookedUp(key, found);
-      else if (isSecret(found) && found.type !== TLS) this.#lookups.put(emptied(found));
+      else if (isSecret(found) && found.type !== TLS) this.#lookups.put(this.#kept(found));
       else this.#lookups.remove(placeholderOf(key));
     }
     this.#isLooking = false;
@@ -193,9 +201,13 @@ export class SecretReaders {
 
   /** One that nobody watches. As with a watch, only an answer that it is not there takes it away. */
   #takeLookedUp(key: string, found: unknown): void {
-    if (isSecret(found)) this.#lookups.put(emptied(found));
+    if (isSecret(found)) this.#lookups.put(this.#kept(found));
     else if (found instanceof ApiError && found.status === 404) this.#lookups.remove(placeholderOf(key));
     if (isSecret(found) || found instanceof ApiError) this.#looked.add(key);
+  }
+
+  #kept(secret: RawSecret): RawObject {
+    return this.#valued.has(keyOf(secret)) ? secret : emptied(secret);
   }
 
   /** @param name with `fieldSelector`, of one Secret */
@@ -207,7 +219,7 @@ export class SecretReaders {
       client,
       paths: pathsOf(collection, namespace === '' ? undefined : namespace),
       query: { fieldSelector },
-      sink: { ...sink, put: (object) => sink.put(emptied(object)) },
+      sink: { ...sink, put: (object) => sink.put(this.#kept(object)) },
       onChange: (failure) => onChange(reader, failure),
       random,
       ...(timings === undefined ? {} : { timings }),
@@ -232,10 +244,15 @@ function emptied(secret: RawSecret): RawObject {
   const { metadata, type, data } = secret;
   const kept = [AUTHORITIES_KEY, REVOCATIONS_KEY].flatMap((key) => (data !== undefined && Object.hasOwn(data, key) ? [[key, data[key]] as const] : []));
   return {
-    ...(metadata === undefined ? {} : { metadata }),
+    // The same version may come again, with all that it holds.
+    ...(metadata === undefined ? {} : { metadata: withoutVersion(metadata) }),
     ...(type === undefined ? {} : { type }),
     ...(kept.length === 0 ? {} : { data: Object.fromEntries(kept) }),
   } as RawObject;
+}
+
+function withoutVersion({ resourceVersion: _version, ...metadata }: NonNullable<RawObject['metadata']>): NonNullable<RawObject['metadata']> {
+  return metadata;
 }
 
 interface RawSecret extends RawObject {

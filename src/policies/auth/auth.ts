@@ -1,0 +1,149 @@
+/**
+ * AuthPolicy: who may call. Methods are tried in order, and the first whose credential is present decides: one that is bad is
+ * refused at once. Then come the checks. Whatever fails, nobody passes who would not have passed otherwise.
+ */
+import type { Exchange, Reply } from '../../exchange/exchange.ts';
+import type { Fields } from '../../exchange/fields.ts';
+import type { AuthSpec } from '../../snapshot/auth.ts';
+import { type AuthDecisions, type Filter, type Policy, type PolicyContext, Verdict } from '../policy.ts';
+import { type AuthCheck, type AuthMethod, type Judgement, Pending, Refusal } from './method.ts';
+import { compileChecks, compileMethods } from './methods.ts';
+
+export const auth: Policy<'auth'> = {
+  name: 'auth',
+  compile: (spec, context) => new AuthFilter(spec, context),
+};
+
+/** Of metrics, where no method has found a credential. */
+const NOBODY = 'none';
+
+class AuthFilter implements Filter {
+  readonly policy = 'auth';
+  readonly onResponse?: (exchange: Exchange, status: number, fields: Fields) => void;
+  readonly #spec: AuthSpec;
+  readonly #methods: readonly AuthMethod[];
+  readonly #checks: readonly AuthCheck[];
+  readonly #methodDecisions: readonly AuthDecisions[];
+  readonly #checkDecisions: readonly AuthDecisions[];
+  readonly #nobody: AuthDecisions;
+  readonly #unauthenticated: Refusal;
+
+  constructor(spec: AuthSpec, context: PolicyContext) {
+    this.#spec = spec;
+    this.#methods = compileMethods(spec, context);
+    this.#checks = compileChecks(spec, context);
+    const decisions = (name: string): AuthDecisions => context.auth.decisions(spec.policy, name);
+    this.#methodDecisions = this.#methods.map(({ name }) => decisions(name));
+    this.#checkDecisions = this.#checks.map(({ name }) => decisions(name));
+    this.#nobody = decisions(NOBODY);
+    this.#unauthenticated = new Refusal(unauthenticated(this.#methods));
+    const responding = this.#methods.filter((method) => method.onResponse !== undefined);
+    if (responding.length > 0) {
+      this.onResponse = (exchange, status, fields) => {
+        for (const method of responding) method.onResponse?.(exchange, status, fields);
+      };
+    }
+  }
+
+  describe(): string {
+    const { policy, anonymous, stripToken } = this.#spec;
+    const parts = [...this.#methods, ...this.#checks].map((part) => part.describe());
+    if (this.#methods.length > 0) parts.push(`without a credential: ${anonymous}`);
+    if (stripToken) parts.push('the credential is taken away');
+    return `AuthPolicy ${policy}: ${parts.join('; ')}`;
+  }
+
+  onRequest(exchange: Exchange): Verdict {
+    return this.#identify(exchange);
+  }
+
+  #identify(exchange: Exchange): Verdict {
+    const methods = this.#methods;
+    for (let index = 0; index < methods.length; index++) {
+      const judgement = (methods[index] as AuthMethod).authenticate(exchange);
+      if (judgement === undefined) continue;
+      if (judgement instanceof Pending) return this.#await(exchange, judgement, (result) => this.#judged(exchange, index, result));
+      return this.#judged(exchange, index, judgement);
+    }
+    return methods.length === 0 ? this.#check(exchange, 0) : this.#unknown(exchange);
+  }
+
+  #judged(exchange: Exchange, index: number, judgement: Judgement): Verdict {
+    const decisions = this.#methodDecisions[index] as AuthDecisions;
+    if (judgement instanceof Refusal) return refuse(exchange, judgement, decisions);
+    decisions.allowed++;
+    exchange.identity = judgement;
+    return this.#check(exchange, 0);
+  }
+
+  /** There is no credential at all. */
+  #unknown(exchange: Exchange): Verdict {
+    if (this.#spec.anonymous === 'Allow') {
+      this.#nobody.allowed++;
+      return this.#check(exchange, 0);
+    }
+    for (const method of this.#methods) {
+      const invitation = method.invite?.(exchange);
+      if (invitation === undefined) continue;
+      if (invitation instanceof Pending) return this.#await(exchange, invitation, (result) => refuse(exchange, result, this.#nobody));
+      return refuse(exchange, invitation, this.#nobody);
+    }
+    return refuse(exchange, this.#unauthenticated, this.#nobody);
+  }
+
+  #check(exchange: Exchange, from: number): Verdict {
+    const checks = this.#checks;
+    for (let index = from; index < checks.length; index++) {
+      const result = (checks[index] as AuthCheck).check(exchange);
+      if (result instanceof Pending) {
+        return this.#await(exchange, result, (refusal) => (this.#passes(exchange, index, refusal) ? this.#check(exchange, index + 1) : Verdict.Answered));
+      }
+      if (!this.#passes(exchange, index, result)) return Verdict.Answered;
+    }
+    if (this.#spec.stripToken) for (const method of this.#methods) method.strip(exchange);
+    return Verdict.Continue;
+  }
+
+  #passes(exchange: Exchange, index: number, refusal: Refusal | undefined): boolean {
+    const decisions = this.#checkDecisions[index] as AuthDecisions;
+    if (refusal !== undefined) refuse(exchange, refusal, decisions);
+    else decisions.allowed++;
+    return refusal === undefined;
+  }
+
+  /** @param next what comes of the result */
+  #await<Result>(exchange: Exchange, pending: Pending<Result>, next: (result: Result) => Verdict): Verdict {
+    const { settled } = pending;
+    if (settled !== undefined) return next(settled.result);
+    exchange.onAbandoned = () => pending.onAbandoned?.();
+    pending.listen((result) => {
+      try {
+        if (next(result) === Verdict.Waiting) return;
+      } catch (error) {
+        // Nobody above would catch it.
+        exchange.fail(error);
+        return;
+      }
+      exchange.resume();
+    });
+    return Verdict.Waiting;
+  }
+}
+
+function refuse(exchange: Exchange, refusal: Refusal, decisions: AuthDecisions): Verdict {
+  if (refusal.isFailure) decisions.failed++;
+  else decisions.refused++;
+  exchange.reply = refusal.reply;
+  return Verdict.Answered;
+}
+
+/** RFC 9110 section 11.6.1: a challenge for each way there is. */
+function unauthenticated(methods: readonly AuthMethod[]): Reply {
+  const challenges = new Set(methods.flatMap(({ challenge }) => (challenge === undefined ? [] : [challenge])));
+  return {
+    status: 401,
+    reason: 'no_credential',
+    detail: 'This needs a credential.',
+    fields: [...challenges].map((challenge) => ['WWW-Authenticate', challenge] as const),
+  };
+}

@@ -1,0 +1,36 @@
+/** For tests: consumers as a worker knows them. */
+import { hash } from 'node:crypto';
+import type { AuthContext, AuthDecisions } from '../policy.ts';
+import { Consumers, type PublishedConsumer } from './consumers.ts';
+
+export type ConsumerDraft = Partial<Omit<PublishedConsumer, 'id' | 'keyDigests'>> & { readonly name: string; readonly keys?: readonly string[] };
+
+/** @param keys characters are bytes */
+export function publishedConsumer({ namespace = 'shop', name, keys = [], ...rest }: ConsumerDraft): PublishedConsumer {
+  const keyDigests = new Uint8Array(Buffer.concat(keys.map((key) => hash('sha256', Buffer.from(key, 'latin1'), 'buffer'))));
+  return { id: `${namespace}/${name}`, namespace, name, groups: [], basicUsers: [], certificateSubjects: [], ...rest, keyDigests };
+}
+
+/** In namespace `shop`: `acme` in group gold, with the keys `key-of-acme` and `next-key-of-acme`, and `globex` with `key-of-globex`. */
+const DRAFTS: readonly ConsumerDraft[] = [
+  { name: 'acme', groups: ['gold'], keys: ['key-of-acme', 'next-key-of-acme'], basicUsers: ['alice'], certificateSubjects: ['CN=acme,O=Acme'] },
+  { name: 'globex', keys: ['key-of-globex'] },
+];
+
+export interface CountedAuth extends AuthContext {
+  /** By policy and method. */
+  readonly counts: ReadonlyMap<string, AuthDecisions>;
+}
+
+export function knownConsumers(drafts: readonly ConsumerDraft[] = DRAFTS): CountedAuth {
+  const consumers = new Consumers();
+  consumers.put(drafts.map(publishedConsumer));
+  const counts = new Map<string, AuthDecisions>();
+  const decisions = (policy: string, method: string): AuthDecisions => {
+    const key = `${policy} ${method}`;
+    const known = counts.get(key) ?? { allowed: 0, refused: 0, failed: 0 };
+    counts.set(key, known);
+    return known;
+  };
+  return { consumers, decisions, counts };
+}

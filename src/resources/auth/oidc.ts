@@ -1,0 +1,33 @@
+/** AuthPolicy, method oidc: browsers sign in at an OpenID provider, and keep a session by a cookie. */
+import { z } from 'zod';
+import { cookieName, quote, text } from '../fields.ts';
+import { strictObject } from '../strict-object.ts';
+import { secretReference } from './secret-reference.ts';
+import { fetchedUrl } from './url.ts';
+
+/** A whole path of the routes' hosts, in the form in which requests' paths are compared. */
+const ownPath = text(
+  (value) =>
+    /^\/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/.test(value) && !/\/\.{1,2}(\/|$)/.test(value)
+      ? undefined
+      : { message: `${quote(value)} is not a path`, hint: 'write an absolute path without a query, such as /oauth2/callback' },
+  { pattern: /^\//, minLength: 1, maxLength: 1024 },
+);
+
+export const oidcMethod = strictObject({
+  issuer: fetchedUrl.describe('The OpenID provider; its configuration is read from /.well-known/openid-configuration below it.'),
+  clientId: z.string().min(1).max(1024).describe('Name of the gateway at the provider.'),
+  clientSecretRef: secretReference.describe('The password that goes with it.'),
+  sessionSecretRef: secretReference
+    .exactOptional()
+    .describe('Key by which sessions are sealed, the same for all replicas: 32 bytes or more. Absent: each pod makes one, and sessions end with it.'),
+  redirectPath: ownPath.prefault('/oauth2/callback').describe('Path that the provider sends browsers back to.'),
+  logoutPath: ownPath.prefault('/logout').describe('Path that ends the session.'),
+  scopes: z
+    .array(z.string().min(1).max(256))
+    .max(32)
+    .default(['openid'])
+    .describe('What is asked for at the provider. Absent: openid alone.')
+    .meta({ 'x-kubernetes-list-type': 'atomic' }),
+  cookieName: cookieName.prefault('tg_session').describe('Name of the session cookie.'),
+});

@@ -1,0 +1,42 @@
+/** Who may call a route, and the API clients that are known. */
+import type { Sensitive } from './sensitive.ts';
+
+/** Where of a request a credential stands. */
+export type CredentialSource =
+  /** The name is in lower case; the prefix may be empty, and its case does not matter. */
+  | { readonly type: 'Header'; readonly name: string; readonly prefix: string }
+  | { readonly type: 'Cookie'; readonly name: string }
+  /** As it is once percent-decoded. */
+  | { readonly type: 'QueryParam'; readonly name: string };
+
+/** `namespace/name/key` of a Secret's value. The values are apart (`Snapshot.secrets`), and change without the routes. */
+export type SecretId = string;
+
+export type AuthMethodSpec = { readonly type: 'apiKey'; readonly from: readonly CredentialSource[] } | { readonly type: 'clientCertificate' };
+
+export interface AuthSpec {
+  /** `namespace/name` of the AuthPolicy. Consumers are those of its namespace. */
+  readonly policy: string;
+  readonly namespace: string;
+  /** The first whose credential is present decides. */
+  readonly methods: readonly AuthMethodSpec[];
+  /** What becomes of requests without any, where there are methods. */
+  readonly anonymous: 'Deny' | 'Allow';
+  /** The credential does not go to the backend. */
+  readonly stripToken: boolean;
+  /** Names of query parameters that hold credentials: their values are not for the log. */
+  readonly credentialParameters: readonly string[];
+}
+
+/** An ApiConsumer. */
+export interface ConsumerSpec {
+  readonly namespace: string;
+  readonly name: string;
+  readonly groups: readonly string[];
+  /** SHA-256 of each of its API keys, 64 hexadecimal digits, one after the other. */
+  readonly keyDigests: Sensitive;
+  readonly jwt?: { readonly claim: string; readonly value: string };
+  readonly basicUsers: readonly string[];
+  /** As `certificateSubject` (exchange/certificate-subject.ts) writes them. */
+  readonly certificateSubjects: readonly string[];
+}

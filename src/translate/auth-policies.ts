@@ -1,0 +1,119 @@
+/** AuthPolicies: which one guards each rule, and the Secrets that they need. */
+import type { AuthMethod, AuthPolicy } from '../resources/auth-policy.ts';
+import type { ClassOwnership } from '../resources/classes.ts';
+import { objectKey } from '../resources/entry.ts';
+import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import type { Secret } from '../resources/secret.ts';
+import type { AuthMethodSpec, AuthSpec, CredentialSource, SecretId } from '../snapshot/auth.ts';
+import type { Sensitive } from '../snapshot/sensitive.ts';
+import type { RouteFilters, Snapshot } from '../snapshot/snapshot.ts';
+import type { Issues } from './issues.ts';
+import { sortedMap } from './order.ts';
+import { type Attachments, attachPolicies, type PolicyTarget } from './policy-targets.ts';
+import { judgeRouteTarget, routeKey } from './route-targets.ts';
+import { secretValue } from './secret-values.ts';
+
+/** What a policy that never was good does to its targets. */
+const CLOSED: Pick<RouteFilters, 'closed'> = { closed: { reason: 'auth_policy_invalid' } };
+const OPEN = {};
+
+export class AuthPolicies {
+  readonly attachments: Attachments;
+  readonly #issues: Issues;
+  readonly #secretEntries: Entries<Secret>;
+  /** The policy in force by `Kind/namespace/name`, and by that and `/rule`. */
+  readonly #winners = new Map<string, Entry<AuthPolicy>>();
+  /** Targets of any policy, whole or in part. */
+  readonly #targets = new Set<string>();
+  readonly #filters = new Map<Entry<AuthPolicy>, Pick<RouteFilters, 'auth' | 'closed'>>();
+  readonly #secrets = new Map<SecretId, Sensitive>();
+
+  constructor(set: ResourceSet, classes: ClassOwnership, issues: Issues) {
+    this.#issues = issues;
+    this.#secretEntries = set.secrets;
+    const attach = (entry: Entry<AuthPolicy>, target: PolicyTarget, field: string): Problem | undefined => {
+      const problem = judgeRouteTarget(set, classes, entry.namespace, target, field) ?? this.#claim(entry, target, field);
+      if (problem === undefined) this.#filtersOf(entry);
+      return problem;
+    };
+    this.attachments = attachPolicies(set.authPolicies, issues, (entry, _policy, target, field) => attach(entry, target, field), attach);
+  }
+
+  /** Whether a policy guards the route, or any rule of it. */
+  anyFor(kind: 'ApiRoute' | 'Ingress', namespace: string, name: string): boolean {
+    return this.#targets.size > 0 && this.#targets.has(routeKey(kind, namespace, name));
+  }
+
+  /** A policy on the rule replaces one on the whole route. @param rule its label: the name, else the index */
+  filters(kind: 'ApiRoute' | 'Ingress', namespace: string, name: string, rule: string): Pick<RouteFilters, 'auth' | 'closed'> {
+    if (!this.anyFor(kind, namespace, name)) return OPEN;
+    const key = routeKey(kind, namespace, name);
+    const winner = this.#winners.get(`${key}/${rule}`) ?? this.#winners.get(key);
+    return winner === undefined ? OPEN : this.#filtersOf(winner);
+  }
+
+  build(): Pick<Snapshot, 'secrets'> {
+    return this.#secrets.size === 0 ? {} : { secrets: sortedMap(this.#secrets) };
+  }
+
+  #claim(entry: Entry<AuthPolicy>, { kind, name, sectionName }: PolicyTarget, field: string): Problem | undefined {
+    const whole = routeKey(kind as 'ApiRoute' | 'Ingress', entry.namespace, name);
+    const place = sectionName === undefined ? whole : `${whole}/${sectionName}`;
+    const older = this.#winners.get(place);
+    if (older !== undefined) {
+      return {
+        severity: 'warning',
+        reason: 'Conflicted',
+        field,
+        message: `AuthPolicy ${objectKey(older)}, which is older, has the same target`,
+        hint: 'keep one of the two policies, or narrow one to a rule with sectionName',
+      };
+    }
+    this.#winners.set(place, entry);
+    this.#targets.add(whole);
+    return undefined;
+  }
+
+  #filtersOf(entry: Entry<AuthPolicy>): Pick<RouteFilters, 'auth' | 'closed'> {
+    let filters = this.#filters.get(entry);
+    if (filters === undefined) {
+      const spec = entry.object && this.#translate(entry, entry.object);
+      // A method that got lost on the way would leave the door open.
+      filters = spec === undefined || spec.methods.length !== entry.object?.spec.methods.length ? CLOSED : { auth: spec };
+      this.#filters.set(entry, filters);
+    }
+    return filters;
+  }
+
+  #translate(entry: Entry<AuthPolicy>, { spec }: AuthPolicy): AuthSpec {
+    const methods = spec.methods.flatMap((method) => this.#method(method));
+    return {
+      policy: objectKey(entry),
+      namespace: entry.namespace,
+      methods,
+      anonymous: spec.anonymous,
+      stripToken: spec.forward.token === 'Strip',
+      credentialParameters: [...new Set(methods.flatMap((method) => ('from' in method ? parametersOf(method.from) : [])))],
+    };
+  }
+
+  /** One item, which the schema has seen to be one method. */
+  #method({ apiKey, clientCertificate }: AuthMethod): AuthMethodSpec[] {
+    if (apiKey !== undefined) return [{ type: 'apiKey', from: apiKey.from }];
+    if (clientCertificate !== undefined) return [{ type: 'clientCertificate' }];
+    return [];
+  }
+
+  /** A value that the policy needs. Where it can't be had the policy is told, and whoever needs it answers 503. */
+  secret(entry: Entry<AuthPolicy>, reference: { readonly name: string; readonly key: string }, field: string): SecretId {
+    const id = `${entry.namespace}/${reference.name}/${reference.key}`;
+    const found = secretValue(this.#secretEntries, entry.namespace, reference, field, 'requests that need it are answered with 503');
+    if ('problem' in found) this.#issues.add(entry, 'ResolvedRefs', found.problem);
+    else this.#secrets.set(id, found.value);
+    return id;
+  }
+}
+
+function parametersOf(from: readonly CredentialSource[]): string[] {
+  return from.flatMap((source) => (source.type === 'QueryParam' ? [source.name] : []));
+}
