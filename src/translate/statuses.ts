@@ -78,12 +78,17 @@ function programmed(entry: Entry<unknown>, invalid: readonly Problem[], refused:
       type: 'Programmed',
       status: 'False',
       reason,
-      message: 'nothing of the object is in force, for what Accepted says',
+      message: closes(entry) ? 'the policy never was good: what it targets answers 503' : 'nothing of the object is in force, for what Accepted says',
       observedGeneration: entry.generation,
     };
   }
   if (invalid.length > 0) return holds(entry, 'Programmed', 'the last good version is in force');
   return holds(entry, 'Programmed', refused.length === 0 ? 'the object is in force' : 'all of the object but what Accepted names is in force');
+}
+
+/** It can't do what it is to guard its targets by, so that nobody gets there. */
+function closes({ object, closes: targets = [] }: Entry<unknown>): boolean {
+  return object === undefined && targets.length > 0;
 }
 
 function holds(entry: Entry<unknown>, type: Condition['type'], message: string): Condition {
