@@ -42,9 +42,11 @@ describe('crds/', () => {
       walk(version.schema.openAPIV3Schema, '', (node, path) => {
         const isIntOrString = node['x-kubernetes-int-or-string'] === true;
         assert.equal(typeof node.type === 'string', !isIntOrString, `${path} needs a type`);
-        for (const word of ['$ref', 'anyOf', 'oneOf', 'allOf', 'const', 'additionalProperties', 'patternProperties', 'exclusiveMinimum']) {
+        for (const word of ['$ref', 'anyOf', 'oneOf', 'allOf', 'const', 'patternProperties', 'exclusiveMinimum']) {
           assert.ok(!(word in node), `${path} has ${word}`);
         }
+        // Of a map with names of the user's choice; beside properties the API server takes none.
+        assert.ok(!('additionalProperties' in node && 'properties' in node), `${path} has additionalProperties beside properties`);
         if (node.type === 'array')
           assert.ok(typeof node.maxItems === 'number' && typeof node['x-kubernetes-list-type'] === 'string', `${path} needs maxItems and a list type`);
         for (const key of (node['x-kubernetes-list-map-keys'] as string[] | undefined) ?? []) {
@@ -85,4 +87,5 @@ function walk(node: Node, path: string, visit: (node: Node, path: string) => voi
   visit(node, path);
   for (const [name, inner] of Object.entries(node.properties ?? {})) walk(inner, `${path}.${name}`, visit);
   if (node.items !== undefined) walk(node.items as Node, `${path}[]`, visit);
+  if (node.additionalProperties !== undefined) walk(node.additionalProperties as Node, `${path}[]`, visit);
 }
