@@ -1,8 +1,9 @@
 /** What is wrong with an HTTP/2 request beyond what HTTP/1.1 knows, as its line in the log tells it; RST_STREAM answers it (RFC 9113 section 8.1.1). */
 import { parseAuthority } from '../exchange/authority.ts';
-import type { Peer } from '../exchange/exchange.ts';
+import type { Exchange, Peer } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
+import { newRequestId } from '../exchange/request-id.ts';
 import type { Refusal } from '../exchange/streams.ts';
 import { BAD_HOST, BAD_TARGET, type Fault, HOST_MISMATCH } from '../http1/fault.ts';
 import { ALLOW } from '../http1/problem-answer.ts';
@@ -25,6 +26,26 @@ export const UNKNOWN_PROTOCOL: Fault = { status: 501, reason: 'unknown_protocol'
 export const TOO_MANY_STREAMS: Fault = { status: 503, reason: 'too_many_streams', detail: 'There are more requests at once than the connection takes.' };
 
 const NAMES = Object.fromEntries(Object.entries(ErrorCode).map(([name, code]) => [code, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)]));
+
+/** As nginx has it. */
+const CLIENT_GONE = 499;
+
+/** What log and metrics hear of a request that was over before its exchange began. @param fault of the client; undefined: it does not want the answer */
+export function resetRefusal({ peer, method, host, path, query, startedAt }: Exchange, fault: Fault | undefined): Refusal {
+  return {
+    requestId: newRequestId(),
+    status: fault?.status ?? CLIENT_GONE,
+    reason: fault?.reason ?? 'client_gone',
+    clientAddress: peer.remoteAddress,
+    tls: peer.tls,
+    method,
+    host,
+    target: path + query,
+    protocol: PROTOCOL,
+    responseBytes: 0,
+    startedAt,
+  };
+}
 
 /** Why a connection ended, as the log tells it: `http2_protocol_error`, `http2_enhance_your_calm`. */
 export function connectionFault(code: ErrorCode): Fault {

@@ -38,6 +38,23 @@ const RESETS: readonly (readonly [what: string, frames: (id: number) => string])
   ['a stream that depends on itself', (id) => frame(FrameType.Headers, 0x25, id, `\0\0${String.fromCharCode(id >> 8, id & 0xff)}\x10${block(GET)}`)],
 ];
 
+describe('requests that are reset as soon as they are there', () => {
+  for (const [what, frames] of RESETS.filter(([name]) => !/body|length|depends|malformed|second/.test(name))) {
+    it(`begin no exchange, so that no backend hears of them, and are told of: ${what}`, async () => {
+      const client = new RawClient({ sink: (seen) => seen.text(200, 'hello') });
+      client.send(frames(1), headers(3, GET), frames(5));
+      await client.settle();
+      assert.deepEqual(
+        client.seen.map(({ exchange }) => exchange.path),
+        ['/'],
+      );
+      assert.equal(client.refusals.length, 2);
+      assert.ok(client.refusals.every(({ status, reason }) => status === (what === 'rapid reset' ? 499 : 400) && reason !== ''));
+      assert.equal(client.answer(3).body, 'hello', 'others of the same connection are served');
+    });
+  }
+});
+
 describe('floods', () => {
   for (const [what, before, repeated] of CONTROL) {
     it(`of ${what} end the connection with ENHANCE_YOUR_CALM`, async () => {

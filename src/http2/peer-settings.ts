@@ -11,6 +11,8 @@ export class PeerSettings {
   /** Infinity: it did not say. */
   maxHeaderListSize = Number.POSITIVE_INFINITY;
   connectProtocol = false;
+  /** SETTINGS_NO_RFC7540_PRIORITIES; undefined before the first SETTINGS. It means nothing to us. */
+  #noPriorities: number | undefined = undefined;
 
   /** @param bytes with `bytes[start..end)` the payload of SETTINGS, its length a multiple of six @returns NoError, or what is wrong with it */
   apply(bytes: Buffer, start: number, end: number): ErrorCode {
@@ -44,13 +46,15 @@ export class PeerSettings {
           this.connectProtocol = value === 1;
           break;
         case Setting.NoRfc7540Priorities:
-          // Means nothing to us, and what must not be (RFC 9218 section 2.1) is refused all the same.
-          if (value > 1) return ErrorCode.ProtocolError;
+          // What must not be is refused all the same: other values, and another one than that of the first SETTINGS (RFC 9218 section 2.1).
+          if (value > 1 || (this.#noPriorities !== undefined && this.#noPriorities !== value)) return ErrorCode.ProtocolError;
+          this.#noPriorities = value;
           break;
         default:
         // Unknown ones are ignored.
       }
     }
+    this.#noPriorities ??= 0;
     return ErrorCode.NoError;
   }
 }

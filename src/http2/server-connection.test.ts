@@ -232,7 +232,8 @@ describe('malformed requests over HTTP/2', () => {
   ] as const) {
     it(`are reset: trailers with ${what}`, async () => {
       const client = new RawClient({ sink: (seen) => seen.stream.resumeRequestBody() });
-      client.send(headers(1, POST, false), headers(1, trailers, end));
+      client.send(headers(1, POST, false));
+      client.send(headers(1, trailers, end));
       await client.settle();
       assert.equal(client.answer(1).reset, ErrorCode.ProtocolError);
       assert.equal(client.seen[0]?.error, '400 malformed_trailers');
@@ -428,7 +429,8 @@ describe('flow control', () => {
   it('ends a connection whose client says that it takes nothing more', async () => {
     for (const id of [0, 1]) {
       const client = new RawClient();
-      client.send(headers(1, GET), windowUpdateFrame(id, 0));
+      client.send(headers(1, GET));
+      client.send(windowUpdateFrame(id, 0));
       await client.settle();
       assert.deepEqual(client.goAways, [{ last: 1, code: ErrorCode.ProtocolError }]);
       assert.equal(client.seen[0]?.gone, 1);

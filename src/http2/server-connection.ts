@@ -123,6 +123,7 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
       else if (result === Read.Data) streams.readData(reader);
       else this.#readFrame(result === Read.DataHeader);
     }
+    streams.beginExchanges();
     if (this.#closed) return;
     // The time that DATA may take is the exchange's to watch.
     if (this.#assembly.streamId === 0 && (reader.atFrameStart || reader.inData)) this.#headSince = 0;

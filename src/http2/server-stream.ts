@@ -2,6 +2,7 @@ import type { Exchange } from '../exchange/exchange.ts';
 import { FieldKind, HOP_BY_HOP, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
 import { type BodyLength, type ClientHandler, type ClientStream, isEmptyBody, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
+import type { Fault } from '../http1/fault.ts';
 import { CONTENT_LENGTH } from '../http1/framing.ts';
 import { HeldBytes } from '../http1/held-bytes.ts';
 import { dateLine } from '../http1/message-writer.ts';
@@ -22,7 +23,10 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
   readonly requestBody: BodyLength;
   readonly isHead: boolean;
   exchange: Exchange | undefined = undefined;
+  /** None before the exchange begins. */
   handler: ClientHandler | undefined = undefined;
+  /** What the client did wrong, where that is why the stream was reset. */
+  resetBy: Fault | undefined = undefined;
 
   // The request.
   /** It was told to the handler that the request is complete. */

@@ -12,7 +12,7 @@ import type { ServerOptions } from '../http1/server-options.ts';
 import { allowedTrailers } from '../http1/trailers.ts';
 import type { AnswerSender } from './answer-sender.ts';
 import type { BlockAssembly } from './block-assembly.ts';
-import { DEPENDS_ON_ITSELF, LENGTH_MISMATCH, MALFORMED_TRAILERS, problemFields, refusalOf, TOO_MANY_STREAMS } from './fault.ts';
+import { DEPENDS_ON_ITSELF, LENGTH_MISMATCH, MALFORMED_TRAILERS, problemFields, refusalOf, resetRefusal, TOO_MANY_STREAMS } from './fault.ts';
 import { FloodGuard } from './flood-guard.ts';
 import type { FrameReader } from './frame-reader.ts';
 import { ErrorCode, Flag, MAX_STREAM_ID, MAX_WINDOW, rstStreamFrame, windowUpdateFrame } from './frames.ts';
@@ -68,6 +68,8 @@ export class ServerStreams {
   #lateUpdates = 0;
   /** Answers that wait for their client with nothing more to come. */
   #lingering = 0;
+  /** Their heads were read, and their exchanges have not begun; see `beginExchanges`. */
+  readonly #read: ServerStream[] = [];
 
   constructor(owner: StreamsOwner, sender: AnswerSender, peer: Peer, options: ServerOptions, sink: ExchangeSink) {
     this.#owner = owner;
@@ -121,9 +123,23 @@ export class ServerStreams {
       return;
     }
     const stream = this.#open(streamId, head.method, head.body, head.expectsContinue, endsStream);
-    const exchange = new Exchange(head, stream, this.#peer, startedAt);
-    stream.exchange = exchange;
-    stream.handler = this.#sink.onExchange(exchange);
+    stream.exchange = new Exchange(head, stream, this.#peer, startedAt);
+    this.#read.push(stream);
+  }
+
+  /**
+   * All that came in at once was read, or a body is about to be. Exchanges begin only now, so that a request whose reset came
+   * along with it costs nothing but its reading: no connection to a backend, above all (CVE-2023-44487, CVE-2025-8671).
+   */
+  beginExchanges(): void {
+    const read = this.#read;
+    for (let index = 0; index < read.length; index++) {
+      const stream = read[index] as ServerStream;
+      const exchange = stream.exchange as Exchange;
+      if (stream.detached) this.#sink.onRefused(resetRefusal(exchange, stream.resetBy));
+      else stream.handler = this.#sink.onExchange(exchange);
+    }
+    read.length = 0;
   }
 
   #open(id: number, method: string, body: BodyLength, expectsContinue: boolean, endsStream: boolean): ServerStream {
@@ -169,6 +185,7 @@ export class ServerStreams {
         return;
       }
       if (block.dropped > 0) this.#options.onFieldsDropped(block.dropped);
+      if (stream.handler === undefined) this.beginExchanges();
       this.#endRequest(stream, allowedTrailers(trailers));
     }
   }
@@ -194,6 +211,8 @@ export class ServerStreams {
     } else {
       stream.receiveWindow -= length;
       if (stream.receiveWindow < 0) this.#failRequest(stream, LENGTH_MISMATCH, ErrorCode.FlowControlError);
+      // Its bytes are to go on as they are read.
+      else if (stream.handler === undefined) this.beginExchanges();
     }
   }
 
@@ -419,6 +438,7 @@ export class ServerStreams {
 
   /** The client has broken a rule: the stream is reset, and counted. */
   #failRequest(stream: ServerStream, fault: Fault, error: ErrorCode): void {
+    stream.resetBy = fault;
     this.#remove(stream);
     stream.handler?.onRequestError(fault.status, fault.reason, 0);
     this.#reset(stream.id, error);

@@ -5,7 +5,7 @@ import { FieldKind, HOP_BY_HOP, kindOfName, maskOf } from '../../exchange/field-
 import { Fields } from '../../exchange/fields.ts';
 import { allowedTrailers } from '../../http1/trailers.ts';
 import { PREFACE, pingFrame, settingsFrame } from '../frames.ts';
-import { RawClient } from '../raw-client.fixture.ts';
+import { RawClient, type Seen } from '../raw-client.fixture.ts';
 import type { ServerStream } from '../server-stream.ts';
 
 /** A request that was taken. */
@@ -49,9 +49,12 @@ function linesOf(fields: Fields): string[] {
   return lines;
 }
 
-/** @param cuts where the bytes are cut into reads */
-export async function readOurs(frames: string, cuts: readonly number[]): Promise<Outcome> {
-  const requests: Reading[] = [];
+/**
+ * @param cuts where the bytes are cut into reads
+ * @param answers whether requests are answered, as soon as they are there: then a stream is over, and what may still come on it depends on the reads
+ */
+export async function readOurs(frames: string, cuts: readonly number[], answers: boolean): Promise<Outcome> {
+  const taken: { readonly reading: Reading; readonly seen: Seen }[] = [];
   const client = new RawClient({
     beginning: BEGINNING,
     sink: (seen) => {
@@ -67,12 +70,12 @@ export async function readOurs(frames: string, cuts: readonly number[]): Promise
         ended: false,
         endsByLength: stream.requestBody === 0,
       };
-      requests.push(reading);
+      taken.push({ reading, seen });
       const end = (): void => {
         reading.body = seen.body;
         reading.trailers = seen.trailers?.split('\r\n').slice(0, -1) ?? [];
         reading.ended = true;
-        stream.respondText(200, new Fields(), 'ok');
+        if (answers) stream.respondText(200, new Fields(), 'ok');
       };
       if (seen.ended) end();
       else seen.onEnded = end;
@@ -87,7 +90,12 @@ export async function readOurs(frames: string, cuts: readonly number[]): Promise
   client.send(pingFrame(LAST_PING, false));
   await client.settle();
   const resets = [...client.answers].filter(([, { reset }]) => reset !== undefined).map(([id, { reset }]) => `reset ${id} ${reset}`);
-  const rest = [...resets.sort(), ...client.goAways.map(({ last, code }) => `goaway ${last} ${code}`), ...client.refusals.map(({ reason }) => reason)];
+  // One that was reset has begun before, or has not, as the bytes were split.
+  const isOver = ({ gone, error }: Seen): boolean => gone > 0 || error !== '';
+  const told = taken.filter(({ seen }) => isOver(seen)).map(({ seen }) => (seen.error === '' ? 'client_gone' : seen.error.replace(/^\d+ /, '')));
+  const reasons = [...told, ...client.refusals.map(({ reason }) => reason)].sort();
+  const requests = taken.filter(({ seen }) => !isOver(seen)).map(({ reading }) => reading);
+  const rest = [...resets.sort(), ...client.goAways.map(({ last, code }) => `goaway ${last} ${code}`), ...reasons];
   client.deadlines.close();
   return { requests, alive: client.goAways.length === 0, rest };
 }
