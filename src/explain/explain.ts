@@ -160,7 +160,7 @@ function unsharedContext(): PolicyContext {
     auth: { consumers: new Consumers(), decisions: () => ({ allowed: 0, refused: 0, failed: 0 }) },
     secrets: new Secrets(),
     random: Math.random,
-    limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
+    limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
     documents: NO_DOCUMENTS,
     fetcher: NO_FETCHER,
   };

@@ -14,6 +14,8 @@ export interface Results {
   int: number;
   /** A text: strings, numbers and truth values. */
   text: string;
+  /** As text; null where there is nothing. */
+  textOrNull: string | null;
   /** Anything, for `writeJson`. */
   json: unknown;
 }
@@ -36,14 +38,16 @@ const TYPES: Readonly<Record<Exclude<Wanted, 'json'>, readonly string[]>> = {
   bool: ['bool', 'dyn'],
   int: ['int', 'dyn'],
   text: ['string', 'int', 'double', 'bool', 'dyn'],
+  textOrNull: ['string', 'int', 'double', 'bool', 'null', 'dyn'],
 };
 
-const NAMES: Readonly<Record<Wanted, string>> = { bool: 'bool', int: 'int', text: 'a string or a number', json: 'JSON' };
+const NAMES: Readonly<Record<Wanted, string>> = { bool: 'bool', int: 'int', text: 'a string or a number', textOrNull: 'a string or a number', json: 'JSON' };
 
 const HINTS: Readonly<Record<Wanted, string>> = {
   bool: 'write a condition, such as request.method == "POST"',
   int: 'write a whole number, or make one with int()',
   text: 'make a text of it, as with string() or join()',
+  textOrNull: 'make a text of it, as with string() or join()',
   json: 'name the fields that are wanted',
 };
 
@@ -104,9 +108,12 @@ const CONVERT: Readonly<Record<Wanted, (value: unknown) => unknown>> = {
     if (typeof number === 'number' && Number.isSafeInteger(number)) return number;
     throw new ExpressionError(`the expression gave ${typeName(value)} that is no whole number within 53 bits`);
   },
-  text(value) {
-    if (typeof value === 'object') throw new ExpressionError(`the expression gave ${typeName(value)}, which is no text`);
-    return textOf(value);
-  },
+  text,
+  textOrNull: (value) => (value === null ? null : text(value)),
   json: (value) => value,
 };
+
+function text(value: unknown): string {
+  if (typeof value === 'object') throw new ExpressionError(`the expression gave ${typeName(value)}, which is no text`);
+  return textOf(value);
+}

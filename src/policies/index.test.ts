@@ -77,7 +77,7 @@ function context(): PolicyContext {
     auth: knownConsumers(),
     secrets: new Secrets(),
     random: () => 0.5,
-    limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0 }),
+    limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
     documents: NO_DOCUMENTS,
     fetcher: NO_FETCHER,
   };

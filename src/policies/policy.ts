@@ -62,6 +62,8 @@ export interface LimitDecisions {
   allowed: number;
   refused: number;
   shadowRefused: number;
+  /** Of `allowed`: those after which less than a tenth was left. */
+  nearlyRefused: number;
 }
 
 /** Calls to URLs that are no upstream's. */

@@ -1,5 +1,9 @@
 /** tidegate.dev/v1alpha1 RateLimitPolicy. */
 import { z } from 'zod';
+import { MAX_EXPRESSION_LENGTH } from '../expressions/checked-source.ts';
+import { requestHead } from '../expressions/environments.ts';
+import { checkExpression, compileExpression } from '../expressions/expression.ts';
+import { expression } from './expression-text.ts';
 import { dnsSubdomain, duration, oneOf, quote, text, wholeNumber } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
@@ -9,10 +13,25 @@ import { type Flaw, flaws, strictObject } from './strict-object.ts';
 /** Most requests of one limit; buckets count in 32 bits. */
 export const MAX_REQUESTS = 1_000_000_000;
 
-const keyPart = requestPart(['ClientIP', 'Header', 'Cookie', 'QueryParam', 'Method', 'Path'], 'What requests are told apart by.', {
-  laterTypes: ['Claim', 'Consumer', 'Expression'],
-  laterFields: ['expression'],
-});
+const keyPart = requestPart(
+  ['ClientIP', 'Header', 'Cookie', 'QueryParam', 'Method', 'Path', 'Claim', 'Consumer', 'Expression'],
+  'What requests are told apart by.',
+);
+
+const COST_HINT = 'write a whole number of 0 or more, such as "1"';
+
+/** An expression that needs no request has its result looked at now. */
+function costFlaw(source: string): Flaw | undefined {
+  const flaw = checkExpression(source, requestHead, 'int');
+  if (flaw !== undefined) return flaw;
+  const { uses, evaluate } = compileExpression(source, requestHead, 'int');
+  if (uses.fields.size > 0 || uses.segments.size > 0) return undefined;
+  try {
+    return evaluate({}) < 0 ? { message: 'the cost is below zero', hint: COST_HINT } : undefined;
+  } catch (error) {
+    return { message: `the cost always fails: ${(error as Error).message}`, hint: COST_HINT };
+  }
+}
 
 const ALGORITHMS = ['TokenBucket', 'LeakyBucket', 'FixedWindow', 'SlidingWindow'] as const;
 
@@ -38,10 +57,13 @@ const limit = strictObject(
       .default([])
       .describe('Requests with the same values share a bucket. Absent: all share one. Where a value is missing, its absence is one.')
       .meta({ 'x-kubernetes-list-type': 'atomic' }),
+    when: expression(requestHead, 'bool').exactOptional().describe('CEL: for which requests the limit is, such as request.method == "POST". Absent: for all.'),
+    cost: text(costFlaw, { minLength: 1, maxLength: MAX_EXPRESSION_LENGTH })
+      .exactOptional()
+      .describe('CEL: what a request costs, a whole number of 0 or more. A cost beyond the bucket is refused. Absent: 1.'),
     mode: oneOf(['Enforce', 'Shadow']).default('Enforce').describe('Shadow counts and logs, and never refuses nor shows.'),
   },
   {
-    later: ['when', 'cost'],
     cel: [
       { rule: 'has(self.period) != has(self.calendar)', message: 'a limit needs one of period and calendar' },
       { rule: "!has(self.calendar) || (has(self.algorithm) && self.algorithm == 'FixedWindow')", message: 'calendar goes with algorithm FixedWindow only' },
@@ -82,6 +104,8 @@ const limit = strictObject(
     /** TokenBucket: capacity. LeakyBucket: queue length. Others: 0. */
     burst: value.burst ?? (value.algorithm === 'TokenBucket' ? value.requests : 0),
     key: value.key,
+    ...(value.when === undefined ? {} : { when: value.when }),
+    ...(value.cost === undefined ? {} : { cost: value.cost }),
     mode: value.mode,
   }));
 

@@ -103,9 +103,11 @@ export interface IpAccess {
 }
 
 export interface LimitKeyPart {
-  readonly type: 'ClientIP' | 'Header' | 'Cookie' | 'QueryParam' | 'Method' | 'Path';
+  readonly type: 'ClientIP' | 'Header' | 'Cookie' | 'QueryParam' | 'Method' | 'Path' | 'Claim' | 'Consumer' | 'Expression';
   /** Header names are lower-case. Absent for the types without one. */
   readonly name?: string;
+  /** CEL that gives a text or null; of type Expression. */
+  readonly expression?: string;
 }
 
 export interface Limit {
@@ -126,6 +128,10 @@ export interface Limit {
   /** TokenBucket: capacity. LeakyBucket: queue length. Others: 0. */
   readonly burst: number;
   readonly key: readonly LimitKeyPart[];
+  /** CEL that gives a bool: for which requests the limit is. Absent: for all. */
+  readonly when?: string;
+  /** CEL that gives an int: what a request costs. Absent: 1. */
+  readonly cost?: string;
   readonly mode: 'Enforce' | 'Shadow';
 }
 

@@ -110,6 +110,7 @@ export class LimitDecisionMetrics {
   allowed = 0;
   refused = 0;
   shadowRefused = 0;
+  nearlyRefused = 0;
 
   constructor(policy: string, limit: string) {
     this.policy = policy;
@@ -246,7 +247,8 @@ export class WorkerMetrics {
       pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
     }
     const decisions: MetricSample[] = [];
-    for (const { policy, limit, allowed, refused, shadowRefused } of this.#limits.values()) {
+    const near: MetricSample[] = [];
+    for (const { policy, limit, allowed, refused, shadowRefused, nearlyRefused } of this.#limits.values()) {
       for (const [decision, value] of [
         ['allowed', allowed],
         ['refused', refused],
@@ -254,6 +256,7 @@ export class WorkerMetrics {
       ] as const) {
         if (value > 0) decisions.push({ labels: { policy, limit, decision }, value });
       }
+      if (nearlyRefused > 0) near.push({ labels: { policy, limit }, value: nearlyRefused });
     }
     const authDecisions: MetricSample[] = [];
     for (const { policy, method, ...counts } of this.#auth.values()) {
@@ -290,6 +293,7 @@ export class WorkerMetrics {
       ),
       counter('tidegate_circuit_breaker_refusals_total', 'Requests that a circuit breaker did not let through, by upstream and reason.', refusals),
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
+      counter('tidegate_rate_limit_near_total', 'Requests that a limit let through with less than a tenth of it left.', near),
       counter('tidegate_auth_decisions_total', 'Decisions of AuthPolicies, by method; none: no credential was there.', authDecisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
       ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>

@@ -85,7 +85,7 @@ function buildLimits(applied: readonly Applied[]): Limit[] {
   for (const { name } of drafts) uses.set(name, (uses.get(name) ?? 0) + 1);
   const taken = new Set<string>();
   return drafts.map(({ applied: { entry, target, section }, limit, place, name }) => {
-    const { key, algorithm, requests, period, calendar, burst, mode } = limit;
+    const { key, algorithm, requests, period, calendar, burst, when, cost, mode } = limit;
     // Where two limits of one answer share a name, the policy's name goes before it with a dot (api.md, "Limits").
     const unique = takeName(taken, uses.get(name) === 1 ? name : `${entry.name}.${name}`);
     const identity = [
@@ -95,7 +95,7 @@ function buildLimits(applied: readonly Applied[]): Limit[] {
       limit.name ?? place,
       algorithm,
       calendar ?? period,
-      key.map((part) => [part.type, part.name ?? null]),
+      key.map((part) => [part.type, part.name ?? part.expression ?? null]),
     ];
     return {
       name: unique,
@@ -107,6 +107,8 @@ function buildLimits(applied: readonly Applied[]): Limit[] {
       ...(calendar === undefined ? {} : { calendar }),
       burst,
       key,
+      ...(when === undefined ? {} : { when }),
+      ...(cost === undefined ? {} : { cost }),
       mode,
     };
   });

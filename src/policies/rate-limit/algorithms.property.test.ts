@@ -12,10 +12,10 @@ const DAY = 86_400_000;
 const MEMORY = { counterSets: 64, logSets: 64 };
 const START = Date.UTC(2026, 1, 27, 23, 59, 58, 123);
 
-type Step = { readonly pass: number } | { readonly client: number } | { readonly requests: number; readonly burst: number };
+type Step = { readonly pass: number } | { readonly client: number; readonly cost?: number } | { readonly requests: number; readonly burst: number };
 
 /** Times of all sizes: bursts, parts of a period, whole periods, and so long that everything is forgotten. */
-function steps(period: number, changes: boolean): fc.Arbitrary<Step[]> {
+function steps(period: number, changes: boolean, costs = false): fc.Arbitrary<Step[]> {
   const pass = fc.oneof(
     { weight: 4, arbitrary: fc.integer({ min: 0, max: Math.ceil(period / 10) }) },
     { weight: 2, arbitrary: fc.integer({ min: 0, max: period * 2 }) },
@@ -27,18 +27,21 @@ function steps(period: number, changes: boolean): fc.Arbitrary<Step[]> {
       { weight: 2, arbitrary: pass.map((ms) => ({ pass: ms })) },
       // With a new rate, what was used recovers at another time, but the slot of a client that stays away may be another's by
       // the time that the old rate gave. So there is one client where rates change.
-      { weight: 6, arbitrary: fc.integer({ min: 0, max: changes ? 0 : 1 }).map((client) => ({ client })) },
+      {
+        weight: 6,
+        arbitrary: fc.record({ client: fc.integer({ min: 0, max: changes ? 0 : 1 }), cost: costs ? fc.integer({ min: 0, max: 12 }) : fc.constant(1) }),
+      },
       { weight: changes ? 1 : 0, arbitrary: fc.record({ requests: fc.integer({ min: 1, max: 30 }), burst: fc.integer({ min: 1, max: 30 }) }) },
     ),
     { maxLength: 200 },
   );
 }
 
-function oneMeter(limiter: RateLimiter, limit: Limit): { readonly ask: (client: number) => Meter } {
+function oneMeter(limiter: RateLimiter, limit: Limit): { readonly ask: (client: number, cost: number) => Meter } {
   const set = limiter.compile([limit]);
   return {
-    ask: (client) => {
-      limiter.admit(set, exchangeOf({ client: `10.0.0.${client}` }));
+    ask: (client, cost) => {
+      limiter.admit(set, exchangeOf({ client: `10.0.0.${client}`, headers: { cost: String(cost) } }));
       return set.meters[0] as Meter;
     },
   };
@@ -60,26 +63,28 @@ function agree(limit: Limit, sequence: readonly Step[]): void {
     } else {
       const model = models.get(step.client) ?? modelOf(limit, START);
       models.set(step.client, model);
-      const expected = model.judge(time.elapsed, current);
-      const actual = meter.ask(step.client);
-      const context = `at ${time.elapsed} ms, ${JSON.stringify(current)}`;
+      const { cost = 1 } = step;
+      const expected = model.judge(time.elapsed, current, cost);
+      const actual = meter.ask(step.client, cost);
+      const context = `at ${time.elapsed} ms, cost ${cost}, ${JSON.stringify(current)}`;
       assert.equal(actual.isAllowed, expected.isAllowed, context);
-      assert.equal(actual.remaining, expected.isAllowed ? expected.free - 1 : 0, context);
+      assert.equal(actual.remaining, expected.isAllowed ? expected.free - cost : expected.free, context);
       if (expected.isAllowed) {
         assert.ok(Math.abs(actual.waits - expected.waits) < 1e-6 * current.period + 1e-6, `waits ${actual.waits}, not ${expected.waits}, ${context}`);
-        model.take(time.elapsed, current);
+        if (cost > 0) model.take(time.elapsed, current, cost);
       }
-      retryHolds(model, actual, time.elapsed, current, context);
+      retryHolds(model, actual, time.elapsed, current, cost, context);
     }
   }
 }
 
 /** What a refused client is told: not before, and then for sure. */
-function retryHolds(model: Model, meter: Meter, now: number, limit: Limit, context: string): void {
-  if (meter.isAllowed) return;
+function retryHolds(model: Model, meter: Meter, now: number, limit: Limit, cost: number, context: string): void {
+  // What costs more than there ever is never passes, whenever it comes.
+  if (meter.isAllowed || cost > meter.capacity) return;
   const early = Math.ceil(now + meter.retryIn - 1);
-  if (early > now && early - now < meter.retryIn - 1e-3) assert.equal(model.judge(early, limit).isAllowed, false, `before its retry, ${context}`);
-  assert.equal(model.judge(Math.ceil(now + meter.retryIn - 1e-6), limit).isAllowed, true, `at its retry, ${context}`);
+  if (early > now && early - now < meter.retryIn - 1e-3) assert.equal(model.judge(early, limit, cost).isAllowed, false, `before its retry, ${context}`);
+  assert.equal(model.judge(Math.ceil(now + meter.retryIn - 1e-6), limit, cost).isAllowed, true, `at its retry, ${context}`);
 }
 
 const period = fc.constantFrom(7, 100, 1000, 2999, 60_000);
@@ -98,6 +103,27 @@ for (const algorithm of ['TokenBucket', 'LeakyBucket', 'FixedWindow', 'SlidingWi
     fc.assert(
       fc.property(scenario, ({ limit, sequence }) => agree(limit, sequence)),
       { numRuns: 300 },
+    );
+  });
+}
+
+for (const algorithm of ['TokenBucket', 'LeakyBucket', 'FixedWindow', 'SlidingWindow'] as const) {
+  test(`${algorithm} with costs is its model`, () => {
+    const scenario = fc.record({ requests: small, period, burst: fc.integer({ min: algorithm === 'TokenBucket' ? 1 : 0, max: 30 }) }).chain((limit) =>
+      steps(limit.period, algorithm !== 'SlidingWindow', true).map((sequence) => ({
+        limit: limitOf({
+          ...limit,
+          algorithm,
+          burst: algorithm.endsWith('Bucket') ? limit.burst : 0,
+          key: [{ type: 'ClientIP' }],
+          cost: "int(request.headers['cost'])",
+        }),
+        sequence,
+      })),
+    );
+    fc.assert(
+      fc.property(scenario, ({ limit, sequence }) => agree(limit, sequence)),
+      { numRuns: 200 },
     );
   });
 }

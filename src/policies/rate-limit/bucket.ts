@@ -7,7 +7,7 @@ const USED = 0;
 const AT = 1;
 
 /**
- * TokenBucket and LeakyBucket. Both are a level that each request raises by one, that falls evenly by `requests` a period,
+ * TokenBucket and LeakyBucket. Both are a level that each request raises by its cost, that falls evenly by `requests` a period,
  * and that must not exceed the capacity. With a token bucket what is below the brim passes at once. With a leaky bucket the
  * level is the queue, the request that left last included: a request leaves when all that was there before has drained.
  */
@@ -31,16 +31,17 @@ export class Bucket extends Meter {
 
   look(now: number): void {
     this.#used = this.#usedAt(this.place.readAt, now);
-    this.isAllowed = this.#used + 1 <= this.capacity + this.#tolerance;
-    this.waits = this.#isLeaky && this.isAllowed ? this.#used * this.#interval : 0;
-    this.retryIn = this.isAllowed ? 0 : (this.#used + 1 - this.capacity) * this.#interval;
+    const { cost } = this.demand;
+    this.isAllowed = cost === 0 || this.#used + cost <= this.capacity + this.#tolerance;
+    this.waits = this.#isLeaky && this.isAllowed && cost > 0 ? this.#used * this.#interval : 0;
+    this.retryIn = this.isAllowed ? 0 : (this.#used + cost - this.capacity) * this.#interval;
     this.#show();
   }
 
   take(now: number): number {
     const floats = this.#floats;
     const at = this.place.writeAt;
-    this.#used++;
+    this.#used += this.demand.cost;
     // In this order a worker that dies in between leaves the higher level.
     floats[at + AT] = Math.max(now, floats[this.place.readAt + AT] as number);
     floats[at + USED] = this.#used;
@@ -63,16 +64,17 @@ export class Bucket extends Meter {
    * Takes a request that waits out of the queue, if it is the last in it. Any other keeps its turn, since those behind it
    * have been told theirs: to let a newcomer in there would make two leave at once.
    * @param leavesAt when it was to leave
+   * @param cost of it
    * @param at index of the state, in Float64s
    * @returns when the state will be that of a key never seen before; undefined when nothing was given back
    */
-  giveBack(now: number, leavesAt: number, at: number): number | undefined {
+  giveBack(now: number, leavesAt: number, cost: number, at: number): number | undefined {
     const floats = this.#floats;
     const used = this.#usedAt(at, now);
-    const lastLeavesAt = now + (used - 1) * this.#interval;
+    const lastLeavesAt = now + (used - cost) * this.#interval;
     if (Math.abs(lastLeavesAt - leavesAt) > this.#interval / 2) return undefined;
     floats[at + AT] = now;
-    floats[at + USED] = Math.max(0, used - 1);
+    floats[at + USED] = Math.max(0, used - cost);
     return now + (floats[at + USED] as number) * this.#interval;
   }
 }

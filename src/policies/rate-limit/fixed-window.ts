@@ -48,7 +48,8 @@ export class FixedWindow extends Meter {
       this.#count = 0;
       this.#end = this.#nextEnd(now, end);
     }
-    this.isAllowed = this.#count < this.limit.requests;
+    const { cost } = this.demand;
+    this.isAllowed = cost === 0 || this.#count + cost <= this.limit.requests;
     this.remaining = Math.max(0, this.limit.requests - this.#count);
     this.resetsIn = this.#end - now;
     this.retryIn = this.isAllowed ? 0 : this.resetsIn;
@@ -57,7 +58,7 @@ export class FixedWindow extends Meter {
   take(): number {
     const floats = this.#floats;
     const at = this.place.writeAt;
-    this.#count++;
+    this.#count += this.demand.cost;
     this.remaining = Math.max(0, this.limit.requests - this.#count);
     floats[at + COUNT] = this.#count;
     floats[at + END] = this.#end;

@@ -22,13 +22,16 @@ export class LimitHeaders {
   readonly #items: readonly string[];
   /** What stands between Reset and the first item of RateLimit, where it never changes. */
   readonly #middle: string | undefined;
+  /** Whether some of the limits are not for every request. */
+  readonly #isConditional: boolean;
 
   constructor(meters: readonly ShownMeter[]) {
     this.#meters = meters.filter((meter) => meter.isEnforced);
     this.#heads = this.#meters.map((meter) => `X-RateLimit-Limit: ${meter.capacity}\r\nX-RateLimit-Remaining: `);
     this.#policies = this.#meters.map(({ limit }) => `${quoted(limit.name)};q=${limit.requests};w=`);
     this.#items = this.#meters.map(({ limit }) => `${quoted(limit.name)};r=`);
-    this.#middle = this.#meters.some(({ limit }) => limit.calendar === 'Month') ? undefined : this.#renderMiddle(0);
+    this.#isConditional = this.#meters.some(({ limit }) => limit.when !== undefined);
+    this.#middle = this.#isConditional || this.#meters.some(({ limit }) => limit.calendar === 'Month') ? undefined : this.#renderMiddle(0);
   }
 
   /** Whether there is anything to show. */
@@ -36,28 +39,32 @@ export class LimitHeaders {
     return this.#meters.length === 0;
   }
 
-  /** The limit that decides what the answer shows, after a decision; not to be called when empty. */
+  /** The limit that decides what the answer shows, after a decision of which some limit was asked. */
   tightest(): ShownMeter {
     return this.#meters[this.#tightestIndex()] as ShownMeter;
   }
 
+  /** -1 when no limit is for this request. */
   #tightestIndex(): number {
-    let tightest = 0;
-    for (let index = 1; index < this.#meters.length; index++) {
-      if (isTighter(this.#meters[index] as ShownMeter, this.#meters[tightest] as ShownMeter)) tightest = index;
+    let tightest = -1;
+    for (let index = 0; index < this.#meters.length; index++) {
+      const meter = this.#meters[index] as ShownMeter;
+      if (meter.isAsked && (tightest < 0 || isTighter(meter, this.#meters[tightest] as ShownMeter))) tightest = index;
     }
     return tightest;
   }
 
-  /** The field lines after a decision of the limiter; not to be called when empty. @param now on the limiter's clock */
+  /** The field lines after a decision of the limiter; none when no limit is for this request. @param now on the limiter's clock */
   render(now: number): string {
     const meters = this.#meters;
     const tightest = this.#tightestIndex();
+    if (tightest < 0) return '';
     let remaining = '';
     let reset = '';
     let items = '';
     for (let at = meters.length - 1; at >= 0; at--) {
       const meter = meters[at] as ShownMeter;
+      if (!meter.isAsked) continue;
       const left = String(meter.remaining);
       const seconds = String(wholeSeconds(meter.resetsIn));
       items = `${this.#items[at]}${left};t=${seconds}${items === '' ? '\r\n' : ', '}${items}`;
@@ -70,14 +77,16 @@ export class LimitHeaders {
   }
 
   #renderMiddle(now: number): string {
-    const policies = this.#meters.map((meter, index) => `${this.#policies[index]}${wholeSeconds(meter.windowLength(now))}`);
+    const policies = this.#meters.flatMap((meter, index) =>
+      this.#isConditional && !meter.isAsked ? [] : [`${this.#policies[index]}${wholeSeconds(meter.windowLength(now))}`],
+    );
     return `\r\nRateLimit-Policy: ${policies.join(', ')}\r\nRateLimit: `;
   }
 
   /** @param lines made by `render` */
   static write(fields: Fields, lines: string): void {
     fields.removeOthers(NAMES);
-    fields.appendLines(lines, MASK);
+    if (lines !== '') fields.appendLines(lines, MASK);
   }
 }
 

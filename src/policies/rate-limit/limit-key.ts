@@ -1,4 +1,7 @@
 import type { Exchange } from '../../exchange/exchange.ts';
+import { requestHead } from '../../expressions/environments.ts';
+import { ExchangeVariables } from '../../expressions/exchange-variables.ts';
+import { compileExpression, type Expression } from '../../expressions/expression.ts';
 import type { LimitKeyPart } from '../../snapshot/snapshot.ts';
 import type { KeyedHash } from './keyed-hash.ts';
 
@@ -6,6 +9,7 @@ import type { KeyedHash } from './keyed-hash.ts';
  * What a part of a limit's key is for a request; the empty text when the request has none. Of a header or parameter that is
  * repeated the first value counts, as it does for cookies and for matching query parameters: a joined value would let a
  * client have a new bucket for every field it adds.
+ * @throws ExpressionError by parts of type Expression
  */
 export function keyValue(part: LimitKeyPart, exchange: Exchange): string {
   switch (part.type) {
@@ -21,7 +25,33 @@ export function keyValue(part: LimitKeyPart, exchange: Exchange): string {
       return exchange.method;
     case 'Path':
       return exchange.path;
+    case 'Claim':
+      return claimText(exchange, part.name as string);
+    case 'Consumer':
+      return exchange.identity?.consumer ?? '';
+    case 'Expression':
+      return expressionOf(part).evaluate(new ExchangeVariables(exchange)) ?? '';
   }
+}
+
+/** Claims that are lists or objects count as what they look like in JSON. */
+function claimText({ identity }: Exchange, name: string): string {
+  if (identity === undefined || !Object.hasOwn(identity.claims, name)) return '';
+  const claim = identity.claims[name];
+  if (typeof claim === 'string') return claim;
+  return claim === null || claim === undefined ? '' : JSON.stringify(claim);
+}
+
+/** Compiled once for each part of a snapshot. */
+const compiled = new WeakMap<LimitKeyPart, Expression<string | null>>();
+
+function expressionOf(part: LimitKeyPart): Expression<string | null> {
+  let expression = compiled.get(part);
+  if (expression === undefined) {
+    expression = compileExpression(part.expression as string, requestHead, 'textOrNull');
+    compiled.set(part, expression);
+  }
+  return expression;
 }
 
 /**
@@ -46,7 +76,7 @@ export class LimitKey {
     this.#hash = hash;
   }
 
-  /** Writes the hash of the limit and the request's key into `target`. */
+  /** Writes the hash of the limit and the request's key into `target`. @throws ExpressionError as `keyValue` does */
   hash(exchange: Exchange, target: { first: number; second: number }): void {
     const parts = this.#parts;
     const count = parts.length;

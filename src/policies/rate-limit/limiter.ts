@@ -1,4 +1,5 @@
 import type { Exchange } from '../../exchange/exchange.ts';
+import { ExpressionError } from '../../expressions/expression-error.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
 import { Bucket } from './bucket.ts';
 import { Departures } from './departures.ts';
@@ -23,6 +24,8 @@ export interface LimitSet {
   readonly keys: readonly LimitKey[];
   /** The meters in the order in which their sets are locked, which is that of addresses; sorted anew for each request. */
   readonly order: Meter[];
+  /** Whether each request is one of each limit. */
+  readonly isPlain: boolean;
 }
 
 /** What a request holds while it waits in the queue of a leaky bucket. */
@@ -31,6 +34,7 @@ export interface QueuePlace {
   readonly first: number;
   readonly second: number;
   readonly leavesAt: number;
+  readonly cost: number;
 }
 
 /**
@@ -84,7 +88,7 @@ export class RateLimiter {
     const distinct = limits.filter((limit, index) => limits.findIndex((other) => other.id === limit.id) === index);
     const compiled = distinct.map((limit) => this.#compile(limit));
     const meters = compiled.map(({ meter }) => meter);
-    return { meters, keys: compiled.map(({ key }) => key), order: [...meters] };
+    return { meters, keys: compiled.map(({ key }) => key), order: [...meters], isPlain: meters.every(({ demand }) => demand.isPlain) };
   }
 
   #compile(limit: Limit): { readonly meter: Meter; readonly key: LimitKey } {
@@ -119,6 +123,7 @@ export class RateLimiter {
    * Asks all limits of a set about a request. If every enforced one allows it, it is counted by each limit that does;
    * otherwise by none. What came of it is in the meters until the next call.
    * @returns whether the request passes (or waits, see `Meter.waits`)
+   * @throws ExpressionError by an enforced limit that can't tell; then nothing is counted
    */
   admit(set: LimitSet, exchange: Exchange): boolean {
     return this.#decide(set, exchange, true);
@@ -129,12 +134,10 @@ export class RateLimiter {
     this.#decide(set, exchange, false);
   }
 
-  #decide({ meters, keys, order }: LimitSet, exchange: Exchange, count: boolean): boolean {
-    for (let index = 0; index < meters.length; index++) {
-      const { place } = meters[index] as Meter;
-      (keys[index] as LimitKey).hash(exchange, place);
-      place.set = place.table.setOf(place.first);
-    }
+  #decide({ meters, keys, order, isPlain }: LimitSet, exchange: Exchange, count: boolean): boolean {
+    for (let index = 0; index < meters.length; index++) ask(meters[index] as Meter, keys[index] as LimitKey, exchange);
+    // Sorted again by those that are asked: the others take no lock.
+    if (!isPlain) order = meters.filter(({ isAsked }) => isAsked);
     this.#lockAll(order);
     try {
       // Read under the locks, so that the times in a slot are in order whoever had to wait.
@@ -145,6 +148,7 @@ export class RateLimiter {
         const meter = meters[index] as Meter;
         const { place } = meter;
         meter.isTaken = false;
+        if (!meter.isAsked) continue;
         if (place.table.locate(place, now, ZERO_STATE, meters, index)) meter.look(now);
         else meter.refuse(Math.max(1, place.table.nextFree(place) - now));
         if (place.isShared || place.slot < 0) Atomics.add(this.#memory.ints, INTS.overflows, 1);
@@ -153,11 +157,12 @@ export class RateLimiter {
       if (!passes || !count) return passes;
       for (let index = 0; index < meters.length; index++) {
         const meter = meters[index] as Meter;
-        if (!meter.isAllowed) continue;
+        if (!meter.isAsked || !meter.isAllowed) continue;
+        meter.isTaken = true;
+        if (meter.demand.cost === 0) continue;
         const { place } = meter;
         place.table.open(place);
         place.table.settle(place, meter.take(now));
-        meter.isTaken = true;
       }
       return true;
     } finally {
@@ -198,14 +203,14 @@ export class RateLimiter {
     const places: QueuePlace[] = [];
     for (const meter of meters) {
       if (!(meter instanceof Bucket) || !meter.isTaken || meter.waits === 0) continue;
-      places.push({ bucket: meter, first: meter.place.first, second: meter.place.second, leavesAt: this.#decidedAt + meter.waits });
+      places.push({ bucket: meter, first: meter.place.first, second: meter.place.second, leavesAt: this.#decidedAt + meter.waits, cost: meter.demand.cost });
     }
     return places;
   }
 
   /** For a request that waited and went away: gives back the places that nobody queues behind. */
   giveBack(places: readonly QueuePlace[]): void {
-    for (const { bucket, first, second, leavesAt } of places) {
+    for (const { bucket, first, second, leavesAt, cost } of places) {
       const place = new Place(bucket.place.table, bucket.place.limitFirst, bucket.place.limitSecond);
       place.first = first;
       place.second = second;
@@ -215,13 +220,32 @@ export class RateLimiter {
       try {
         const now = this.#clock.now();
         if (!place.table.locate(place, now, ZERO_STATE, [], 0) || place.readAt !== place.writeAt) continue;
-        const recoversAt = bucket.giveBack(now, leavesAt, place.writeAt);
+        const recoversAt = bucket.giveBack(now, leavesAt, cost, place.writeAt);
         if (recoversAt !== undefined) place.table.settle(place, recoversAt);
       } finally {
         this.#locks.release(lock);
       }
     }
   }
+}
+
+/** A limit that nobody enforces never stands in the way, not even by failing: then it is not asked. */
+function ask(meter: Meter, key: LimitKey, exchange: Exchange): void {
+  const { demand, place } = meter;
+  try {
+    demand.read(exchange);
+    meter.isAsked = demand.isAsked;
+    if (meter.isAsked) {
+      key.hash(exchange, place);
+      place.set = place.table.setOf(place.first);
+      return;
+    }
+  } catch (error) {
+    if (meter.isEnforced || !(error instanceof ExpressionError)) throw error;
+    meter.isAsked = false;
+  }
+  // No other limit of this request takes it for a slot that is in use.
+  place.slot = -1;
 }
 
 function lockOf(meter: Meter): number {

@@ -1,10 +1,13 @@
 import type { Limit } from '../../snapshot/snapshot.ts';
+import { Demand } from './demand.ts';
 import type { Place } from './slot-table.ts';
 
 /** What one limit made of the last request that it was asked about. */
 export interface ShownMeter {
   readonly limit: Limit;
   readonly isEnforced: boolean;
+  /** Whether the limit was for the request at all; otherwise nothing else here says anything. */
+  readonly isAsked: boolean;
   /** What X-RateLimit-Limit shows: the most that can pass at once. */
   readonly capacity: number;
   /** Whether the limit lets the request pass. */
@@ -34,6 +37,9 @@ export abstract class Meter implements ShownMeter {
   readonly place: Place;
   readonly isEnforced: boolean;
   readonly capacity: number;
+  /** What the request asks of this limit; read before `look`. */
+  readonly demand: Demand;
+  isAsked = true;
   isAllowed = false;
   isTaken = false;
   remaining = 0;
@@ -46,9 +52,10 @@ export abstract class Meter implements ShownMeter {
     this.place = place;
     this.isEnforced = limit.mode === 'Enforce';
     this.capacity = capacity;
+    this.demand = new Demand(limit);
   }
 
-  /** Judges one more request by the state at `place.readAt` and sets every field but `isTaken`; changes no state. */
+  /** Judges a request of `demand.cost` by the state at `place.readAt` and sets every field but `isTaken`; changes no state. */
   abstract look(now: number): void;
 
   /**

@@ -1,7 +1,7 @@
 /** For tests: the algorithms in plain terms, exact in whole numbers, one key each, on a wall clock that nobody sets. */
 import type { Limit } from '../../snapshot/snapshot.ts';
 
-/** What a limit makes of one more request at a time. */
+/** What a limit makes of one more request at a time. Costs are whole numbers, 1 where none is given. */
 export interface Judgement {
   readonly isAllowed: boolean;
   /** Milliseconds; only for leaky buckets. */
@@ -11,9 +11,9 @@ export interface Judgement {
 }
 
 export interface Model {
-  judge(now: number, limit: Limit): Judgement;
+  judge(now: number, limit: Limit, cost?: number): Judgement;
   /** Counts a request that was judged to pass. */
-  take(now: number, limit: Limit): void;
+  take(now: number, limit: Limit, cost?: number): void;
 }
 
 /** The level in parts of a request, `period` parts a request, so that all is whole numbers. */
@@ -21,18 +21,18 @@ export class BucketModel implements Model {
   #level = 0;
   #at = 0;
 
-  judge(now: number, { requests, period, burst, algorithm }: Limit): Judgement {
+  judge(now: number, { requests, period, burst, algorithm }: Limit, cost = 1): Judgement {
     const level = this.#levelAt(now, requests);
     const capacity = (algorithm === 'LeakyBucket' ? burst + 1 : burst) * period;
     return {
-      isAllowed: level + period <= capacity,
-      waits: algorithm === 'LeakyBucket' ? level / requests : 0,
+      isAllowed: cost === 0 || level + cost * period <= capacity,
+      waits: algorithm === 'LeakyBucket' && cost > 0 ? level / requests : 0,
       free: Math.max(0, Math.floor((capacity - level) / period)),
     };
   }
 
-  take(now: number, { requests, period }: Limit): void {
-    this.#level = this.#levelAt(now, requests) + period;
+  take(now: number, { requests, period }: Limit, cost = 1): void {
+    this.#level = this.#levelAt(now, requests) + cost * period;
     this.#at = now;
   }
 
@@ -51,14 +51,14 @@ export class FixedWindowModel implements Model {
     this.#start = start;
   }
 
-  judge(now: number, limit: Limit): Judgement {
+  judge(now: number, limit: Limit, cost = 1): Judgement {
     const count = this.#windowAt(now, limit) === this.#window ? this.#count : 0;
-    return { isAllowed: count < limit.requests, waits: 0, free: Math.max(0, limit.requests - count) };
+    return { isAllowed: cost === 0 || count + cost <= limit.requests, waits: 0, free: Math.max(0, limit.requests - count) };
   }
 
-  take(now: number, limit: Limit): void {
+  take(now: number, limit: Limit, cost = 1): void {
     const window = this.#windowAt(now, limit);
-    this.#count = window === this.#window ? this.#count + 1 : 1;
+    this.#count = window === this.#window ? this.#count + cost : cost;
     this.#window = window;
   }
 
@@ -70,17 +70,17 @@ export class FixedWindowModel implements Model {
   }
 }
 
-/** Every time at which a request passed. */
+/** Every time at which a request passed, as often as it cost. */
 export class SlidingWindowModel implements Model {
   readonly #passed: number[] = [];
 
-  judge(now: number, { requests, period }: Limit): Judgement {
+  judge(now: number, { requests, period }: Limit, cost = 1): Judgement {
     const count = this.#passed.filter((time) => now - time < period).length;
-    return { isAllowed: count < requests, waits: 0, free: Math.max(0, requests - count) };
+    return { isAllowed: cost === 0 || count + cost <= requests, waits: 0, free: Math.max(0, requests - count) };
   }
 
-  take(now: number): void {
-    this.#passed.push(now);
+  take(now: number, _limit: Limit, cost = 1): void {
+    for (let taken = 0; taken < cost; taken++) this.#passed.push(now);
   }
 }
 

@@ -1,6 +1,7 @@
 /** What becomes of a request once its limits have decided, whoever keeps their counters. */
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import { ExpressionError } from '../../expressions/expression-error.ts';
+import type { Limit, LimitKeyPart } from '../../snapshot/snapshot.ts';
 import type { LimitDecisions } from '../policy.ts';
 import { wholeSeconds } from './limit-headers.ts';
 import type { ShownMeter } from './meter.ts';
@@ -18,8 +19,10 @@ export function countDecisions(meters: readonly ShownMeter[], counted: readonly 
   for (let index = 0; index < meters.length; index++) {
     const meter = meters[index] as ShownMeter;
     const decisions = counted[index] as LimitDecisions;
+    if (!meter.isAsked) continue;
     if (meter.isTaken) {
       decisions.allowed++;
+      if (meter.remaining * 10 < meter.capacity) decisions.nearlyRefused++;
       if (meter.isEnforced && meter.waits > waits) waits = meter.waits;
     } else if (!meter.isAllowed) {
       if (meter.isEnforced) {
@@ -31,6 +34,12 @@ export function countDecisions(meters: readonly ShownMeter[], counted: readonly 
     }
   }
   return waits;
+}
+
+/** What is answered where limits can't tell: an expression of an enforced one has failed. */
+export function failure(error: unknown): Reply {
+  if (!(error instanceof ExpressionError)) throw error;
+  return { status: 503, reason: error.reason, detail: 'The service is not available at the moment; try again later.' };
 }
 
 /** RFC 6585 section 4. */
@@ -45,10 +54,12 @@ export function refusal(tightest: ShownMeter): Reply {
 }
 
 /** For `explain`. */
-export function describeLimit({ name, algorithm, requests, period, calendar, burst, key, mode }: Limit): string {
+export function describeLimit({ name, algorithm, requests, period, calendar, burst, key, when, cost, mode }: Limit): string {
   const bucket = algorithm === 'TokenBucket' || algorithm === 'LeakyBucket' ? `, burst ${burst}` : '';
-  const by = key.length === 0 ? '' : `, by ${key.map((part) => (part.name === undefined ? part.type : `${part.type} ${part.name}`)).join(' and ')}`;
-  return `${name}: ${algorithm} ${requests} per ${calendar ?? durationText(period)}${bucket}${by}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
+  const costs = cost === undefined ? '' : `, each costs ${cost}`;
+  const condition = when === undefined ? '' : `, when ${when}`;
+  const by = key.length === 0 ? '' : `, by ${key.map(describePart).join(' and ')}`;
+  return `${name}: ${algorithm} ${requests} per ${calendar ?? durationText(period)}${bucket}${by}${costs}${condition}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
 }
 
 /** As manifests have it: `1m30s`. */
@@ -66,4 +77,9 @@ function durationText(milliseconds: number): string {
     if (amount > 0) text += `${amount}${unit}`;
   }
   return text;
+}
+
+function describePart({ type, name, expression }: LimitKeyPart): string {
+  const what = name ?? expression;
+  return what === undefined ? type : `${type} ${what}`;
 }

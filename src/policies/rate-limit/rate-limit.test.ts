@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { noCalls } from '../../exchange/calls.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
-import { NO_FETCHER } from '../../fetch/fetcher.ts';
-import { NO_DOCUMENTS } from '../../fetch/worker-documents.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
-import { knownConsumers } from '../auth/context.fixture.ts';
+import { contextOf, noDecisions } from '../context.fixture.ts';
 import { exchangeOf, type RequestSpec } from '../exchange.fixture.ts';
 import { type Filter, type LimitDecisions, Verdict } from '../policy.ts';
-import { Secrets } from '../secrets.ts';
 import { limitOf, SimulatedTime } from './limiter.fixture.ts';
 import { RateLimiter } from './limiter.ts';
 import { rateLimit } from './rate-limit.ts';
@@ -31,21 +27,18 @@ class LimitedRoute {
   }
 
   compile(limits: readonly Limit[]): Filter {
-    return rateLimit.compile(limits, {
-      rateLimiter: this.limiter,
-      calls: noCalls,
-      auth: knownConsumers(),
-      secrets: new Secrets(),
-      random: Math.random,
-      documents: NO_DOCUMENTS,
-      fetcher: NO_FETCHER,
-      limitDecisions: (policy, limit) => {
-        const key = `${policy} ${limit}`;
-        const decisions = this.decisions.get(key) ?? { allowed: 0, refused: 0, shadowRefused: 0 };
-        this.decisions.set(key, decisions);
-        return decisions;
-      },
-    });
+    return rateLimit.compile(
+      limits,
+      contextOf({
+        rateLimiter: this.limiter,
+        limitDecisions: (policy, limit) => {
+          const key = `${policy} ${limit}`;
+          const decisions = this.decisions.get(key) ?? noDecisions();
+          this.decisions.set(key, decisions);
+          return decisions;
+        },
+      }),
+    );
   }
 
   request(request: RequestSpec = {}): Answer {
@@ -234,8 +227,8 @@ describe('mode Shadow', () => {
       ['', 'trial', 'trial', 'trial'],
     );
     for (const answer of answers) assert.equal(JSON.stringify(route.fieldsOf(answer)).includes('trial'), false);
-    assert.deepEqual(route.decisions.get('default/policy trial'), { allowed: 1, refused: 0, shadowRefused: 3 });
-    assert.deepEqual(route.decisions.get('default/policy real'), { allowed: 3, refused: 1, shadowRefused: 0 });
+    assert.deepEqual(route.decisions.get('default/policy trial'), { allowed: 1, refused: 0, shadowRefused: 3, nearlyRefused: 1 });
+    assert.deepEqual(route.decisions.get('default/policy real'), { allowed: 3, refused: 1, shadowRefused: 0, nearlyRefused: 1 });
   });
 
   it('alone shows nothing at all', () => {
@@ -383,7 +376,18 @@ describe('explain', () => {
     const route = new LimitedRoute([
       limitOf({ name: 'a', requests: 100, period: MINUTE, burst: 20, key: [{ type: 'ClientIP' }, { type: 'Header', name: 'x-user' }] }),
       limitOf({ id: 'b', name: 'b', algorithm: 'FixedWindow', requests: 5, calendar: 'Day', mode: 'Shadow' }),
+      limitOf({
+        id: 'c',
+        name: 'c',
+        algorithm: 'FixedWindow',
+        key: [{ type: 'Expression', expression: 'identity.subject' }],
+        when: 'has(identity.subject)',
+        cost: '2',
+      }),
     ]);
-    assert.equal(route.filter.describe(), 'a: TokenBucket 100 per 1m, burst 20, by ClientIP and Header x-user; b: FixedWindow 5 per Day (Shadow)');
+    assert.equal(
+      route.filter.describe(),
+      'a: TokenBucket 100 per 1m, burst 20, by ClientIP and Header x-user; b: FixedWindow 5 per Day (Shadow); c: FixedWindow 10 per 1s, by Expression identity.subject, each costs 2, when has(identity.subject)',
+    );
   });
 });

@@ -1,12 +1,13 @@
 /** RateLimitPolicy: what routes allow at most, over all workers of the pod. */
 import type { Exchange } from '../../exchange/exchange.ts';
 import type { Fields } from '../../exchange/fields.ts';
+import { ExpressionError } from '../../expressions/expression-error.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
 import { type Filter, FilterSlot, type LimitDecisions, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import type { Departure } from './departures.ts';
 import { LimitHeaders } from './limit-headers.ts';
 import type { LimitSet, QueuePlace, RateLimiter } from './limiter.ts';
-import { countDecisions, describeLimit, refusal, SHORTEST_WAIT } from './outcome.ts';
+import { countDecisions, describeLimit, failure, refusal, SHORTEST_WAIT } from './outcome.ts';
 
 export const rateLimit: Policy<'rateLimit'> = {
   name: 'rateLimit',
@@ -32,7 +33,13 @@ class RateLimitFilter implements Filter {
   }
 
   onRequest(exchange: Exchange): Verdict {
-    const passes = this.#limiter.admit(this.#set, exchange);
+    let passes: boolean;
+    try {
+      passes = this.#limiter.admit(this.#set, exchange);
+    } catch (error) {
+      exchange.reply = failure(error);
+      return Verdict.Answered;
+    }
     if (!this.#headers.isEmpty) this.#keepHeaders(exchange);
     const waits = countDecisions(this.#set.meters, this.#decisions, exchange);
     if (!passes) {
@@ -52,8 +59,13 @@ class RateLimitFilter implements Filter {
   onResponse(exchange: Exchange, _status: number, fields: Fields): void {
     if (this.#headers.isEmpty) return;
     if (exchange.filterState?.[FilterSlot.rateLimit] === undefined) {
-      // Answered before the limits were asked: the answer says how they stand all the same.
-      this.#limiter.peek(this.#set, exchange);
+      // Answered before the limits were asked: the answer says how they stand all the same, where they can tell.
+      try {
+        this.#limiter.peek(this.#set, exchange);
+      } catch (error) {
+        if (error instanceof ExpressionError) return;
+        throw error;
+      }
       this.#keepHeaders(exchange);
     }
     LimitHeaders.write(fields, exchange.filterState?.[FilterSlot.rateLimit] as string);

@@ -56,13 +56,14 @@ export class SlidingWindow extends Meter {
     while (expired < groups && this.#leftOf(state, oldest + expired, tick) <= 0) expired++;
     this.#expired = expired;
     this.#count = groups === expired ? 0 : (groups - expired - 1) * groupSize + (ints[state + NEWEST] as number);
-    this.isAllowed = this.#count < this.limit.requests;
+    const { cost } = this.demand;
+    this.isAllowed = cost === 0 || this.#count + cost <= this.limit.requests;
     this.remaining = Math.max(0, this.limit.requests - this.#count);
     this.resetsIn = groups === expired ? 0 : this.#milliseconds(this.#leftOf(state, oldest + groups - 1, tick));
     this.retryIn = 0;
     if (!this.isAllowed) {
       let left = this.#count;
-      for (let group = expired; group < groups && left >= this.limit.requests; group++) {
+      for (let group = expired; group < groups && left + cost > this.limit.requests; group++) {
         left -= group === groups - 1 ? (ints[state + NEWEST] as number) : groupSize;
         this.retryIn = this.#milliseconds(this.#leftOf(state, oldest + group, tick));
       }
@@ -89,16 +90,23 @@ export class SlidingWindow extends Meter {
     const isEmpty = ring >>> 8 === this.#expired;
     if (!isEmpty && ints[state + GROUP_SIZE] !== this.#groupSize) this.#regroup(state);
     else ints[state + RING] = isEmpty ? 0 : (((ring & 0xff) + this.#expired) % GROUPS) | (((ring >>> 8) - this.#expired) << 8);
-    this.#append(state, isEmpty, Math.ceil(now / this.#tick));
-    this.#count++;
+    const { cost } = this.demand;
+    const tick = Math.ceil(now / this.#tick);
+    let left = cost - this.#append(state, isEmpty, tick, cost);
+    while (left > 0) left -= this.#append(state, false, tick, left);
+    this.#count += cost;
     this.remaining = Math.max(0, this.limit.requests - this.#count);
     const stamp = Math.ceil(now / this.#tick) * this.#tick;
     this.resetsIn = this.limit.period;
     return stamp + this.#periodTicks * this.#tick;
   }
 
-  /** The order of the writes leaves a log that counts no less, should the worker die in between. */
-  #append(state: number, isEmpty: boolean, tick: number): void {
+  /**
+   * Adds to the newest group, or begins another one where it is full. The order of the writes leaves a log that counts no less,
+   * should the worker die in between.
+   * @returns how much of the cost found room
+   */
+  #append(state: number, isEmpty: boolean, tick: number, cost: number): number {
     const ints = this.#ints;
     const ring = ints[state + RING] as number;
     const oldest = ring & 0xff;
@@ -108,13 +116,16 @@ export class SlidingWindow extends Meter {
       const stamp = state + STAMPS + ((oldest + groups - 1) % GROUPS);
       // Another thread's clock may be ahead by a microsecond, and a stamp only ever moves forward.
       if (((tick - (ints[stamp] as number)) | 0) > 0) ints[stamp] = tick | 0;
-      ints[state + NEWEST] = newest + 1;
-      return;
+      const added = Math.min(cost, this.#groupSize - newest);
+      ints[state + NEWEST] = newest + added;
+      return added;
     }
+    const added = Math.min(cost, this.#groupSize);
     ints[state + STAMPS + ((oldest + groups) % GROUPS)] = tick | 0;
     if (isEmpty) ints[state + GROUP_SIZE] = this.#groupSize;
     ints[state + RING] = oldest | ((groups + 1) << 8);
-    ints[state + NEWEST] = 1;
+    ints[state + NEWEST] = added;
+    return added;
   }
 
   /** Writes the log anew in groups of the present size, each with the stamp of its last request. */
