@@ -144,6 +144,10 @@ function runFilters(route: Route, exchange: Exchange): { readonly answer: Answer
     if (answer !== undefined) return { ...described, outcome: 'not reached' };
     const unasked = UNASKED[filter.policy];
     if (unasked !== undefined) return { ...described, outcome: unasked };
+    if (filter.policy === 'aggregate') {
+      answer = { status: 200, reason: 'aggregate', by: filter.policy, detail: 'Status and body are what its calls and expressions come to.' };
+      return { ...described, outcome: 'answers' };
+    }
     if (filter.onRequest(exchange) === Verdict.Continue) return { ...described, outcome: 'passed' };
     answer = reportAnswer(exchange.reply ?? replies.internalError, filter.policy);
     return { ...described, outcome: 'answers' };
@@ -159,6 +163,7 @@ function unsharedContext(): PolicyContext {
     calls: noCalls,
     auth: { consumers: new Consumers(), decisions: () => ({ allowed: 0, refused: 0, failed: 0 }) },
     secrets: new Secrets(),
+    countCall: () => {},
     random: Math.random,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
     documents: NO_DOCUMENTS,

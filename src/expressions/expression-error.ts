@@ -14,7 +14,7 @@ export class ExpressionFault extends Error {
 }
 
 /** For log and metrics. */
-export type ExpressionFailure = 'expression_failed' | 'expression_too_costly';
+export type ExpressionFailure = 'expression_failed' | 'expression_too_costly' | 'unsafe_path';
 
 /**
  * An expression that fails while it runs: the only thing that evaluation throws. Its message is for the operator, and holds

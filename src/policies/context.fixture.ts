@@ -11,6 +11,7 @@ export function contextOf(parts: Partial<PolicyContext> = {}): PolicyContext {
   return {
     rateLimiter: parts.rateLimiter ?? new RateLimiter(RateLimiter.allocate({ counterSets: 4, logSets: 4 }), 0),
     calls: noCalls,
+    countCall: () => {},
     auth: knownConsumers(),
     secrets: new Secrets(),
     random: Math.random,

@@ -76,6 +76,7 @@ function context(): PolicyContext {
     calls: noCalls,
     auth: knownConsumers(),
     secrets: new Secrets(),
+    countCall: () => {},
     random: () => 0.5,
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
     documents: NO_DOCUMENTS,
@@ -121,6 +122,7 @@ describe('the registry', () => {
       'requestHeaderModifier',
       'urlRewrite',
       'mirror',
+      'aggregate',
       'responseHeaderModifier',
     ];
     assert.deepEqual(

@@ -13,10 +13,13 @@
  * 6. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
  *    what they wrote.
  * 7. `mirror`: the copy is what the backend gets.
- * 8. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
+ * 8. `aggregate`: answers by calls of its own, which see the request as it would go on; a copy of it has gone to the mirror by no
+ *    way but a backend's, so there is none.
+ * 9. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
  */
 import type { RouteFilters } from '../snapshot/snapshot.ts';
+import { aggregate } from './aggregate/aggregate.ts';
 import { auth } from './auth/auth.ts';
 import { closed } from './closed.ts';
 import { directResponse } from './direct-response.ts';
@@ -43,5 +46,6 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   requestHeaderModifier,
   urlRewrite,
   mirror,
+  aggregate,
   responseHeaderModifier,
 ];

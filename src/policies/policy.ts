@@ -86,6 +86,8 @@ export interface AuthContext {
   /** The counters of a method, the same for the same names. */
   decisions(policy: string, method: string): AuthDecisions;
 }
+/** What became of a call of an aggregate. */
+export type CallResultName = 'ok' | 'failed' | 'timeout' | 'skipped';
 
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
@@ -94,6 +96,8 @@ export interface PolicyContext {
   readonly calls: Calls;
   readonly auth: AuthContext;
   readonly secrets: Secrets;
+  /** Counts a call of an aggregate, for `tidegate_aggregate_calls_total`. @param route `Exchange.routeId` */
+  countCall(route: string, call: string, result: CallResultName): void;
   /** Chance: at least 0, less than 1. */
   random(): number;
   /** The counters of a limit, the same for the same names. */

@@ -127,6 +127,7 @@ export class DataPlane {
       auth: { consumers: this.#consumers, decisions: (policy, method) => metrics.authDecisions(policy, method) },
       secrets: this.#secrets,
       random: Math.random,
+      countCall: (route, call, result) => metrics.route(route).countCall(call, result),
       calls: new UpstreamCalls(this.#proxy, this.#upstreams),
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
       documents: this.#documents,

@@ -1,6 +1,7 @@
 /** The filters of an ApiRoute's rule, and the header modifiers of its backendRefs: what users write, and its normal form. */
 import { RE2JS } from 're2js';
 import { z } from 'zod';
+import { aggregateSchema } from './aggregate.ts';
 import {
   BODILESS,
   cidr,
@@ -222,7 +223,7 @@ export const ipAccessSchema = strictObject({
   .describe('Who may call, by client address; others get 403.');
 
 /** Filters of the format that come in later versions. */
-const LATER_FILTERS = ['aggregate', 'cors', 'compression', 'cache', 'transform'] as const;
+const LATER_FILTERS = ['cors', 'compression', 'cache', 'transform'] as const;
 
 export const routeFiltersSchema = strictObject(
   {
@@ -235,19 +236,24 @@ export const routeFiltersSchema = strictObject(
     ipAccess: ipAccessSchema.exactOptional(),
     faultInjection: faultInjectionSchema.exactOptional(),
     mirror: mirrorSchema.exactOptional(),
+    aggregate: aggregateSchema.exactOptional(),
   },
   {
     later: LATER_FILTERS,
     cel: [
-      { rule: '!(has(self.requestRedirect) && has(self.directResponse))', message: 'a rule answers once: use requestRedirect or directResponse' },
+      {
+        rule: '(has(self.requestRedirect) ? 1 : 0) + (has(self.directResponse) ? 1 : 0) + (has(self.aggregate) ? 1 : 0) <= 1',
+        message: 'a rule answers once: use one of requestRedirect, directResponse and aggregate',
+      },
       { rule: '!(has(self.requestRedirect) && has(self.urlRewrite))', message: 'urlRewrite and requestRedirect exclude each other' },
     ],
   },
 ).superRefine(
   flaws((filters) => {
     const found: Flaw[] = [];
-    if (filters.requestRedirect !== undefined && filters.directResponse !== undefined) {
-      found.push({ message: 'requestRedirect and directResponse both answer the request', hint: 'keep one of them', path: ['directResponse'] });
+    const [first, second] = (['requestRedirect', 'directResponse', 'aggregate'] as const).filter((name) => filters[name] !== undefined);
+    if (first !== undefined && second !== undefined) {
+      found.push({ message: `${first} and ${second} both answer the request`, hint: 'keep one of them', path: [second] });
     }
     if (filters.requestRedirect !== undefined && filters.urlRewrite !== undefined) {
       found.push({

@@ -1,5 +1,6 @@
 /** tidegate.dev/v1alpha1 ApiRoute. */
 import { z } from 'zod';
+import { segmentFlaws } from './aggregate.ts';
 import { backendFiltersSchema, routeFiltersSchema } from './api-route-filters.ts';
 import { passthroughFlaws } from './api-route-passthrough.ts';
 import { clientValidation } from './client-validation.ts';
@@ -83,6 +84,11 @@ function segmentFlaw(value: string): Flaw | undefined {
     seen.add(name);
   }
   return undefined;
+}
+
+/** Of the segments that a path names. */
+function namesOf(value: string): ReadonlySet<string> {
+  return new Set([...value.matchAll(/\/\{([^{}/]+)\}/g)].map(([, name]) => name as string));
 }
 
 /** A header, query parameter or cookie that a request must have. */
@@ -247,6 +253,11 @@ const rule = strictObject({
           hint: 'match by PathPrefix, or use ReplaceFullPath or ReplaceRegex',
           path: ['filters', filter, 'path', 'type'],
         });
+      }
+      const { aggregate } = value.filters;
+      if (aggregate !== undefined) {
+        const segments = value.matches.map(({ path }) => (path.type === 'RegularExpression' ? new Set<string>() : namesOf(path.value)));
+        for (const flaw of segmentFlaws(aggregate, segments)) found.push({ ...flaw, path: ['filters', 'aggregate', ...(flaw.path ?? [])] });
       }
       return found;
     }),

@@ -3,12 +3,13 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { decode } from './decode.ts';
 import { fieldPath, parseFieldPath } from './field-path.ts';
+import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';
 import { BAD_OTHERS } from './testdata/bad-others.ts';
 import { BAD_ROUTES } from './testdata/bad-routes.ts';
 import { backendPolicy, backendRefs, type Fields, filters, limit, limitPolicy, metadata, path, route, service, slice, target } from './testdata/objects.ts';
 
 describe('what is wrong with one object', () => {
-  for (const [what, raw, field, message, hint] of [...BAD_ROUTES, ...BAD_OTHERS]) {
+  for (const [what, raw, field, message, hint] of [...BAD_ROUTES, ...BAD_AGGREGATES, ...BAD_OTHERS]) {
     test(what, () => {
       const decoded = decode(raw);
       assert.ok(decoded, 'it is ours');
@@ -29,7 +30,7 @@ describe('what is wrong with one object', () => {
 
 /** Fields and values of the format that this version does not serve. */
 const LATER: readonly (readonly [raw: Fields, field: string])[] = [
-  ...['aggregate', 'cors', 'compression', 'cache', 'transform'].map((name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const),
+  ...['cors', 'compression', 'cache', 'transform'].map((name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const),
   [limitPolicy({ targetRefs: [target], scope: 'Global', limits: [{ requests: 1, period: '1s' }] }), 'spec.scope'],
   [limitPolicy({ targetRefs: [target], onStoreFailure: 'Allow', limits: [{ requests: 1, period: '1s' }] }), 'spec.onStoreFailure'],
 ];

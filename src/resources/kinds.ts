@@ -141,11 +141,12 @@ function classWarnings(object: IngressClass): readonly Flaw[] {
 
 function routeWarnings(object: ApiRoute): readonly Flaw[] {
   return object.spec.rules.flatMap((rule, index) => {
-    if (rule.backendRefs.length > 0 || rule.filters.requestRedirect !== undefined || rule.filters.directResponse !== undefined) return [];
+    const { requestRedirect, directResponse, aggregate } = rule.filters;
+    if (rule.backendRefs.length > 0 || (requestRedirect ?? directResponse ?? aggregate) !== undefined) return [];
     return [
       {
         message: 'the rule has no backendRefs and no filter that answers: its requests get 404',
-        hint: 'list backendRefs, or write requestRedirect or directResponse',
+        hint: 'list backendRefs, or write requestRedirect, directResponse or aggregate',
         path: ['spec', 'rules', index, 'backendRefs'],
       },
     ];

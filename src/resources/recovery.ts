@@ -11,7 +11,7 @@ const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };
 const percent = wholeNumber({ min: 0, max: 100, hint: 'write a whole number from 0 to 100' });
 
 /** A Service that something beside the backendRefs goes to. */
-const serviceRef = strictObject({
+export const serviceRef = strictObject({
   name: dnsLabel.describe('Name of a Service.'),
   namespace: dnsLabel.exactOptional().describe("Its namespace, where a ReferenceGrant must allow the reference. Absent: the route's own."),
   port: portReference.describe("The Service's port, by number or by name."),

@@ -4,6 +4,7 @@
  * the publisher carries over by name (see workers/). Durations are milliseconds, sizes are bytes.
  */
 
+import type { Aggregate } from './aggregate.ts';
 import type { AuthSpec, ConsumerSpec, SecretId } from './auth.ts';
 import type { DocumentRequest } from './documents.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
@@ -163,6 +164,7 @@ export interface RouteFilters {
   readonly directResponse?: DirectResponse;
   readonly faultInjection?: FaultInjection;
   readonly mirror?: Mirror;
+  readonly aggregate?: Aggregate;
 }
 
 export interface Backend {

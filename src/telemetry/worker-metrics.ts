@@ -32,6 +32,7 @@ export class RouteMetrics {
   #requests: Map<number, number> | undefined;
   #duration: Histogram | undefined;
   #retries: Map<string, number> | undefined;
+  #calls: Map<string, number> | undefined;
 
   constructor(route: string) {
     this.route = route;
@@ -44,6 +45,17 @@ export class RouteMetrics {
   /** Undefined before the first request. */
   get duration(): Histogram | undefined {
     return this.#duration;
+  }
+
+  /** Count by `call\nresult`. */
+  get calls(): ReadonlyMap<string, number> {
+    return this.#calls ?? NONE;
+  }
+
+  /** A call of an aggregate. */
+  countCall(call: string, result: string): void {
+    this.#calls ??= new Map();
+    increment(this.#calls, `${call}\n${result}`, 1);
   }
 
   get retries(): ReadonlyMap<string, number> {
@@ -229,11 +241,16 @@ export class WorkerMetrics {
     const requests: MetricSample[] = [];
     const durations: MetricSample[] = [];
     const retries: MetricSample[] = [];
+    const calls: MetricSample[] = [];
     for (const metrics of this.#routes.values()) {
       for (const [key, value] of metrics.requests) {
         requests.push({ labels: { route: metrics.route, method: METHODS[Math.floor(key / 1000)] ?? OTHER_METHOD, code: key % 1000 }, value });
       }
       if (metrics.duration !== undefined) pushHistogram(durations, 'tidegate_request_duration_seconds', { route: metrics.route }, metrics.duration);
+      for (const [key, value] of metrics.calls) {
+        const [call = '', result = ''] = key.split('\n');
+        calls.push({ labels: { route: metrics.route, call, result }, value });
+      }
       for (const [reason, value] of metrics.retries) retries.push({ labels: { route: metrics.route, reason }, value });
     }
     const upstreamRequests: MetricSample[] = [];
@@ -285,6 +302,7 @@ export class WorkerMetrics {
         values: upstreamDurations,
       },
       counter('tidegate_upstream_tls_failures_total', 'Tries that failed because of TLS, by upstream and reason.', tlsFailures),
+      counter('tidegate_aggregate_calls_total', 'Calls of aggregates, by route, call and what became of it.', calls),
       counter('tidegate_retries_total', 'Tries after the first, by route and reason.', retries),
       counter(
         'tidegate_requests_shed_total',

@@ -27,7 +27,7 @@ export function translateRecovery(
   }
   if (fallback === undefined) return { ...(retry === undefined ? {} : { retry }), ...(hedge === undefined ? {} : { hedge }) };
   const { on, backendRef, response } = fallback;
-  const upstream = backendRef && resolve(entry, backendRef, `${field}.fallback.backendRef`, context);
+  const upstream = backendRef && resolveRef(entry, backendRef, `${field}.fallback.backendRef`, context);
   return {
     ...(retry === undefined ? {} : { retry }),
     ...(hedge === undefined ? {} : { hedge }),
@@ -38,11 +38,12 @@ export function translateRecovery(
 /** @returns undefined also for one that leads nowhere, which is told: the requests themselves are served, as in Gateway API */
 export function translateMirror(entry: Entry<ApiRoute>, mirror: ApiRouteRule['filters']['mirror'], field: string, context: RouteContext): Mirror | undefined {
   if (mirror === undefined) return undefined;
-  const upstream = resolve(entry, mirror.backendRef, `${field}.backendRef`, context);
+  const upstream = resolveRef(entry, mirror.backendRef, `${field}.backendRef`, context);
   return upstream === undefined ? undefined : { upstream, percent: mirror.percent };
 }
 
-function resolve(entry: Entry<ApiRoute>, { namespace, name, port }: WrittenRef, ref: string, { upstreams }: RouteContext): UpstreamKey | undefined {
+/** @param ref path of the reference in the object */
+export function resolveRef(entry: Entry<ApiRoute>, { namespace, name, port }: WrittenRef, ref: string, { upstreams }: RouteContext): UpstreamKey | undefined {
   const fields = { namespace: `${ref}.namespace`, name: `${ref}.name`, port: `${ref}.port` };
   return upstreams.resolve(entry, { namespace: namespace ?? entry.namespace, name, port }, fields);
 }

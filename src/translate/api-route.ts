@@ -6,6 +6,7 @@ import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
 import { hostKey } from '../snapshot/host-key.ts';
 import type { Backend, HostPattern, Match, Route, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
 import { describeMatch } from '../snapshot/words.ts';
+import { translateAggregate } from './aggregate.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
@@ -135,7 +136,7 @@ function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
 }
 
 function translateFilters(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, label: string, context: RouteContext): RouteFilters {
-  const { mirror: written, ...filters } = rule.filters;
+  const { mirror: written, aggregate, ...filters } = rule.filters;
   const { rateLimits, authPolicies } = context;
   const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
@@ -145,6 +146,7 @@ function translateFilters(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: str
     ...authPolicies.filters('ApiRoute', entry.namespace, entry.name, label),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
+    ...(aggregate === undefined ? {} : { aggregate: translateAggregate(entry, aggregate, rule.timeouts, `${field}.filters.aggregate`, context) }),
   };
 }
 

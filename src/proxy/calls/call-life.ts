@@ -10,6 +10,8 @@ import { codingOf, decodeBody } from './decoded-body.ts';
 
 const answerTooLong: Reply = { status: 502, reason: 'call_answer_too_long', detail: 'A backend answered with more than the gateway takes.' };
 const notDecoded: Reply = { status: 502, reason: 'call_answer_not_decoded', detail: 'A backend sent an answer that can not be read.' };
+/** Servers expect a length of these, 0 if there is nothing (RFC 9110 section 8.6). */
+const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 /** An answer whose head came, and that broke off. */
 function brokenOff(reason: string): Reply {
   if (reason.endsWith('timeout')) return replies.gatewayTimeout(reason);
@@ -28,7 +30,7 @@ export class CallLife extends ExchangeLife implements CallOwner, RunningCall {
 
   constructor(proxy: Proxy, origin: Exchange, request: CallRequest, onEnd: (outcome: CallOutcome) => void) {
     const { method, path, query, fields, body, maxAnswerBytes } = request;
-    const stream = new CallStream(body, maxAnswerBytes);
+    const stream = new CallStream(body, WITH_BODY.has(method), maxAnswerBytes);
     const head = { method, path, query, scheme: 'http' as const, authority: '', host: '', protocol: 'HTTP/1.1', fields, headBytes: 0 };
     const exchange = new Exchange(head, stream, origin.peer, performance.now());
     exchange.clientAddress = origin.clientAddress;

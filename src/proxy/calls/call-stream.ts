@@ -33,11 +33,14 @@ export class CallStream implements ClientStream {
   readonly #chunks: Buffer[] = [];
   #length = 0;
 
-  /** @param maxAnswer bytes of an answer's body that are taken */
-  constructor(request: Buffer, maxAnswer: number) {
+  /**
+   * @param framed there is a body, though it may be empty, as with `Content-Length: 0`
+   * @param maxAnswer bytes of an answer's body that are taken
+   */
+  constructor(request: Buffer, framed: boolean, maxAnswer: number) {
     this.#request = request;
     this.#maxAnswer = maxAnswer;
-    this.requestBody = request.length === 0 ? NO_BODY : request.length;
+    this.requestBody = request.length === 0 && !framed ? NO_BODY : request.length;
     this.requestEnded = isEmptyBody(this.requestBody);
   }
 
