@@ -241,9 +241,10 @@ export const routeFiltersSchema = strictObject(
   {
     later: LATER_FILTERS,
     cel: [
+      { rule: '!(has(self.requestRedirect) && has(self.directResponse))', message: 'a rule answers once: use requestRedirect or directResponse' },
       {
-        rule: '(has(self.requestRedirect) ? 1 : 0) + (has(self.directResponse) ? 1 : 0) + (has(self.aggregate) ? 1 : 0) <= 1',
-        message: 'a rule answers once: use one of requestRedirect, directResponse and aggregate',
+        rule: '!(has(self.aggregate) && (has(self.requestRedirect) || has(self.directResponse)))',
+        message: 'a rule answers once: use aggregate, requestRedirect or directResponse',
       },
       { rule: '!(has(self.requestRedirect) && has(self.urlRewrite))', message: 'urlRewrite and requestRedirect exclude each other' },
     ],
