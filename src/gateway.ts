@@ -168,6 +168,7 @@ export class Gateway {
     const options = this.#options;
     const log = this.#write;
     const fromFolder = 'manifests' in options.source;
+    const allowLoopbackFetch = options.allowLoopbackFetch || fromFolder;
     const source = 'manifests' in options.source ? new FileSource({ folder: options.source.manifests, log }) : await this.#openCluster(options.source);
     this.#source = source;
     const reporter = this.#reporter;
@@ -175,13 +176,20 @@ export class Gateway {
       lookup: systemLookup,
       log,
       allowLoopbackEndpoints: fromFolder,
+      allowLoopbackFetch,
       onTroubles: (troubles) => controller.setNameTroubles(troubles),
     });
     this.#publisher = publisher;
-    const controller: Controller = new Controller(source, { ...options, allowLoopbackEndpoints: fromFolder }, publisher, log, (set, result) => {
-      publisher.refuse(set.apiServer);
-      reporter?.update(set, result);
-    });
+    const controller: Controller = new Controller(
+      source,
+      { ...options, allowLoopbackEndpoints: fromFolder, allowLoopbackFetch },
+      publisher,
+      log,
+      (set, result) => {
+        publisher.refuse(set.apiServer);
+        reporter?.update(set, result);
+      },
+    );
     const metrics = new Metrics(
       pool,
       () => configState(controller, publisher.published, pool),

@@ -23,6 +23,8 @@ export interface ResolvingOptions {
   readonly log: ControllerLog;
   /** In a folder's mode. */
   readonly allowLoopbackEndpoints: boolean;
+  /** Of URLs that policies name; absent: as `allowLoopbackEndpoints`. */
+  readonly allowLoopbackFetch?: boolean;
   /** What is to be told of routes that use names; called when it changes. */
   readonly onTroubles?: (troubles: NameTroubles) => void;
   /** From 0 to 1, for jitter; chance where it is not given. */
@@ -167,7 +169,7 @@ export class ResolvingPublisher implements Publisher {
         continue;
       }
       for (const address of this.#names.addressesOf(endpoint.address)) {
-        const reason = this.#refusal(address, endpoint.port);
+        const reason = this.#refusal(key, address, endpoint.port);
         if (reason === undefined) allowed.push({ ...endpoint, address });
         else refused.push({ name: endpoint.address, address, reason });
       }
@@ -189,7 +191,7 @@ export class ResolvingPublisher implements Publisher {
   #tellTroubles(): void {
     const troubles = new Map<UpstreamKey, NameTrouble>();
     for (const [key, list] of this.#named) {
-      const trouble = list.map((endpoint) => (isName(endpoint) ? this.#troubleOf(endpoint) : undefined)).find((one) => one !== undefined);
+      const trouble = list.map((endpoint) => (isName(endpoint) ? this.#troubleOf(key, endpoint) : undefined)).find((one) => one !== undefined);
       if (trouble !== undefined) troubles.set(key, trouble);
     }
     const before = this.#troubles;
@@ -198,21 +200,26 @@ export class ResolvingPublisher implements Publisher {
     this.#options.onTroubles?.(troubles);
   }
 
-  #troubleOf({ address: name, port }: Endpoint): NameTrouble | undefined {
+  #troubleOf(key: UpstreamKey, { address: name, port }: Endpoint): NameTrouble | undefined {
     const has = `has the externalName ${name}, which`;
     if (this.#names.isUnresolved(name))
       return { reason: 'BackendNotFound', message: `${has} can not be resolved`, hint: "name a host that the gateway's own DNS knows" };
     const refusal = this.#names
       .addressesOf(name)
-      .map((address) => this.#refusal(address, port))
+      .map((address) => this.#refusal(key, address, port))
       .find((one) => one !== undefined);
     // Not the address: whoever owns the name may give another one each time.
     return refusal === undefined ? undefined : { reason: 'RefNotPermitted', message: `${has} leads to ${refusal}`, hint: 'name a host elsewhere' };
   }
 
-  #refusal(address: string, port: number): string | undefined {
+  #refusal(key: UpstreamKey, address: string, port: number): string | undefined {
     if (isIP(address) === 0) return 'no address';
-    return forbiddenAddress(address, this.#options.allowLoopbackEndpoints) ?? (isApiServer(this.#apiServer, address, port) ? 'the API server' : undefined);
+    const { allowLoopbackEndpoints, allowLoopbackFetch = allowLoopbackEndpoints } = this.#options;
+    // Keys of Services have no colon.
+    return (
+      forbiddenAddress(address, key.includes('://') ? allowLoopbackFetch : allowLoopbackEndpoints) ??
+      (isApiServer(this.#apiServer, address, port) ? 'the API server' : undefined)
+    );
   }
 
   /** Once, however often the name changes its mind about where to lead. */

@@ -28,11 +28,15 @@ export function parseCookies(values: readonly string[]): ReadonlyMap<string, str
 
 /** Takes the cookies of that name out of a request's Cookie fields. */
 export function withoutCookie(fields: Fields, name: string): void {
-  const kept = fields
-    .getAll('cookie')
-    .flatMap((value) => value.split(';'))
-    .map((pair) => pair.trim())
-    .filter((pair) => pair !== '' && pair.slice(0, Math.max(0, pair.indexOf('='))).trim() !== name);
+  withoutCookies(fields, (one) => one === name);
+}
+
+/** Takes cookies out of a request's Cookie fields, which stay as they are where there is nothing to take. @param isTaken by name */
+export function withoutCookies(fields: Fields, isTaken: (name: string) => boolean): void {
+  const values = fields.getAll('cookie');
+  if (values.length === 0) return;
+  const pairs = values.flatMap((value) => value.split(';')).map((pair) => pair.trim());
+  const kept = pairs.filter((pair) => pair !== '' && !isTaken(pair.slice(0, Math.max(0, pair.indexOf('='))).trim()));
   if (kept.length === 0) fields.remove('cookie');
-  else fields.set('Cookie', kept.join('; '));
+  else if (kept.length < pairs.length || values.length > 1) fields.set('Cookie', kept.join('; '));
 }

@@ -40,6 +40,11 @@ export function withoutParameter(query: string, name: string): string {
   return kept.length === 0 ? '' : `?${kept.join('&')}`;
 }
 
+/** @param name and `value`: decoded @returns the query with one more parameter at its end */
+export function withParameter(query: string, name: string, value: string): string {
+  return `${query === '' ? '?' : `${query}&`}${encodeURIComponent(name)}=${encodeURIComponent(value)}`;
+}
+
 /** The query with `[redacted]` in place of the values of some parameters. @param names decoded */
 export function redactedQuery(query: string, names: readonly string[]): string {
   if (query === '' || names.length === 0) return query;

@@ -4,6 +4,7 @@ import type { Exchange } from '../exchange/exchange.ts';
 import { NO_FETCHER } from '../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
+import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -161,7 +162,13 @@ function unsharedContext(): PolicyContext {
   return {
     rateLimiter: new RateLimiter(memory, 0),
     calls: noCalls,
-    auth: { consumers: new Consumers(), decisions: () => ({ allowed: 0, refused: 0, failed: 0 }) },
+    auth: {
+      consumers: new Consumers(),
+      decisions: () => ({ allowed: 0, refused: 0, failed: 0 }),
+      refreshes: new Refreshes(),
+      podSecret: new Uint8Array(32),
+      log: () => {},
+    },
     secrets: new Secrets(),
     countCall: () => {},
     random: Math.random,

@@ -13,6 +13,7 @@ import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
 import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import type { Consumers } from './auth/consumers.ts';
+import type { Refreshes } from './auth/oidc/refreshes.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -55,7 +56,7 @@ export interface Filter {
 }
 
 /** Places in `Exchange.filterState` of the policies that keep something there. */
-export const FilterSlot = { rateLimit: 0 } as const;
+export const FilterSlot = { rateLimit: 0, oidc: 1, externalAuthorization: 2 } as const;
 
 /** What one limit has decided in this worker, for `tidegate_rate_limit_decisions_total`; filters count it up. */
 export interface LimitDecisions {
@@ -85,6 +86,11 @@ export interface AuthContext {
   readonly consumers: Consumers;
   /** The counters of a method, the same for the same names. */
   decisions(policy: string, method: string): AuthDecisions;
+  /** Of sessions at OpenID providers. */
+  readonly refreshes: Refreshes;
+  /** Random, the same for all workers, and gone with the process. */
+  readonly podSecret: Uint8Array;
+  log(level: 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void;
 }
 /** What became of a call of an aggregate. */
 export type CallResultName = 'ok' | 'failed' | 'timeout' | 'skipped';

@@ -4,6 +4,7 @@ import { Fetcher } from '../fetch/fetcher.ts';
 import { WorkerDocuments } from '../fetch/worker-documents.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
+import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { Secrets } from '../policies/secrets.ts';
@@ -124,7 +125,13 @@ export class DataPlane {
     this.#documents = new WorkerDocuments(tell.refetchDocument);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
-      auth: { consumers: this.#consumers, decisions: (policy, method) => metrics.authDecisions(policy, method) },
+      auth: {
+        consumers: this.#consumers,
+        decisions: (policy, method) => metrics.authDecisions(policy, method),
+        refreshes: new Refreshes(),
+        podSecret: settings.affinity.own,
+        log,
+      },
       secrets: this.#secrets,
       random: Math.random,
       countCall: (route, call, result) => metrics.route(route).countCall(call, result),

@@ -1,4 +1,5 @@
 /** Who may call a route, and the API clients that are known. */
+import type { ExternalAuthorization } from './external-authorization.ts';
 import type { Sensitive } from './sensitive.ts';
 
 /** Where of a request a credential stands. */
@@ -12,7 +13,21 @@ export type CredentialSource =
 /** `namespace/name/key` of a Secret's value. The values are apart (`Snapshot.secrets`), and change without the routes. */
 export type SecretId = string;
 
-export type AuthMethodSpec = { readonly type: 'apiKey'; readonly from: readonly CredentialSource[] } | { readonly type: 'clientCertificate' };
+export type AuthMethodSpec = { readonly type: 'apiKey'; readonly from: readonly CredentialSource[] } | { readonly type: 'clientCertificate' } | OidcSpec;
+
+/** Browsers log in at an OpenID provider. */
+export interface OidcSpec {
+  readonly type: 'oidc';
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly clientSecret: SecretId;
+  /** Absent: each pod makes one. */
+  readonly sessionSecret?: SecretId;
+  readonly redirectPath: string;
+  readonly logoutPath: string;
+  readonly scopes: readonly string[];
+  readonly cookieName: string;
+}
 
 export interface AuthSpec {
   /** `namespace/name` of the AuthPolicy. Consumers are those of its namespace. */
@@ -20,6 +35,8 @@ export interface AuthSpec {
   readonly namespace: string;
   /** The first whose credential is present decides. */
   readonly methods: readonly AuthMethodSpec[];
+  /** Asked after the methods. */
+  readonly externalAuthorization?: ExternalAuthorization;
   /** What becomes of requests without any, where there are methods. */
   readonly anonymous: 'Deny' | 'Allow';
   /** The credential does not go to the backend. */

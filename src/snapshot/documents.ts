@@ -15,3 +15,8 @@ export interface DocumentRequest {
 export function documentKey({ kind, url }: Pick<DocumentRequest, 'kind' | 'url'>): string {
   return `${kind} ${url}`;
 }
+
+/** Where an OpenID provider tells of itself (OpenID Connect Discovery 1.0, section 4). */
+export function discoveryUrl(issuer: string): string {
+  return `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+}

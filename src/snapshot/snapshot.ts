@@ -372,6 +372,8 @@ export interface Upstream {
   readonly service: string;
   readonly port: number;
   readonly loadBalancer: LoadBalancer;
+  /** It is no Service, but a URL that a policy names: its host, a name or a numeric address. */
+  readonly urlHost?: string;
   readonly connectTimeout: number;
   /** How long an idle pooled connection is kept. */
   readonly idleTimeout: number;

@@ -10,6 +10,7 @@ import { translateAggregate } from './aggregate.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
+import { loginRoutes } from './login-routes.ts';
 import { claimTermination, translatePassthrough } from './passthrough.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
@@ -55,7 +56,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       ...translateRecovery(entry, rule, field, context),
     });
   }
-  return routes;
+  return [...routes, ...loginRoutes(routes)];
 }
 
 function priorityOf(written: ApiRouteRule['priority']): Pick<Route, 'priority'> {

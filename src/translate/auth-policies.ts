@@ -1,25 +1,36 @@
 /** AuthPolicies: which one guards each rule, and the Secrets that they need. */
+
+import type { OidcMethod } from '../resources/auth/oidc.ts';
 import type { AuthMethod, AuthPolicy } from '../resources/auth-policy.ts';
 import type { ClassOwnership } from '../resources/classes.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Secret } from '../resources/secret.ts';
-import type { AuthMethodSpec, AuthSpec, CredentialSource, SecretId } from '../snapshot/auth.ts';
+import type { AuthMethodSpec, AuthSpec, CredentialSource, OidcSpec, SecretId } from '../snapshot/auth.ts';
+import { type DocumentRequest, discoveryUrl } from '../snapshot/documents.ts';
 import type { Sensitive } from '../snapshot/sensitive.ts';
 import type { RouteFilters, Snapshot } from '../snapshot/snapshot.ts';
+import { translateExternalAuthorization } from './external-authorization.ts';
 import type { Issues } from './issues.ts';
 import { sortedMap } from './order.ts';
 import { type Attachments, attachPolicies, type PolicyTarget } from './policy-targets.ts';
 import { judgeRouteTarget, routeKey } from './route-targets.ts';
 import { secretValue } from './secret-values.ts';
+import type { Upstreams } from './services.ts';
 
 /** What a policy that never was good does to its targets. */
 const CLOSED: Pick<RouteFilters, 'closed'> = { closed: { reason: 'auth_policy_invalid' } };
 const OPEN = {};
+/** A provider's own configuration hardly ever changes. Milliseconds. */
+const DISCOVERY_LIFETIME = 3_600_000;
+/** Of a key that sessions are sealed with. */
+const SESSION_KEY_BYTES = 32;
 
 export class AuthPolicies {
   readonly attachments: Attachments;
   readonly #issues: Issues;
+  readonly #upstreams: Upstreams;
+  readonly #documents: DocumentRequest[] = [];
   readonly #secretEntries: Entries<Secret>;
   /** The policy in force by `Kind/namespace/name`, and by that and `/rule`. */
   readonly #winners = new Map<string, Entry<AuthPolicy>>();
@@ -28,8 +39,9 @@ export class AuthPolicies {
   readonly #filters = new Map<Entry<AuthPolicy>, Pick<RouteFilters, 'auth' | 'closed'>>();
   readonly #secrets = new Map<SecretId, Sensitive>();
 
-  constructor(set: ResourceSet, classes: ClassOwnership, issues: Issues) {
+  constructor(set: ResourceSet, classes: ClassOwnership, issues: Issues, upstreams: Upstreams) {
     this.#issues = issues;
+    this.#upstreams = upstreams;
     this.#secretEntries = set.secrets;
     const attach = (entry: Entry<AuthPolicy>, target: PolicyTarget, field: string): Problem | undefined => {
       const problem = judgeRouteTarget(set, classes, entry.namespace, target, field) ?? this.#claim(entry, target, field);
@@ -52,8 +64,11 @@ export class AuthPolicies {
     return winner === undefined ? OPEN : this.#filtersOf(winner);
   }
 
-  build(): Pick<Snapshot, 'secrets'> {
-    return this.#secrets.size === 0 ? {} : { secrets: sortedMap(this.#secrets) };
+  build(): Pick<Snapshot, 'secrets' | 'documents'> {
+    return {
+      ...(this.#secrets.size === 0 ? {} : { secrets: sortedMap(this.#secrets) }),
+      ...(this.#documents.length === 0 ? {} : { documents: this.#documents }),
+    };
   }
 
   #claim(entry: Entry<AuthPolicy>, { kind, name, sectionName }: PolicyTarget, field: string): Problem | undefined {
@@ -86,11 +101,14 @@ export class AuthPolicies {
   }
 
   #translate(entry: Entry<AuthPolicy>, { spec }: AuthPolicy): AuthSpec {
-    const methods = spec.methods.flatMap((method) => this.#method(method));
+    const methods = spec.methods.flatMap((method, index) => this.#method(entry, method, `spec.methods[${index}]`));
     return {
       policy: objectKey(entry),
       namespace: entry.namespace,
       methods,
+      ...(spec.externalAuthorization === undefined
+        ? {}
+        : { externalAuthorization: translateExternalAuthorization(entry, spec.externalAuthorization, this.#upstreams, this.#issues) }),
       anonymous: spec.anonymous,
       stripToken: spec.forward.token === 'Strip',
       credentialParameters: [...new Set(methods.flatMap((method) => ('from' in method ? parametersOf(method.from) : [])))],
@@ -98,20 +116,52 @@ export class AuthPolicies {
   }
 
   /** One item, which the schema has seen to be one method. */
-  #method({ apiKey, clientCertificate }: AuthMethod): AuthMethodSpec[] {
+  #method(entry: Entry<AuthPolicy>, { apiKey, clientCertificate, oidc }: AuthMethod, field: string): AuthMethodSpec[] {
     if (apiKey !== undefined) return [{ type: 'apiKey', from: apiKey.from }];
     if (clientCertificate !== undefined) return [{ type: 'clientCertificate' }];
+    if (oidc !== undefined) return [this.#oidc(entry, oidc, `${field}.oidc`)];
     return [];
   }
 
+  #oidc(entry: Entry<AuthPolicy>, { issuer, clientId, clientSecretRef, sessionSecretRef, ...rest }: OidcMethod, field: string): OidcSpec {
+    this.#documents.push({ kind: 'discovery', url: discoveryUrl(issuer), cacheFor: DISCOVERY_LIFETIME });
+    if (sessionSecretRef === undefined) this.#issues.add(entry, 'told', ownSessionKey(field));
+    return {
+      ...{ type: 'oidc', issuer, clientId, clientSecret: this.secret(entry, clientSecretRef, `${field}.clientSecretRef`), ...rest },
+      ...(sessionSecretRef === undefined ? {} : { sessionSecret: this.secret(entry, sessionSecretRef, `${field}.sessionSecretRef`, SESSION_KEY_BYTES) }),
+    };
+  }
+
   /** A value that the policy needs. Where it can't be had the policy is told, and whoever needs it answers 503. */
-  secret(entry: Entry<AuthPolicy>, reference: { readonly name: string; readonly key: string }, field: string): SecretId {
+  secret(entry: Entry<AuthPolicy>, reference: { readonly name: string; readonly key: string }, field: string, leastBytes = 1): SecretId {
     const id = `${entry.namespace}/${reference.name}/${reference.key}`;
     const found = secretValue(this.#secretEntries, entry.namespace, reference, field, 'requests that need it are answered with 503');
     if ('problem' in found) this.#issues.add(entry, 'ResolvedRefs', found.problem);
+    else if (found.value.reveal().length < leastBytes) this.#issues.add(entry, 'ResolvedRefs', tooShort(field, id, leastBytes));
     else this.#secrets.set(id, found.value);
     return id;
   }
+}
+
+/** Without it sessions are lost with the pod, and are nothing to another one. */
+function ownSessionKey(field: string): Problem {
+  return {
+    severity: 'warning',
+    reason: 'Invalid',
+    field: `${field}.sessionSecretRef`,
+    message: 'there is no key for sessions: each pod makes one, so that people log in again at every other pod, and after a restart',
+    hint: 'name a Secret with 32 random bytes or more, the same for all replicas',
+  };
+}
+
+function tooShort(field: string, id: SecretId, least: number): Problem {
+  return {
+    severity: 'error',
+    reason: 'InvalidSecretRef',
+    field: `${field}.key`,
+    message: `the value of ${id} is too short to be a key: requests that need it are answered with 503`,
+    hint: `put ${least} random bytes or more there`,
+  };
 }
 
 function parametersOf(from: readonly CredentialSource[]): string[] {

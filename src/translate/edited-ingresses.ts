@@ -178,12 +178,13 @@ class EditTranslation {
     const trust = new Trust(set, issues, previous.trustBlocks);
     const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
     const annotated = new AnnotatedBackends([], issues, trust, certificates);
+    const upstreams = new Upstreams(set, options, backendPolicies, annotated, issues, snapshot.upstreams, editBasis.nameTroubles);
     this.#context = {
       issues,
       certificates,
-      upstreams: new Upstreams(set, options, backendPolicies, annotated, issues, snapshot.upstreams, editBasis.nameTroubles),
+      upstreams,
       rateLimits: new RateLimits(set, this.#classes, issues),
-      authPolicies: new AuthPolicies(set, this.#classes, issues),
+      authPolicies: new AuthPolicies(set, this.#classes, issues, upstreams),
       clientValidations: new ClientValidations(issues, trust),
       claims: editBasis.claims.edited(),
       canaries: new Canaries([], issues),

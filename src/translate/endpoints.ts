@@ -29,6 +29,8 @@ export function endpointsOf(
   options: ServiceOptions,
   apiServer: readonly string[],
 ): Endpoint[] {
+  // Judged when it was named; a name still, which the publisher resolves, and judges again.
+  if (upstream.urlHost !== undefined) return [{ address: upstream.urlHost, port: upstream.port, state: 'Ready' }];
   if (service === undefined) return [];
   if (service.spec.type === 'ExternalName') {
     const address = service.spec.externalName;

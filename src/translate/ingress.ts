@@ -8,6 +8,7 @@ import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
 import type { CanaryChoice, CanaryPath } from './ingress-canary.ts';
+import { loginRoutes } from './login-routes.ts';
 import { claimTermination, passIngressHost } from './passthrough.ts';
 import { conflict, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
 import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
@@ -42,7 +43,8 @@ export interface TranslatedIngress {
 export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, context: RouteContext): TranslatedIngress {
   const settings = readAnnotations(entry, ingress, context.issues);
   const recorder = new Recorder(context);
-  const drafts = translateRules(entry, ingress, settings, context, recorder);
+  const rules = translateRules(entry, ingress, settings, context, recorder);
+  const drafts = [...rules, ...loginRoutes(rules)];
   claimTls(entry, ingress, settings, context, recorder);
   const isRepeatable =
     context.issues.of(entry).length === 0 &&

@@ -4,7 +4,7 @@ import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
 import type { SessionAffinity, Upstream, UpstreamKey, UpstreamProtocol } from '../snapshot/snapshot.ts';
-import { isApiServerName, isForbiddenName } from './addresses.ts';
+import { isApiServer, isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
 import { PLAIN_TLS } from './backend-tls.ts';
 import type { AnnotatedBackends } from './ingress-backend-protocol.ts';
@@ -54,6 +54,8 @@ export type NameTroubles = ReadonlyMap<UpstreamKey, NameTrouble>;
 export interface ServiceOptions {
   readonly allowExternalName: boolean;
   readonly allowLoopbackEndpoints: boolean;
+  /** Of URLs that manifests name; absent: as `allowLoopbackEndpoints`. */
+  readonly allowLoopbackFetch?: boolean;
 }
 
 /** What values of `appProtocol` mean (KEP-3726, and the names that service meshes have made common); others mean HTTP/1.1. */
@@ -130,6 +132,33 @@ export class Upstreams {
   find(reference: ServiceReference, key: ReferenceKey): UpstreamKey | undefined {
     const resolution = this.#resolution(reference, key);
     return 'upstream' in resolution && resolution.flaw === undefined ? resolution.upstream : undefined;
+  }
+
+  /**
+   * The upstream of a URL that is no Service: its host, at its port, by HTTP/1.1, or by HTTP/2 for gRPC. Over https it must have a
+   * certificate of a well-known authority.
+   * @param url http or https
+   * @returns undefined, and the owner is told, where the gateway's own machine or network is meant
+   */
+  useUrl(owner: Entry<unknown>, { protocol: scheme, hostname, port }: URL, grpc: boolean, field: string): UpstreamKey | undefined {
+    const isSecure = scheme === 'https:';
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const number = port === '' ? (isSecure ? 443 : 80) : Number(port);
+    const { allowLoopbackEndpoints, allowLoopbackFetch = allowLoopbackEndpoints } = this.#options;
+    if (isForbiddenName(host, allowLoopbackFetch) || isApiServer(this.#set.apiServer, host, number)) {
+      const message = `${hostname} leads to where the gateway calls nobody`;
+      this.#issues.add(owner, 'ResolvedRefs', { severity: 'error', reason: 'RefNotPermitted', field, message, hint: 'name a host elsewhere' });
+      return undefined;
+    }
+    // No key of a Service has a colon.
+    const key = `${grpc ? 'grpc+' : ''}${scheme}//${hostname}:${number}`;
+    if (this.used.has(key)) return key;
+    const protocol: UpstreamProtocol = grpc ? (isSecure ? 'HTTP2' : 'H2C') : 'HTTP1';
+    const tls = isSecure ? { tls: { hostname: host, ...PLAIN_TLS } } : {};
+    const upstream = { key, namespace: '', service: `${hostname}:${number}`, port: number, ...UPSTREAM, protocol, urlHost: host, ...tls };
+    const before = this.#previous.get(key);
+    this.used.set(key, before !== undefined && isDeepStrictEqual(before, upstream) ? before : upstream);
+    return key;
   }
 
   /** What an affinity comes to at a Service. */

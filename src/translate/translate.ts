@@ -82,9 +82,9 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
   const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
   const annotated = new AnnotatedBackends(ownIngresses(set, classes), issues, trust, certificates);
   const rateLimits = new RateLimits(set, classes, issues);
-  const authPolicies = new AuthPolicies(set, classes, issues);
   const consumers = translateConsumers(set, issues, previous?.consumers);
   const upstreams = new Upstreams(set, options, backendPolicies, annotated, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
+  const authPolicies = new AuthPolicies(set, classes, issues, upstreams);
   const canaries = new Canaries(ownIngresses(set, classes), issues);
   const clientValidations = new ClientValidations(issues, trust);
   const passthroughs = new Passthroughs();

@@ -23,6 +23,7 @@ class AuthFilter implements Filter {
   readonly #spec: AuthSpec;
   readonly #methods: readonly AuthMethod[];
   readonly #checks: readonly AuthCheck[];
+  readonly #concealing: readonly AuthMethod[];
   readonly #methodDecisions: readonly AuthDecisions[];
   readonly #checkDecisions: readonly AuthDecisions[];
   readonly #nobody: AuthDecisions;
@@ -37,10 +38,11 @@ class AuthFilter implements Filter {
     this.#checkDecisions = this.#checks.map(({ name }) => decisions(name));
     this.#nobody = decisions(NOBODY);
     this.#unauthenticated = new Refusal(unauthenticated(this.#methods));
-    const responding = this.#methods.filter((method) => method.onResponse !== undefined);
+    const responding = [...this.#methods, ...this.#checks].filter((part) => part.onResponse !== undefined);
+    this.#concealing = this.#methods.filter((method) => method.conceal !== undefined);
     if (responding.length > 0) {
       this.onResponse = (exchange, status, fields) => {
-        for (const method of responding) method.onResponse?.(exchange, status, fields);
+        for (const part of responding) part.onResponse?.(exchange, status, fields);
       };
     }
   }
@@ -92,6 +94,7 @@ class AuthFilter implements Filter {
   }
 
   #check(exchange: Exchange, from: number): Verdict {
+    if (from === 0) for (const method of this.#concealing) method.conceal?.(exchange);
     const checks = this.#checks;
     for (let index = from; index < checks.length; index++) {
       const result = (checks[index] as AuthCheck).check(exchange);

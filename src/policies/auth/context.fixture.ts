@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import type { AuthContext, AuthDecisions } from '../policy.ts';
 import { Consumers, type PublishedConsumer } from './consumers.ts';
+import { Refreshes } from './oidc/refreshes.ts';
 
 export type ConsumerDraft = Partial<Omit<PublishedConsumer, 'id' | 'keyDigests'>> & { readonly name: string; readonly keys?: readonly string[] };
 
@@ -32,5 +33,5 @@ export function knownConsumers(drafts: readonly ConsumerDraft[] = DRAFTS): Count
     counts.set(key, known);
     return known;
   };
-  return { consumers, decisions, counts };
+  return { consumers, decisions, counts, refreshes: new Refreshes(), podSecret: new Uint8Array(32), log: () => {} };
 }

@@ -62,6 +62,8 @@ export interface AuthMethod {
   authenticate(exchange: Exchange): Judgement | Pending<Judgement> | undefined;
   /** Takes its credential, good or bad, out of what goes to the backend. */
   strip(exchange: Exchange): void;
+  /** Takes what is the gateway's own out of what anybody behind it gets, whichever method decides, and whether anybody is known. */
+  conceal?(exchange: Exchange): void;
   /**
    * For a client without any credential, where none may pass: what it is told in place of 401, such as where to sign in.
    * The first method that has something to tell is heard. @returns undefined: nothing
@@ -78,6 +80,8 @@ export interface AuthCheck {
   describe(): string;
   /** @returns undefined: it may pass */
   check(exchange: Exchange): Refusal | Pending<Refusal | undefined> | undefined;
+  /** As `AuthMethod.onResponse`. */
+  onResponse?(exchange: Exchange, status: number, fields: Fields): void;
 }
 
 /** 401 for a credential that is present and not good (RFC 9110 section 15.5.2). @param reason for the log, in one word */

@@ -3,7 +3,9 @@ import type { AuthMethodSpec, AuthSpec } from '../../snapshot/auth.ts';
 import type { PolicyContext } from '../policy.ts';
 import { ApiKeyMethod } from './api-key.ts';
 import { ClientCertificateMethod } from './client-certificate.ts';
+import { ExternalAuthorizationCheck } from './external/external-authorization.ts';
 import type { AuthCheck, AuthMethod } from './method.ts';
+import { OidcMethod } from './oidc/oidc.ts';
 
 type Makers = {
   readonly [Type in AuthMethodSpec['type']]: (spec: AuthMethodSpec & { readonly type: Type }, owner: AuthSpec, context: PolicyContext) => AuthMethod;
@@ -12,6 +14,7 @@ type Makers = {
 const MAKERS: Makers = {
   apiKey: (spec, owner, { auth }) => new ApiKeyMethod(spec, owner, auth.consumers),
   clientCertificate: (_spec, owner, { auth }) => new ClientCertificateMethod(owner, auth.consumers),
+  oidc: (spec, owner, context) => new OidcMethod(spec, owner, context),
 };
 
 export function compileMethods(owner: AuthSpec, context: PolicyContext): AuthMethod[] {
@@ -21,6 +24,6 @@ export function compileMethods(owner: AuthSpec, context: PolicyContext): AuthMet
 }
 
 /** What is asked after the methods, in this order. */
-export function compileChecks(_owner: AuthSpec, _context: PolicyContext): AuthCheck[] {
-  return [];
+export function compileChecks({ externalAuthorization }: AuthSpec, context: PolicyContext): AuthCheck[] {
+  return externalAuthorization === undefined ? [] : [new ExternalAuthorizationCheck(externalAuthorization, context)];
 }

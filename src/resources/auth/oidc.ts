@@ -1,7 +1,7 @@
 /** AuthPolicy, method oidc: browsers sign in at an OpenID provider, and keep a session by a cookie. */
 import { z } from 'zod';
 import { cookieName, quote, text } from '../fields.ts';
-import { strictObject } from '../strict-object.ts';
+import { flaws, strictObject } from '../strict-object.ts';
 import { secretReference } from './secret-reference.ts';
 import { fetchedUrl } from './url.ts';
 
@@ -29,5 +29,16 @@ export const oidcMethod = strictObject({
     .default(['openid'])
     .describe('What is asked for at the provider. Absent: openid alone.')
     .meta({ 'x-kubernetes-list-type': 'atomic' }),
-  cookieName: cookieName.prefault('tg_session').describe('Name of the session cookie.'),
-});
+  cookieName: cookieName
+    .prefault('tg_session')
+    .describe('Name of the session cookie. Long sessions take NAME.1 and NAME.2, too; logins under way NAME_login.0 to 3.'),
+}).superRefine(
+  flaws(({ redirectPath, logoutPath, scopes }) => {
+    if (redirectPath === logoutPath) return { message: 'logoutPath is the redirectPath, too', hint: 'give each a path of its own', path: ['logoutPath'] };
+    // OpenID Connect Core 1.0, section 3.1.2.1: without it there is no ID token.
+    if (!scopes.includes('openid')) return { message: 'the scope openid is missing', hint: 'write it beside the others', path: ['scopes'] };
+    return undefined;
+  }),
+);
+
+export type OidcMethod = z.output<typeof oidcMethod>;

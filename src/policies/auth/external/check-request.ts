@@ -13,6 +13,7 @@ const DESTINATION = 2;
 const REQUEST = 4;
 /** AttributeContext.Peer. */
 const ADDRESS = 1;
+const PRINCIPAL = 4;
 const CERTIFICATE = 5;
 /** AttributeContext.Request. */
 const TIME = 1;
@@ -34,9 +35,10 @@ export function checkRequest(exchange: Exchange, headers: ReadonlyMap<string, st
   return new MessageWriter().message(1, attributes).finish();
 }
 
-function source({ clientAddress, peerAddress, peerPort, tls }: Exchange): MessageWriter {
+function source({ clientAddress, peerAddress, peerPort, identity, tls }: Exchange): MessageWriter {
   // Of a client that a trusted proxy tells of, the port is not known.
   const peer = new MessageWriter().message(ADDRESS, address(clientAddress, clientAddress === peerAddress ? peerPort : 0));
+  if (identity !== undefined) peer.text(PRINCIPAL, identity.subject);
   const certificate = tls?.clientCertificate;
   if (certificate?.isGood(Date.now()) === true) peer.text(CERTIFICATE, encodeURIComponent(pem(certificate.der)));
   return peer;
