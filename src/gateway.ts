@@ -10,7 +10,6 @@ import { ResolvingPublisher } from './controller/resolving-publisher.ts';
 import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
-import { currentPassword, type RedisSettings } from './redis/redis-settings.ts';
 import type { Entries } from './resources/resource-set.ts';
 import { LISTENER } from './snapshot/defaults.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
@@ -74,8 +73,6 @@ export interface GatewayOptions {
   readonly maxConcurrency: WorkerSettings['maxConcurrency'];
   /** The pod's; empty: unknown. */
   readonly zone: string;
-  /** Where replicas count together; absent: nowhere. */
-  readonly redis?: RedisSettings;
 }
 
 const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
@@ -124,7 +121,6 @@ export class Gateway {
     const https = await claim('--https', options.https);
     const output = prepareAccessLog(options.accessLog);
     const affinityKey = readAffinityKey(options.affinityKeyFile);
-    checkRedisPassword(options.redis);
     await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
@@ -143,7 +139,6 @@ export class Gateway {
           maxConnectionsPerClient: options.maxConnectionsPerClient,
           maxConcurrency: options.maxConcurrency,
           zone: options.zone,
-          ...(options.redis && { redis: options.redis }),
           allowLoopbackFetch: options.allowLoopbackFetch || 'manifests' in options.source,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
@@ -187,7 +182,7 @@ export class Gateway {
     this.#publisher = publisher;
     const controller: Controller = new Controller(
       source,
-      { ...options, hasRedis: options.redis !== undefined, allowLoopbackEndpoints: fromFolder, allowLoopbackFetch },
+      { ...options, allowLoopbackEndpoints: fromFolder, allowLoopbackFetch },
       publisher,
       log,
       (set, result) => {
@@ -320,16 +315,6 @@ function readAffinityKey(file: string | undefined): Uint8Array | undefined {
     );
   }
   return key;
-}
-
-/** @throws StartError when the password can't be read: that it is wrong, only Redis can tell */
-function checkRedisPassword(redis: RedisSettings | undefined): void {
-  if (redis === undefined) return;
-  try {
-    currentPassword(redis);
-  } catch (error) {
-    throw new StartError(`--redis-password-file ${redis.passwordFile}: ${(error as Error).message}`);
-  }
 }
 
 /**

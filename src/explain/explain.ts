@@ -172,6 +172,7 @@ function unsharedContext(): PolicyContext {
     secrets: new Secrets(),
     countCall: () => {},
     random: Math.random,
+    counter: () => ({ value: 0 }),
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
     documents: NO_DOCUMENTS,
     fetcher: NO_FETCHER,

@@ -17,6 +17,7 @@ export function contextOf(parts: Partial<PolicyContext> = {}): PolicyContext {
     random: Math.random,
     documents: NO_DOCUMENTS,
     fetcher: NO_FETCHER,
+    counter: () => ({ value: 0 }),
     limitDecisions: noDecisions,
     ...parts,
   };

@@ -13,6 +13,7 @@ import { noCalls } from '../exchange/calls.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import type { Identity } from '../exchange/identity.ts';
+import { NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { NO_FETCHER } from '../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { routeFiltersSchema } from '../resources/api-route-filters.ts';
@@ -43,6 +44,10 @@ interface GoldenCase {
     readonly identity?: Identity;
     readonly requestHeaders?: readonly (readonly [string, string])[];
     readonly responseHeaders?: Readonly<Record<string, string>>;
+    /** What becomes of the answer's body, whose length is that of its Content-Length. */
+    readonly responseBody?: 'passed' | 'staged' | 'replaced';
+    /** The request's body passes a stage. */
+    readonly requestStaged?: boolean;
   };
 }
 
@@ -78,6 +83,7 @@ function context(): PolicyContext {
     secrets: new Secrets(),
     countCall: () => {},
     random: () => 0.5,
+    counter: () => ({ value: 0 }),
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
     documents: NO_DOCUMENTS,
     fetcher: NO_FETCHER,
@@ -93,10 +99,12 @@ function pairsOf(fields: Fields): [string, string][] {
 }
 
 /** What came of a case, as far as its expectation speaks of it. */
-function outcome(exchange: Exchange, verdict: Verdict | undefined, response: Fields, expected: GoldenCase['expect']): GoldenCase['expect'] {
+function outcome(exchange: Exchange, verdict: Verdict | undefined, response: Fields, body: string, expected: GoldenCase['expect']): GoldenCase['expect'] {
   const bodyLimit = (exchange.stream as unknown as SilentStream).bodyLimit;
   return {
-    ...(verdict === undefined ? {} : { verdict: (Object.keys(Verdict) as (keyof typeof Verdict)[]).find((name) => Verdict[name] === verdict) }),
+    ...(verdict === undefined || (verdict === Verdict.Continue && expected.verdict === undefined)
+      ? {}
+      : { verdict: (Object.keys(Verdict) as (keyof typeof Verdict)[]).find((name) => Verdict[name] === verdict) }),
     ...(exchange.reply === undefined ? {} : { reply: exchange.reply }),
     ...(bodyLimit === undefined ? {} : { bodyLimit }),
     ...(expected.upstreamPath === undefined ? {} : { upstreamPath: exchange.upstreamPath }),
@@ -104,6 +112,8 @@ function outcome(exchange: Exchange, verdict: Verdict | undefined, response: Fie
     ...(expected.upstreamQuery === undefined ? {} : { upstreamQuery: exchange.upstreamQuery }),
     ...(exchange.identity === undefined ? {} : { identity: exchange.identity }),
     ...(expected.requestHeaders === undefined ? {} : { requestHeaders: pairsOf(exchange.requestFields) }),
+    ...(expected.responseBody === undefined ? {} : { responseBody: body }),
+    ...(expected.requestStaged === undefined ? {} : { requestStaged: exchange.requestStage !== undefined }),
     ...(expected.responseHeaders === undefined ? {} : { responseHeaders: Object.fromEntries(pairsOf(response)) }),
   } as GoldenCase['expect'];
 }
@@ -112,10 +122,14 @@ describe('the registry', () => {
   it('has each filter of routes once, in the order that its comment gives', () => {
     const names: readonly (keyof RouteFilters)[] = [
       'closed',
+      'compression',
+      'errorPages',
       'ipAccess',
+      'cors',
       'limits',
       'auth',
       'rateLimit',
+      'decompression',
       'faultInjection',
       'requestRedirect',
       'directResponse',
@@ -189,8 +203,12 @@ for (const policy of ALL) {
           const exchange = exchangeOf(example.request);
           const verdict = filter.onRequest?.(exchange);
           const response = Fields.of(example.answer === undefined ? (exchange.reply?.fields ?? []) : Object.entries(example.answer.headers));
-          filter.onResponse?.(exchange, example.answer?.status ?? exchange.reply?.status ?? 200, response);
-          assert.deepEqual(outcome(exchange, verdict, response, example.expect), example.expect);
+          const status = example.answer?.status ?? exchange.reply?.status ?? 200;
+          filter.onResponse?.(exchange, status, response);
+          const length = example.request.method === 'HEAD' || status === 304 ? NO_BODY : Number(response.get('content-length') ?? UNKNOWN_LENGTH);
+          const change = filter.onResponseBody?.(exchange, status, response, length);
+          const body = change === undefined ? 'passed' : 'stage' in change ? 'staged' : 'replaced';
+          assert.deepEqual(outcome(exchange, verdict, response, body, example.expect), example.expect);
         });
       }
     }

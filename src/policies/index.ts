@@ -1,13 +1,16 @@
 /**
  * The registry of policies. Its order is the order of execution on requests, and backwards on answers:
  *
- * 1. `closed`, `ipAccess`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
+ * 0. `compression`, `errorPages`: they have no part in requests. On answers they come last, in the order error page, coding: what is
+ *    encoded can't be changed any more, and a page is encoded as any answer.
+ * 1. `closed`, `ipAccess`, `cors`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
  *    Envoy's RBAC before its rate limits. (nginx counts first and looks at allow and deny after; there a client that is
- *    shut out eats into the limits of others.)
+ *    shut out eats into the limits of others.) A preflight is answered before anybody asks who it is: browsers send it without credentials.
  * 2. `auth`: who calls, and whether they may. After what needs no look at who calls, before everything that may be counted or
  *    answered by who calls. It sees the request as it was matched: what a rewrite makes of it later goes round no check.
  * 3. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
  *    there whatever a header modifier or a backend says.
+ *    `decompression` follows: nobody's body is decoded who is not let in.
  * 4. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
  * 5. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
  * 6. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
@@ -22,7 +25,11 @@ import type { RouteFilters } from '../snapshot/snapshot.ts';
 import { aggregate } from './aggregate/aggregate.ts';
 import { auth } from './auth/auth.ts';
 import { closed } from './closed.ts';
+import { compression } from './compression/compression.ts';
+import { cors } from './cors.ts';
+import { decompression } from './decompression/decompression.ts';
 import { directResponse } from './direct-response.ts';
+import { errorPages } from './error-pages.ts';
 import { faultInjection } from './fault-injection.ts';
 import { ipAccess } from './ip-access.ts';
 import { limits } from './limits.ts';
@@ -36,10 +43,14 @@ import { urlRewrite } from './url-rewrite.ts';
 
 export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }[keyof RouteFilters][] = [
   closed,
+  compression,
+  errorPages,
   ipAccess,
+  cors,
   limits,
   auth,
   rateLimit,
+  decompression,
   faultInjection,
   requestRedirect,
   directResponse,

@@ -8,13 +8,13 @@ import type { AnswerBodyChange } from '../exchange/bodies.ts';
 import type { Calls } from '../exchange/calls.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
+import type { CountPolicy } from '../exchange/policy-counters.ts';
 import type { BodyLength } from '../exchange/streams.ts';
 import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
 import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import type { Consumers } from './auth/consumers.ts';
 import type { Refreshes } from './auth/oidc/refreshes.ts';
-import type { LimitStore } from './rate-limit/global/limit-store.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -99,8 +99,6 @@ export type CallResultName = 'ok' | 'failed' | 'timeout' | 'skipped';
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
-  /** Counters that replicas share. Absent: there is no `--redis`. */
-  readonly limitStore?: LimitStore | undefined;
   /** Requests of the gateway's own to upstreams. */
   readonly calls: Calls;
   readonly auth: AuthContext;
@@ -111,6 +109,8 @@ export interface PolicyContext {
   random(): number;
   /** The counters of a limit, the same for the same names. */
   limitDecisions(policy: string, limit: string): LimitDecisions;
+  /** A counter with these labels, the same one for the same labels; see exchange/policy-counters.ts. */
+  counter: CountPolicy;
   /** Documents that the snapshot names. */
   readonly documents: Documents;
   readonly fetcher: PolicyFetcher;

@@ -2,6 +2,8 @@
 import { RE2JS } from 're2js';
 import { z } from 'zod';
 import { aggregateSchema } from './aggregate.ts';
+import { compressionSchema, decompressionSchema, errorPagesSchema } from './body-filters.ts';
+import { corsSchema } from './cors.ts';
 import {
   BODILESS,
   cidr,
@@ -207,7 +209,10 @@ const byteCount = wholeNumber({ min: 1, max: Number.MAX_SAFE_INTEGER, hint: 'wri
 export const limitsSchema = strictObject({
   maxRequestBodyBytes: byteCount.exactOptional().describe('Longest request body; a longer one gets 413.'),
   maxRequestHeaderBytes: byteCount.exactOptional().describe('Longest request header section; a longer one gets 431.'),
-}).describe('Bounds of what a client may send.');
+  maxResponseBodyBytes: byteCount
+    .exactOptional()
+    .describe("Longest body of a backend's answer, as it sends it; one that says it is longer becomes a 502, any other is cut off there."),
+}).describe('Bounds of what a client, and a backend, may send.');
 
 export const ipAccessSchema = strictObject({
   allow: z.array(cidr).max(1024).default([]).describe('Who may; empty: everybody.').meta({ 'x-kubernetes-list-type': 'atomic' }),
@@ -223,7 +228,7 @@ export const ipAccessSchema = strictObject({
   .describe('Who may call, by client address; others get 403.');
 
 /** Filters of the format that come in later versions. */
-const LATER_FILTERS = ['cors', 'compression', 'cache', 'transform'] as const;
+const LATER_FILTERS = ['cache', 'transform'] as const;
 
 export const routeFiltersSchema = strictObject(
   {
@@ -237,6 +242,10 @@ export const routeFiltersSchema = strictObject(
     faultInjection: faultInjectionSchema.exactOptional(),
     mirror: mirrorSchema.exactOptional(),
     aggregate: aggregateSchema.exactOptional(),
+    cors: corsSchema.exactOptional(),
+    compression: compressionSchema.exactOptional(),
+    decompression: decompressionSchema.exactOptional(),
+    errorPages: errorPagesSchema.exactOptional(),
   },
   {
     later: LATER_FILTERS,

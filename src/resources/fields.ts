@@ -18,6 +18,7 @@ const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 /** RFC 9110 section 5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/;
 /** Gateway API GEP-2257. */
 const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/;
 const MILLISECONDS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
@@ -211,20 +212,19 @@ export function cookieNameFlaw(value: string): Flaw | undefined {
 export const cookieName = text(cookieNameFlaw, { pattern: TOKEN, minLength: 1, maxLength: 256 });
 
 /** An HTTP method in upper case. Methods are case-sensitive tokens (RFC 9110 section 9.1). */
-export const method = text(
-  (value) => {
-    if (value === 'CONNECT' || value === 'TRACE') {
-      return { message: `${value} is never served: whatever the routes say, such a request is answered with 405`, hint: 'leave it out' };
-    }
-    if (/^[A-Z][A-Z0-9_-]{0,31}$/.test(value)) return undefined;
-    const upper = value.toUpperCase();
-    return {
-      message: `${quote(value)} is not an HTTP method`,
-      hint: /^[A-Z][A-Z0-9_-]*$/.test(upper) ? `write ${upper}` : 'write a method such as GET or POST',
-    };
-  },
-  { pattern: /^[A-Z][A-Z0-9_-]{0,31}$/, minLength: 1, maxLength: 32 },
-);
+export function methodFlaw(value: string): Flaw | undefined {
+  if (value === 'CONNECT' || value === 'TRACE') {
+    return { message: `${value} is never served: whatever the routes say, such a request is answered with 405`, hint: 'leave it out' };
+  }
+  if (METHOD.test(value)) return undefined;
+  const upper = value.toUpperCase();
+  return {
+    message: `${quote(value)} is not an HTTP method`,
+    hint: /^[A-Z][A-Z0-9_-]*$/.test(upper) ? `write ${upper}` : 'write a method such as GET or POST',
+  };
+}
+
+export const method = text(methodFlaw, { pattern: METHOD, minLength: 1, maxLength: 32 });
 
 /** One of a few words, as an enum of them; `later` are words of the format that this version does not serve. */
 export function oneOf<const Words extends readonly [string, ...string[]]>(words: Words, later: readonly string[] = []) {

@@ -9,7 +9,8 @@ const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };
 const RANGE = /^([1-5][0-9]{2})(-([1-5][0-9]{2}))?$/;
 
 /** `503` or `500-599`; the output has both ends. */
-const statusRange = text(rangeFlaw, { pattern: RANGE, minLength: 3, maxLength: 7 }).transform((value): StatusRange => {
+/** A status, or a range of them. */
+export const statusRange = text(rangeFlaw, { pattern: RANGE, minLength: 3, maxLength: 7 }).transform((value): StatusRange => {
   const [, low = '', , high = low] = RANGE.exec(value) ?? [];
   return { from: Number(low), to: Number(high) };
 });

@@ -6,6 +6,8 @@
 
 import type { Aggregate } from './aggregate.ts';
 import type { AuthSpec, ConsumerSpec, SecretId } from './auth.ts';
+import type { Compression, Decompression, ErrorPages } from './body-filters.ts';
+import type { Cors } from './cors.ts';
 import type { DocumentRequest } from './documents.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
 import type { Sensitive } from './sensitive.ts';
@@ -89,6 +91,7 @@ export interface DirectResponse {
 export interface BodyLimits {
   readonly maxRequestBodyBytes?: number;
   readonly maxRequestHeaderBytes?: number;
+  readonly maxResponseBodyBytes?: number;
 }
 
 /** The route answers 503 to everybody. */
@@ -134,8 +137,6 @@ export interface Limit {
   /** CEL that gives an int: what a request costs. Absent: 1. */
   readonly cost?: string;
   readonly mode: 'Enforce' | 'Shadow';
-  /** Of scope Global: what is done without the store that replicas share. Absent: counted in the pod. */
-  readonly onStoreFailure?: 'Allow' | 'Deny' | 'Local';
 }
 
 /** A copy of some requests goes to another upstream; its answer is dropped. */
@@ -156,8 +157,12 @@ export interface FaultInjection {
 export interface RouteFilters {
   readonly closed?: Closed;
   readonly ipAccess?: IpAccess;
+  readonly compression?: Compression;
+  readonly errorPages?: ErrorPages;
+  readonly cors?: Cors;
   readonly limits?: BodyLimits;
   readonly auth?: AuthSpec;
+  readonly decompression?: Decompression;
   readonly rateLimit?: readonly Limit[];
   readonly requestHeaderModifier?: HeaderModifier;
   readonly responseHeaderModifier?: HeaderModifier;

@@ -3,6 +3,8 @@
  * labels and text come into being when somebody scrapes.
  */
 
+import { PolicyCounters } from './policy-counters.ts';
+
 /** Upper bounds of the duration histograms, in seconds. */
 export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
@@ -175,6 +177,7 @@ export class WorkerMetrics {
   readonly #auth = new Map<string, AuthDecisionMetrics>();
   readonly #counters = new Map<string, number>();
   readonly #shed = new Map<string, number>();
+  readonly policies = new PolicyCounters();
 
   /** The counters of a route; the same object for the same id, also over reloads. */
   route(id: string): RouteMetrics {
@@ -314,6 +317,7 @@ export class WorkerMetrics {
       counter('tidegate_rate_limit_near_total', 'Requests that a limit let through with less than a tenth of it left.', near),
       counter('tidegate_auth_decisions_total', 'Decisions of AuthPolicies, by method; none: no credential was there.', authDecisions),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
+      ...this.policies.families(),
       ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>
         counter(name, help, [{ labels: {}, value: (this.#counters.get(name) ?? 0) + (counted[name as keyof typeof PLAIN_COUNTERS] ?? 0) }]),
       ),
@@ -335,11 +339,11 @@ export const PLAIN_COUNTERS = {
   tidegate_request_fields_dropped_total: 'Request header fields dropped because of an underscore in their name.',
 } as const;
 
-export function counter(name: string, help: string, values: readonly MetricSample[]): MetricFamily {
+function counter(name: string, help: string, values: readonly MetricSample[]): MetricFamily {
   return { name, help, type: 'counter', aggregator: 'sum', values };
 }
 
-export function pushHistogram(samples: MetricSample[], name: string, labels: Record<string, string>, histogram: Histogram): void {
+function pushHistogram(samples: MetricSample[], name: string, labels: Record<string, string>, histogram: Histogram): void {
   let total = 0;
   for (let bucket = 0; bucket <= DURATION_BUCKETS.length; bucket++) {
     total += histogram.counts[bucket] as number;

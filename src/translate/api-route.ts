@@ -12,6 +12,7 @@ import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
 import { loginRoutes } from './login-routes.ts';
 import { claimTermination, translatePassthrough } from './passthrough.ts';
+import { preflightMatches } from './preflights.ts';
 import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
 type WrittenMatch = ApiRouteRule['matches'][number];
@@ -37,6 +38,8 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
     const matches = translateMatches(entry, rule, field, context);
     if (claiming) claimMatches(entry, hosts, matches, context);
     if (matches.length === 0) continue;
+    const taken = matches.map(({ match }) => match);
+    if (rule.filters.cors !== undefined) taken.push(...preflightMatches(taken));
     const label = ruleLabel(rule, index);
     routes.push({
       id: `ApiRoute/${entry.namespace}/${entry.name}/${label}`,
@@ -45,7 +48,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       name: entry.name,
       rule: label,
       hosts,
-      matches: matches.map(({ match }) => match),
+      matches: taken,
       isDefaultBackend: false,
       httpsRedirect: spec.tls?.redirect ?? false,
       ...(clientValidation === undefined ? {} : { clientValidation }),

@@ -1,7 +1,6 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
 import type { DocumentState } from '../fetch/document-state.ts';
 import type { PublishedConsumer } from '../policies/auth/consumers.ts';
-import type { RedisSettings } from '../redis/redis-settings.ts';
 import type { SecretId } from '../snapshot/auth.ts';
 import type { Endpoint, Passthrough, Route, ServerName, SnapshotClientValidation, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
@@ -94,8 +93,6 @@ export interface WorkerSettings {
   readonly healthChannel: string;
   /** The gateway's own; empty: unknown. */
   readonly zone: string;
-  /** Where replicas count together; absent: nowhere. */
-  readonly redis?: RedisSettings;
   /** Policies may name URLs on this machine. */
   readonly allowLoopbackFetch: boolean;
 }

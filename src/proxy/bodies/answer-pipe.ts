@@ -41,12 +41,15 @@ export class AnswerPipe implements StagesOwner {
   #ended = false;
   #trailers: Fields | undefined = undefined;
   #closed = false;
+  /** What comes in is ours: it stays as it is. What a connection has read stays at most as long as it is paused (wire.ts, `setBulk`). */
+  #isOwn: boolean;
 
   /** @param filters in their order of execution on answers */
   constructor(owner: AnswerPipeOwner, exchange: Exchange, filters: readonly Filter[]) {
     this.#owner = owner;
     this.#exchange = exchange;
     this.#filters = filters;
+    this.#isOwn = exchange.reply !== undefined;
   }
 
   /** The answer's head, and what came with it; the parameters are those of `ClientStream.respond`. @throws what a filter throws */
@@ -106,8 +109,8 @@ export class AnswerPipe implements StagesOwner {
 
   write(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
     if (this.#closed) return true;
-    if (this.#stages !== undefined) return this.#stages.write(bytes, start, end, stable);
-    return this.#collecting === undefined ? this.#owner.sendBody(bytes, start, end, stable) : this.#collect(bytes, start, end, stable);
+    if (this.#stages !== undefined) return this.#stages.write(bytes, start, end, this.#isOwn);
+    return this.#collecting === undefined ? this.#owner.sendBody(bytes, start, end, stable) : this.#collect(bytes, start, end, this.#isOwn);
   }
 
   /** The source has no more. What is still in the pipe comes out in its own time. */
@@ -174,6 +177,7 @@ export class AnswerPipe implements StagesOwner {
     this.#corked = undefined;
     this.#stages?.close();
     this.#stages = undefined;
+    this.#isOwn = true;
     try {
       const answer = { status: this.#status, fields: this.#fields as Fields, body };
       const other = change.change(answer);

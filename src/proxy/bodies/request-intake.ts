@@ -38,7 +38,9 @@ export class RequestIntake implements StagesOwner {
   }
 
   write(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    const writable = this.#stages === undefined ? this.writeStaged(bytes, start, end, stable) : this.#stages.write(bytes, start, end, stable);
+    // What a connection has read stays as it is at most as long as it is paused (wire.ts, `setBulk`).
+    const lasts = stable && this.#stages === undefined && this.#collecting === undefined;
+    const writable = this.#stages === undefined ? this.writeStaged(bytes, start, end, lasts) : this.#stages.write(bytes, start, end, lasts);
     this.isFull = !writable;
     return writable;
   }

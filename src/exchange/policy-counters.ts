@@ -1,0 +1,18 @@
+/** What policies count. A filter gets its counters once, when it is compiled, and counts them up by hand. */
+
+/** Labels never come from requests, but for words that the policies themselves choose. */
+export const POLICY_COUNTERS = {
+  tidegate_compression_responses_total: 'Answers that were compressed, by coding.',
+  tidegate_compression_bytes_total: 'Bytes of answers before (in) and after (out) compression, by coding and direction.',
+  tidegate_compression_skipped_total: 'Answers that went out as they are because the worker had as many encoders as it may have.',
+  tidegate_decompression_requests_total: 'Requests with an encoded body on routes that decode it, by result: decoded, or why not.',
+  tidegate_cors_requests_total: 'Requests with an Origin on routes with cors, by kind (preflight, actual) and decision (allowed, refused).',
+  tidegate_error_pages_total: 'Error answers that got a page of their route, by status code.',
+  tidegate_responses_cut_total: 'Answers of backends that were longer than their route allows.',
+} as const;
+
+export interface PolicyCounter {
+  value: number;
+}
+
+export type CountPolicy = (name: keyof typeof POLICY_COUNTERS, labels: Readonly<Record<string, string>>) => PolicyCounter;
