@@ -102,6 +102,8 @@ export class Exchange {
   requestId = '';
   /** 32 hex digits of the W3C trace context. */
   traceId = '';
+  /** Its span, where the gateway records its trace. */
+  span: SpanContext | undefined = undefined;
   /** Path sent to the backend; filters rewrite it. */
   upstreamPath: string;
   /** Query sent to the backend, with its `?`; filters rewrite it. */

@@ -44,12 +44,17 @@ export function newTraceId(): string {
   return nonZeroHex(32);
 }
 
+/** An id for a span (section 3.2.2.4). */
+export function newSpanId(): string {
+  return nonZeroHex(16);
+}
+
 /**
- * A trace context of which this hop is the root. It says "sampled": nobody above has decided against, and tracers that
- * follow their parent would else record nothing.
+ * A trace context of which this hop is the root. It says "sampled" where the gateway records nothing itself: nobody above has
+ * decided against, and tracers that follow their parent would else record nothing, too.
  */
-export function newTraceparent(traceId: string): string {
-  return `00-${traceId}-${nonZeroHex(16)}-01`;
+export function newTraceparent(traceId: string, isSampled = true): string {
+  return `00-${traceId}-${nonZeroHex(16)}-0${isSampled ? 1 : 0}`;
 }
 
 /** An id of zeros is invalid (section 3.2.2.3), and as likely as a collision. */

@@ -7,7 +7,9 @@ import { CidrSet } from '../exchange/cidr.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { CLIENT_CERTIFICATE, FieldKind, FORWARDING, maskOf } from '../exchange/field-names.ts';
 import { latin1Copy } from '../exchange/latin1-copy.ts';
-import { isSaneRequestId, isTraceparent, newRequestId, newTraceId, newTraceparent } from '../exchange/request-id.ts';
+import { isSaneRequestId, newRequestId, newTraceId, newTraceparent } from '../exchange/request-id.ts';
+import { parseTraceparent } from '../exchange/trace-context.ts';
+import type { Tracer } from '../telemetry/tracing/tracer.ts';
 
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
 const TRACEPARENT = maskOf(FieldKind.Traceparent);
@@ -20,8 +22,14 @@ export class ClientIdentity {
   readonly #trusted: CidrSet;
   readonly #trustsAnybody: boolean;
 
-  /** @param trustedProxies CIDRs whose peers may set forwarding fields */
-  constructor(trustedProxies: readonly string[]) {
+  readonly #tracer: Tracer | undefined;
+
+  /**
+   * @param trustedProxies CIDRs whose peers may set forwarding fields
+   * @param tracer absent: no trace is recorded
+   */
+  constructor(trustedProxies: readonly string[], tracer?: Tracer) {
+    this.#tracer = tracer;
     this.#trusted = new CidrSet(trustedProxies);
     this.#trustsAnybody = trustedProxies.length > 0;
   }
@@ -43,21 +51,11 @@ export class ClientIdentity {
       exchange.requestId = newRequestId();
       lines = `X-Request-Id: ${exchange.requestId}\r\n`;
     }
-    const trace = fields.single(FieldKind.Traceparent);
-    if (trace !== undefined && isTraceparent(trace)) {
-      exchange.traceId = trace.slice(3, 35);
-    } else {
-      if (fields.mayHave(TRACEPARENT)) {
-        fields.removeKinds(TRACEPARENT);
-        fields.remove('tracestate');
-      }
-      exchange.traceId = newTraceId();
-      lines += `traceparent: ${newTraceparent(exchange.traceId)}\r\n`;
-    }
+    const isTrusted = this.#trustsAnybody && this.#trusted.has(exchange.peerAddress);
+    lines += this.#traceLine(exchange, isTrusted);
 
     let forwarding = '';
-    const peer = exchange.peerAddress;
-    if (this.#trustsAnybody && this.#trusted.has(peer)) {
+    if (isTrusted) {
       this.#extend(exchange);
       fields.removeKinds(REAL_IP);
       lines += `X-Real-IP: ${exchange.clientAddress}\r\n`;
@@ -73,6 +71,20 @@ export class ClientIdentity {
     if (lines !== '') fields.appendLines(lines, REQUEST_ID | TRACEPARENT | REAL_IP);
     // By themselves, for they are the same in each message of the connection.
     if (forwarding !== '') fields.appendLines(forwarding, FORWARDING);
+  }
+
+  /** Where the trace is recorded, each try tells its backend of its own span. @returns the field for backends, where the client's does not stay */
+  #traceLine(exchange: Exchange, isTrusted: boolean): string {
+    const fields = exchange.requestFields;
+    const parent = fields.mayHave(TRACEPARENT) ? parseTraceparent(fields.single(FieldKind.Traceparent)) : undefined;
+    exchange.traceId = parent?.traceId ?? newTraceId();
+    if (this.#tracer !== undefined) exchange.span = this.#tracer.begin(exchange.traceId, parent, isTrusted);
+    if (parent !== undefined) return '';
+    if (fields.mayHave(TRACEPARENT)) {
+      fields.removeKinds(TRACEPARENT);
+      fields.remove('tracestate');
+    }
+    return exchange.span === undefined ? `traceparent: ${newTraceparent(exchange.traceId, this.#tracer === undefined)}\r\n` : '';
   }
 
   /** From a trusted peer: its word is kept, its address is added, and the client is the rightmost untrusted address. */
