@@ -84,6 +84,22 @@ export function parseCidrs(text: string): readonly string[] {
   return cidrs;
 }
 
+/** @throws InvalidArgumentError */
+export function parseCollector(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new InvalidArgumentError(`"${text}" is no URL of a collector. expected http://HOST:PORT, such as http://otel-collector:4318.`);
+  }
+  return text;
+}
+
+/** @returns 0 to 1 @throws InvalidArgumentError */
+export function parseRatio(text: string): number {
+  const ratio = /^(0|1|0?\.\d+|[01]\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+  if (!(ratio >= 0 && ratio <= 1)) throw new InvalidArgumentError(`"${text}" is no ratio. expected 0 to 1, such as 0.01.`);
+  return ratio;
+}
+
 /** Zones are values of the label topology.kubernetes.io/zone. @throws InvalidArgumentError */
 export function parseZone(text: string): string {
   if (!/^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/.test(text)) throw new InvalidArgumentError('expected the name of a zone, such as europe-west1-b.');

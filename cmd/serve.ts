@@ -11,6 +11,7 @@ import {
   flag,
   parseAddress,
   parseCidrs,
+  parseCollector,
   parseConcurrency,
   parseConnections,
   parseDurationFlag,
@@ -18,12 +19,16 @@ import {
   parseNamespaces,
   parsePublishedAddresses,
   parsePublishedService,
+  parseRatio,
   parseSuites,
   parseWorkers,
   parseZone,
 } from './flags.ts';
+import { version } from './version.ts';
 
-interface ServeFlags extends Omit<GatewayOptions, 'source' | 'tls'> {
+interface ServeFlags extends Omit<GatewayOptions, 'source' | 'tls' | 'tracing'> {
+  readonly otlpEndpoint?: string;
+  readonly traceRatio: number;
   readonly manifests?: string;
   readonly kubeconfig?: string;
   readonly watchNamespace: readonly string[];
@@ -83,6 +88,8 @@ export function serveCommand(): Command {
         .argParser(parseSuites)
         .default(SUITES, 'all with ECDHE and AEAD'),
     )
+    .addOption(flag('--otlp-endpoint <url>', 'OpenTelemetry collector that spans go to, by OTLP over HTTP; else none are recorded').argParser(parseCollector))
+    .addOption(flag('--trace-ratio <ratio>', 'share of the traces that are recorded, where no trusted proxy has decided').argParser(parseRatio).default(0.01))
     .addOption(flag('--wire <kind>', 'how sockets are driven').choices(['auto', 'stream', 'handle']).default('auto'))
     .addOption(flag('--log-level <level>', 'of the log on standard error').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .addOption(flag('--access-log <target>', 'stdout, off, or a file to append to').default('stdout'))
@@ -117,6 +124,18 @@ function sourceOf(flags: ServeFlags, command: Command): GatewayOptions['source']
   return { cluster: { host, port }, ...rest };
 }
 
+/** OpenTelemetry's names for who we are. */
+function traceResource(): Record<string, string> {
+  const { POD_NAME: pod, POD_NAMESPACE: namespace } = process.env;
+  return {
+    'service.name': 'tidegate',
+    'service.version': version,
+    'service.instance.id': pod || hostname(),
+    ...(namespace ? { 'k8s.namespace.name': namespace } : {}),
+    ...(pod ? { 'k8s.pod.name': pod } : {}),
+  };
+}
+
 /** Wrong usage ends the program here. */
 function tlsOf({ tlsMinVersion: minVersion, tlsMaxVersion: maxVersion, tlsCiphers: suites }: ServeFlags, command: Command): TlsParameters {
   const parameters = { minVersion, maxVersion, suites };
@@ -128,7 +147,8 @@ function tlsOf({ tlsMinVersion: minVersion, tlsMaxVersion: maxVersion, tlsCipher
 async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const tls = tlsOf(flags, command);
   const source = sourceOf(flags, command);
-  const { logLevel, ...options } = flags;
+  const { logLevel, otlpEndpoint, traceRatio, ...options } = flags;
+  const tracing = otlpEndpoint === undefined ? undefined : { endpoint: otlpEndpoint, ratio: traceRatio, version, resource: traceResource() };
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
     pino.destination({ fd: 2, sync: true }),
@@ -139,7 +159,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   };
   process.on('uncaughtException', onFault);
   process.on('unhandledRejection', onFault);
-  const gateway = new Gateway({ ...options, source, tls }, log);
+  const gateway = new Gateway({ ...options, source, tls, tracing }, log);
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(EXIT.good);

@@ -1,23 +1,12 @@
 /** The program: one file per subcommand; only this folder touches arguments, environment, signals and exit codes. */
-import { readFileSync } from 'node:fs';
+
 import { Command, CommanderError } from 'commander';
 import { EXIT } from './exit-codes.ts';
 import { explainCommand } from './explain.ts';
 import { checkSwitches } from './flags.ts';
 import { serveCommand } from './serve.ts';
 import { validateCommand } from './validate.ts';
-
-/** The version is package.json's, which lies beside cmd/ in the sources and beside dist/ in a build. */
-function version(): string {
-  for (const path of ['../package.json', '../../package.json']) {
-    try {
-      return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
-    } catch {
-      // The other place.
-    }
-  }
-  return 'unknown';
-}
+import { version } from './version.ts';
 
 // Whoever reads our output may have seen enough, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -27,13 +16,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const program = new Command('tidegate')
   .description('Kubernetes ingress controller and API gateway')
-  .version(version(), '--version', 'print the version')
+  .version(version, '--version', 'print the version')
   .helpOption('--help', 'show this help')
   .hook('preAction', (_program, command) => checkSwitches(command))
   .exitOverride();
 
 for (const make of [serveCommand, validateCommand, explainCommand]) {
-  program.addCommand(make().version(version(), '--version', 'print the version').helpOption('--help', 'show this help').exitOverride());
+  program.addCommand(make().version(version, '--version', 'print the version').helpOption('--help', 'show this help').exitOverride());
 }
 
 try {

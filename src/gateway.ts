@@ -23,11 +23,14 @@ import type { ReporterOptions, StatusReporter } from './status/status-reporter.t
 import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
 import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
 import { CONTENT_TYPE, type ConfigState, type EndpointCounts, Metrics } from './telemetry/metrics.ts';
+import type { SpanExporter, SpanExporterOptions } from './telemetry/tracing/span-exporter.ts';
 import type { TlsParameters } from './wire/secure-context.ts';
 import { MemoryGuard } from './workers/memory-guard.ts';
 import type { Address, WorkerSettings } from './workers/messages.ts';
 import { WorkerPool } from './workers/worker-pool.ts';
 
+/** How long the last spans may take at the end (ms). */
+const LAST_SPANS = 1000;
 /** Of `--drain-timeout`, what is kept for the last word to the cluster (ms). */
 const REPORT_TIME = 5000;
 
@@ -40,6 +43,16 @@ export interface ClusterSource {
   readonly identity: string;
   /** Where replicas agree on their leader; undefined: in the namespace of the kubeconfig's context, or of the ServiceAccount. */
   readonly ownNamespace: string | undefined;
+}
+
+export interface TracingOptions {
+  /** URL of an OpenTelemetry collector. */
+  readonly endpoint: string;
+  /** Share of the traces that are recorded, 0 to 1. */
+  readonly ratio: number;
+  /** Who we are, as OpenTelemetry's attributes of a resource. */
+  readonly resource: Readonly<Record<string, string>>;
+  readonly version: string;
 }
 
 export interface GatewayOptions {
@@ -73,6 +86,8 @@ export interface GatewayOptions {
   readonly maxConcurrency: WorkerSettings['maxConcurrency'];
   /** The pod's; empty: unknown. */
   readonly zone: string;
+  /** Where traces go; undefined: nowhere. */
+  readonly tracing: TracingOptions | undefined;
 }
 
 const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
@@ -92,6 +107,7 @@ export class Gateway {
   #publisher: ResolvingPublisher | undefined;
   #admin: AdminServer | undefined;
   #ticketKeys: TicketKeyRing | undefined;
+  #spans: SpanExporter | undefined;
   /** Every worker has served: from then on there may be something to drain. */
   #started = false;
   #draining = false;
@@ -121,6 +137,7 @@ export class Gateway {
     const https = await claim('--https', options.https);
     const output = prepareAccessLog(options.accessLog);
     const affinityKey = readAffinityKey(options.affinityKeyFile);
+    if (options.tracing !== undefined) this.#spans = await openExporter(options.tracing, this.#write);
     await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
@@ -139,12 +156,16 @@ export class Gateway {
           maxConnectionsPerClient: options.maxConnectionsPerClient,
           maxConcurrency: options.maxConcurrency,
           zone: options.zone,
+          traceRatio: options.tracing?.ratio,
           allowLoopbackFetch: options.allowLoopbackFetch || 'manifests' in options.source,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
           affinity: { ...(affinityKey === undefined ? {} : { configured: affinityKey }), own: randomBytes(32) },
         },
-        { onListenFailed: (listener, address, code) => reject(new StartError(`--${listener} ${address.host}:${address.port}: ${code}`)) },
+        {
+          onListenFailed: (listener, address, code) => reject(new StartError(`--${listener} ${address.host}:${address.port}: ${code}`)),
+          onSpans: (spans) => this.#spans?.add(spans),
+        },
         this.#write,
       );
       this.#pool = pool;
@@ -195,6 +216,7 @@ export class Gateway {
       () => configState(controller, publisher.published, pool),
       () => this.#delay.take(),
       () => publisher.counts,
+      this.#spans === undefined ? undefined : () => (this.#spans as SpanExporter).counts,
       'states' in source && reporter !== undefined ? { sources: () => source.states, reporting: reporter } : undefined,
     );
     this.#controller = controller;
@@ -274,6 +296,7 @@ export class Gateway {
       .then(() => this.#reporter?.finish(until));
     const clean = await Promise.race([timeout, drained]);
     const cut = clean ? 0 : await pool.stopExchanges();
+    await this.#spans?.close(LAST_SPANS);
     await Promise.race([timeout, finished]);
     return { clean, cut };
   }
@@ -294,7 +317,14 @@ export class Gateway {
     await this.#client?.close();
     await this.#admin?.close();
     await this.#pool?.stop();
+    await this.#spans?.close(0);
   }
+}
+
+/** The library for it is loaded where it is used alone. */
+async function openExporter({ endpoint, resource, version }: TracingOptions, log: SpanExporterOptions['log']): Promise<SpanExporter> {
+  const [{ SpanExporter }, { encodeSpans }] = await Promise.all([import('./telemetry/tracing/span-exporter.ts'), import('./telemetry/tracing/otlp.ts')]);
+  return new SpanExporter({ endpoint, log, encode: (spans) => encodeSpans(spans, resource, version) });
 }
 
 /** Fewer bytes are no secret; what people make keys with gives at least 32. */

@@ -11,6 +11,7 @@ import type { Identity } from './identity.ts';
 import { pathSegment } from './path-segments.ts';
 import { parseQuery } from './query.ts';
 import { type BodyLength, type ClientStream, isEmptyBody, UNKNOWN_LENGTH } from './streams.ts';
+import type { SpanContext } from './trace-context.ts';
 
 /** An answer that the gateway gives itself. */
 export interface Reply {

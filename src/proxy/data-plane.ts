@@ -11,6 +11,8 @@ import { Secrets } from '../policies/secrets.ts';
 import { LISTENER } from '../snapshot/defaults.ts';
 import type { UpstreamKey } from '../snapshot/snapshot.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
+import type { Span } from '../telemetry/tracing/span.ts';
+import { Tracer } from '../telemetry/tracing/tracer.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { AffinityKeys } from '../upstream/affinity-keys.ts';
 import { BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
@@ -49,6 +51,8 @@ export interface Tell {
   readonly failing: WorkerHealth['tellFailing'];
   /** A document lacks something; its key. */
   refetchDocument(key: string): void;
+  /** Spans that are over, of traces that are recorded. */
+  spans(spans: readonly Span[]): void;
 }
 
 /** A listener's address is taken, or not this machine's. */
@@ -71,6 +75,7 @@ export class DataPlane {
   readonly #metrics = new WorkerMetrics();
   readonly #accessLog: AccessLog | undefined;
   readonly #proxy: Proxy;
+  readonly #tracer: Tracer | undefined;
   readonly #upstreams: Upstreams;
   readonly #certificates: CertificateStore;
   readonly #backendTls: BackendTlsStore;
@@ -99,14 +104,16 @@ export class DataPlane {
       settings.accessLog === 'off'
         ? undefined
         : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
+    this.#tracer = settings.traceRatio === undefined ? undefined : new Tracer(settings.traceRatio, tell.spans);
     this.#proxy = new Proxy(
       NOTHING,
-      new ClientIdentity(settings.trustedProxies),
+      new ClientIdentity(settings.trustedProxies, this.#tracer),
       metrics,
       this.#accessLog,
       new RetryBudget(shared.retries, workers, worker),
       log,
       this.#overload,
+      this.#tracer,
     );
     const deadlines = this.#proxy.deadlines;
     this.#passthroughs = new Passthroughs(wire, deadlines, this.#accessLog);
@@ -263,6 +270,7 @@ export class DataPlane {
     // What HTTP/2 has to say of it goes out at the end of the turn.
     await new Promise((resolve) => setImmediate(resolve));
     await this.#accessLog?.finish();
+    this.#tracer?.flush();
     return stopped;
   }
 
@@ -270,5 +278,6 @@ export class DataPlane {
   async closeListeners(): Promise<void> {
     await Promise.all([this.#http.drain(), this.#https.drain(), this.#proxy.tunnels.close()]);
     await this.#accessLog?.finish();
+    this.#tracer?.flush();
   }
 }

@@ -4,6 +4,7 @@ import { GrpcKind, grpcKind } from '../exchange/grpc.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
+import type { Tracer } from '../telemetry/tracing/tracer.ts';
 import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { ClientIdentity } from './client-identity.ts';
 import { ExchangeLife } from './exchange-life.ts';
@@ -34,6 +35,8 @@ export class Proxy implements ExchangeSink {
   clientValidations = ClientValidations.NONE;
   readonly tunnels = new Tunnels();
   readonly overload: Overload | undefined;
+  /** Absent: no trace is recorded. */
+  readonly tracer: Tracer | undefined;
 
   constructor(
     runtime: Runtime,
@@ -43,8 +46,10 @@ export class Proxy implements ExchangeSink {
     retryBudget: RetryBudget,
     log: ProxyLog,
     overload?: Overload,
+    tracer?: Tracer,
   ) {
     this.overload = overload;
+    this.tracer = tracer;
     this.runtime = runtime;
     this.deadlines = new Deadlines();
     this.identity = identity;

@@ -80,7 +80,18 @@ export function recordTry(tracer: Tracer, span: SpanContext, tried: TriedRequest
 }
 
 /** A call that the gateway makes of its own; its tries are below it. */
-export function recordCall(tracer: Tracer, span: SpanContext, name: string, startedAt: number, endedAt: number, status: number, failure: string): void {
+export interface MadeCall {
+  readonly name: string;
+  /** Readings of performance.now(). */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  /** 0: there was no answer. */
+  readonly status: number;
+  /** Empty: none. */
+  readonly failure: string;
+}
+
+export function recordCall(tracer: Tracer, span: SpanContext, { name, startedAt, endedAt, status, failure }: MadeCall): void {
   tracer.end(span, {
     kind: 'internal',
     name: `call ${name}`,

@@ -15,6 +15,7 @@ import type { CompiledRoute } from './compiled-route.ts';
 import { logExchange } from './log-exchange.ts';
 import { NO_PLACE, type Place } from './overload/overload.ts';
 import type { Proxy } from './proxy.ts';
+import { recordExchange } from './record-spans.ts';
 import * as replies from './replies.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -323,9 +324,11 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
     this.record(now - this.exchange.startedAt);
   }
 
-  /** One count in the metrics, and one line in the log. */
+  /** One count in the metrics, one line in the log, and a span where the trace is recorded. */
   protected record(durationMs: number): void {
     (this.route?.metrics ?? this.proxy.unrouted).count(this.exchange.method, this.status, durationMs / 1000);
     if (this.proxy.accessLog !== undefined) logExchange(this.proxy.accessLog, this, durationMs);
+    const { span, startedAt } = this.exchange;
+    if (span !== undefined && this.proxy.tracer !== undefined) recordExchange(this.proxy.tracer, this, span, startedAt + durationMs);
   }
 }

@@ -2,12 +2,14 @@ import { performance } from 'node:perf_hooks';
 import type { Deadlines } from '../exchange/deadlines.ts';
 import type { Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamStream } from '../exchange/streams.ts';
+import type { BodyLength, UpstreamFailure, UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
+import { childOf, type SpanContext, traceparentOf } from '../exchange/trace-context.ts';
 import { type CircuitBreaker, Refusal } from '../upstream/breaker/circuit-breaker.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import { CANCELLED, FAILED, type TryResult } from '../upstream/health/worker-health.ts';
 import { TlsError } from '../wire/tls-error.ts';
 import type { ExchangeLife } from './exchange-life.ts';
+import { recordTry } from './record-spans.ts';
 import * as replies from './replies.ts';
 import { Discard, HeldAnswer, MAX_DISCARDED, type SetAside } from './set-aside.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
@@ -42,6 +44,11 @@ export class Try implements UpstreamHandler {
   #ticket = 0;
   /** The breaker knows how it went. */
   #settled = false;
+  /** Where the exchange's trace is recorded. */
+  #span: SpanContext | undefined = undefined;
+  #failure = '';
+  /** Tries that went before. */
+  #before = 0;
 
   constructor(life: ExchangeLife, addressed: Addressed, endpoint: EndpointState, startedAt: number) {
     this.#life = life;
@@ -57,7 +64,14 @@ export class Try implements UpstreamHandler {
   begin(fresh: boolean): UpstreamStream | undefined {
     const breaker = this.addressed.backend.upstream?.breaker;
     if (breaker !== undefined && !this.#admit(breaker)) return undefined;
-    const stream = this.endpoint.pool.request(this.addressed.request, this, fresh);
+    const { exchange } = this.#life;
+    let { request } = this.addressed;
+    if (exchange.span !== undefined) {
+      this.#span = childOf(exchange.span);
+      this.#before = this.#life.attempts;
+      request = inTrace(request, this.#span);
+    }
+    const stream = this.endpoint.pool.request(request, this, fresh);
     if (stream === undefined) {
       this.#breaker?.release(this.#ticket, false);
       this.#refuse(Refusal.MaxPending);
@@ -101,6 +115,7 @@ export class Try implements UpstreamHandler {
     if (this.stream === undefined) return;
     const now = performance.now();
     if (result === FAILED) this.#fail(now);
+    if (this.awaitingHead) this.#failure = result === FAILED ? 'timeout' : 'cancelled';
     this.stream.cancel();
     this.#end(true, now, result);
     this.#aside?.onBroken();
@@ -175,6 +190,7 @@ export class Try implements UpstreamHandler {
     }
     const now = performance.now();
     this.#fail(now);
+    this.#failure = failure;
     if (failure === 'connect-failure') this.endpoint.unreachable = true;
     // That of the head, once it is there, is what counts.
     this.#end(true, now, FAILED);
@@ -193,6 +209,21 @@ export class Try implements UpstreamHandler {
     this.stream = undefined;
     this.awaitingHead = false;
     this.#breaker?.release(this.#ticket, this.#settled);
+    if (this.#span !== undefined) this.#record(this.#span);
     this.endpoint.finished(this.latencyMs === 0 ? now - this.startedAt : this.latencyMs, failed, result);
   }
+
+  #record(span: SpanContext): void {
+    const { startedAt, endpoint } = this;
+    const { exchange, proxy } = this.#life;
+    const tried = { exchange, endpoint, startedAt, upstream: this.addressed.backend.upstream?.key ?? '', resent: this.#before };
+    if (proxy.tracer !== undefined) recordTry(proxy.tracer, span, { ...tried, endedAt: performance.now(), status: this.#status, failure: this.#failure });
+  }
+}
+
+/** The same request, with the try's own span as what its backend's spans are below. Another try has another one. */
+function inTrace(request: UpstreamRequest, span: SpanContext): UpstreamRequest {
+  const fields = request.fields.clone();
+  fields.set('traceparent', traceparentOf(span));
+  return { ...request, fields };
 }

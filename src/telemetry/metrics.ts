@@ -3,7 +3,9 @@ import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, R
 import { addDocumentMetrics, type DocumentMetrics } from './document-metrics.ts';
 import { addNameMetrics, type NameState } from './name-metrics.ts';
 import { addSourceMetrics, type SourceState } from './source-metrics.ts';
+import { addSpanMetrics } from './span-metrics.ts';
 import { addStatusMetrics, type ReportingState } from './status-metrics.ts';
+import type { SpanCounts } from './tracing/span-exporter.ts';
 import type { MetricFamily } from './worker-metrics.ts';
 
 export const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -63,6 +65,7 @@ export class Metrics {
     config: () => ConfigState,
     mainDelay: () => number,
     names: () => NameState,
+    spans: (() => SpanCounts) | undefined,
     cluster?: { readonly sources: () => readonly SourceState[]; readonly reporting: ReportingState },
   ) {
     const registers = [this.#registry];
@@ -70,6 +73,7 @@ export class Metrics {
     this.#config = config;
     addNameMetrics(this.#registry, names);
     addDocumentMetrics(this.#registry, () => pool.documentCounts);
+    if (spans !== undefined) addSpanMetrics(this.#registry, spans);
     if (cluster !== undefined) {
       addSourceMetrics(this.#registry, cluster.sources);
       addStatusMetrics(this.#registry, cluster.reporting);

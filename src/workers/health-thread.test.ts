@@ -107,6 +107,7 @@ before(async () => {
       maxConnectionsPerClient: 0,
       maxConcurrency: 'auto',
       zone: '',
+      traceRatio: undefined,
       allowLoopbackFetch: true,
       proxyProtocol: false,
       h2c: true,

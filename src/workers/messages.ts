@@ -3,6 +3,7 @@ import type { DocumentState } from '../fetch/document-state.ts';
 import type { PublishedConsumer } from '../policies/auth/consumers.ts';
 import type { SecretId } from '../snapshot/auth.ts';
 import type { Endpoint, Passthrough, Route, ServerName, SnapshotClientValidation, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Span } from '../telemetry/tracing/span.ts';
 import type { MetricFamily } from '../telemetry/worker-metrics.ts';
 import type { AffinitySecrets } from '../upstream/affinity-keys.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
@@ -93,6 +94,8 @@ export interface WorkerSettings {
   readonly healthChannel: string;
   /** The gateway's own; empty: unknown. */
   readonly zone: string;
+  /** Share of the traces that are recorded, 0 to 1; undefined: spans go nowhere. */
+  readonly traceRatio: number | undefined;
   /** Policies may name URLs on this machine. */
   readonly allowLoopbackFetch: boolean;
 }
@@ -162,6 +165,7 @@ export type FromWorker =
   | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   /** It lacks something that a request needs. A `document` follows, fetched again or not. */
   | { readonly type: 'refetchDocument'; readonly key: string }
+  | { readonly type: 'spans'; readonly spans: readonly Span[] }
   | { readonly type: 'drained' }
   /** How many exchanges were ended; their log lines are written. */
   | { readonly type: 'stopped'; readonly exchanges: number };

@@ -55,6 +55,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       maxConnectionsPerClient: 0,
       maxConcurrency: 'auto',
       zone: '',
+      traceRatio: undefined,
       allowLoopbackFetch: true,
       selfSigned: makeSelfSigned(),
       ticketKeys: randomBytes(48),

@@ -13,6 +13,7 @@ import { RetryBudget } from '../proxy/retry-budget.ts';
 import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
 import { LogBaton } from '../telemetry/access-log.ts';
 import type { ScrapedWorkers, WorkerScrape } from '../telemetry/metrics.ts';
+import type { Span } from '../telemetry/tracing/span.ts';
 import { addCounts, type MetricFamily } from '../telemetry/worker-metrics.ts';
 import { BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
 import { monotonicNow } from '../upstream/health/monotonic-clock.ts';
@@ -31,6 +32,8 @@ export type PoolLog = (level: 'debug' | 'info' | 'warn' | 'error', message: stri
 export interface PoolEvents {
   /** A listener could not be opened at the start; the process can't serve. */
   onListenFailed(listener: string, address: Address, code: string): void;
+  /** Spans of traces that are recorded. */
+  onSpans?(spans: readonly Span[]): void;
 }
 
 /** How long a scrape waits for a busy worker before its last known figures are taken. */
@@ -285,6 +288,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
         return;
       case 'log':
         this.#log(message.level, message.message, { worker: member.index, ...message.fields });
+        return;
+      case 'spans':
+        this.#events.onSpans?.(message.spans);
         return;
       case 'refetchDocument':
         this.#documents.refetch(message.key);

@@ -26,6 +26,7 @@ const news = new BroadcastChannel(settings.healthChannel);
 const dataPlane = new DataPlane(settings, wire, log, {
   failing: (upstream, endpoint) => news.postMessage({ type: 'failing', upstream, endpoint } satisfies HealthNews),
   refetchDocument: (key) => send({ type: 'refetchDocument', key }),
+  spans: (spans) => send({ type: 'spans', spans }),
 });
 const work = new SlicedWork();
 let listening = false;

@@ -16,6 +16,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     trustedProxies: ['10.0.0.0/8'],
     proxyProtocol: true,
     zone: 'europe-west1-b',
+    tracing: { endpoint: 'http://collector:4318', ratio: 0.5 },
     defaultCertificate: 'a/tls',
     allowExternalName: true,
     allowLoopbackFetch: true,

@@ -38,6 +38,10 @@
 {{- end }}
 - --proxy-protocol
 {{- end }}
+{{- with .Values.tracing.endpoint }}
+- --otlp-endpoint={{ . }}
+- --trace-ratio={{ $.Values.tracing.ratio }}
+{{- end }}
 {{- with .Values.zone }}
 - --zone={{ . }}
 {{- end }}

@@ -1,9 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import type { CallOutcome, CallRequest, RunningCall } from '../../exchange/calls.ts';
 import { Exchange, type Reply } from '../../exchange/exchange.ts';
+import { childOf } from '../../exchange/trace-context.ts';
 import type { CompiledRoute } from '../compiled-route.ts';
 import { ExchangeLife } from '../exchange-life.ts';
 import type { Proxy } from '../proxy.ts';
+import { recordCall } from '../record-spans.ts';
 import * as replies from '../replies.ts';
 import { type CallOwner, CallStream } from './call-stream.ts';
 import { codingOf, decodeBody } from './decoded-body.ts';
@@ -36,6 +38,8 @@ export class CallLife extends ExchangeLife implements CallOwner, RunningCall {
     exchange.clientAddress = origin.clientAddress;
     exchange.requestId = origin.requestId;
     exchange.traceId = origin.traceId;
+    // Its tries are below it in the trace; below its exchange where it has no name of its own.
+    exchange.span = origin.span === undefined || request.name === '' ? origin.span : childOf(origin.span);
     super(proxy, exchange);
     stream.owner = this;
     this.#stream = stream;
@@ -137,6 +141,9 @@ export class CallLife extends ExchangeLife implements CallOwner, RunningCall {
   #record(status: number, ms: number, reason: string): void {
     const { name } = this.#request;
     if (name === '') return;
+    const { span, startedAt } = this.exchange;
+    if (span !== undefined && this.proxy.tracer !== undefined)
+      recordCall(this.proxy.tracer, span, { name, startedAt, endedAt: startedAt + ms, status, failure: reason });
     this.#origin.calls ??= [];
     this.#origin.calls.push({ name, status, ms, reason });
   }
