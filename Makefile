@@ -47,7 +47,7 @@ build: $(BUILT) ## install dependencies, compile, leave a runnable bin/tidegate
 	@bin/tidegate --version >/dev/null
 	@echo "Built: bin/tidegate"
 
-run: $(BUILT) ## start three sample backends and the gateway on manifests/example/, print requests to try (PORTS=free)
+run: $(BUILT) ## start sample backends and the gateway on manifests/example/, print requests to try (PORTS=free)
 	@exec node scripts/run-example.ts $(if $(PORTS),--ports $(PORTS))
 
 test: $(INSTALLED) ## lint, type check, build and every test; the last line is the sum

@@ -1,5 +1,5 @@
 /**
- * What `make run` does after the build: starts the three sample backends and the gateway on manifests/example/, waits
+ * What `make run` does after the build: starts the sample backends and the gateway on manifests/example/, waits
  * until it serves, and prints requests to try. Ctrl-C ends everything. With `--ports free` all ports are free ones and
  * the manifests are a copy with the backends' ports changed, so that a test can run beside anything else.
  */
@@ -15,12 +15,17 @@ import { parseArgs } from 'node:util';
 const root = join(import.meta.dirname, '..');
 const committed = 'manifests/example';
 
-/** The sample backends, with the ports that manifests/example/local/endpoint-slices.yaml has for them. */
+/** The sample backends, with the ports that the files of endpoints in manifests/example/ have for them. */
 const backends = [
   { name: 'web', port: 9101 },
   { name: 'orders', port: 9102 },
   { name: 'orders-next', port: 9103 },
+  { name: 'profiles', port: 9104 },
+  { name: 'purchases', port: 9105 },
+  { name: 'hints', port: 9106 },
 ];
+
+const endpoints = ['local/endpoint-slices.yaml', 'bff/local/endpoint-slices.yaml'];
 
 interface Ports {
   readonly http: number;
@@ -112,6 +117,7 @@ async function untilReady(admin: number): Promise<void> {
 /** The requests to try: what they show, and a command line that works as it stands. */
 function requests(ports: Ports): readonly (readonly [shows: string, command: string])[] {
   const shop = `http://shop.localhost:${ports.http}`;
+  const home = `http://home.localhost:${ports.http}`;
   const api = `http://api.localhost:${ports.http}`;
   return [
     ['by path: the shop and its orders are two backends', `curl ${shop}/`],
@@ -121,6 +127,9 @@ function requests(ports: Ports): readonly (readonly [shows: string, command: str
     ['one in ten goes to orders-next', `for i in $(seq 20); do curl -s ${api}/v1/orders | grep backend; done | sort | uniq -c`],
     ['five searches in ten seconds, then 429', `for i in $(seq 7); do curl -s -o /dev/null -w '%{http_code}\\n' '${api}/v1/search?q=tide'; done`],
     ['an answer of the gateway itself', `curl -i ${api}/status`],
+    ['one answer of three Services, one of which fails: the whole page', `curl ${home}/home/ada`],
+    ['less of it for a telephone', `curl -A 'Mozilla/5.0 (iPhone)' ${home}/home/ada`],
+    ['and by host, for a partner', `curl http://partner.localhost:${ports.http}/users/ada/totals`],
     ['TLS (-k, because the example certificate is self-signed)', `curl -k https://api.localhost:${ports.https}/v1/orders/7`],
     ['why a request went where it went', `curl 'http://127.0.0.1:${ports.admin}/debug/explain?method=GET&url=${api}/v1/orders/7'`],
     ['metrics', `curl -s http://127.0.0.1:${ports.admin}/metrics | grep tidegate_requests_total`],
@@ -137,12 +146,13 @@ async function main(): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), 'tidegate-example-'));
     temporary.push(folder);
     cpSync(join(root, committed), folder, { recursive: true });
-    const slices = join(folder, 'local/endpoint-slices.yaml');
-    let text = readFileSync(slices, 'utf8');
-    backends.forEach((backend, index) => {
-      text = text.replaceAll(String(backend.port), String(rest[index]));
-    });
-    writeFileSync(slices, text);
+    for (const file of endpoints) {
+      const slices = join(folder, file);
+      const text = readFileSync(slices, 'utf8');
+      // In one go: a free port may be one that another backend has in the file.
+      const changed = text.replace(/\b91\d\d\b/g, (port) => String(rest[backends.findIndex((backend) => String(backend.port) === port)] ?? port));
+      writeFileSync(slices, changed);
+    }
     manifests = folder;
   } else {
     const all = [ports.http, ports.https, ports.admin, ...ports.backends];

@@ -1,6 +1,6 @@
 /**
  * A backend to try the gateway with: answers every request with a JSON document that says who it is and what it was
- * sent. `node scripts/sample-backend.ts --name orders --port 9102`; ends when its standard input does.
+ * sent; `profiles`, `purchases` and `hints` with what manifests/example/bff/ makes its answers of. `node scripts/sample-backend.ts --name orders --port 9102`; ends when its standard input does.
  */
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
@@ -12,11 +12,41 @@ if (name === undefined || port === undefined || !/^\d+$/.test(port)) {
   process.exit(2);
 }
 
+const PROFILES: Readonly<Record<string, unknown>> = {
+  ada: { id: 'ada', name: 'Ada', email: 'ada@example.com', topic: 'engines', passwordDigest: 'never to be shown' },
+};
+const PURCHASES: Readonly<Record<string, unknown>> = {
+  ada: [
+    { id: 2, item: 'punched cards', total: 12.5, supplier: 7 },
+    { id: 1, item: 'ink', total: 3, supplier: 9 },
+  ],
+};
+
+/** Of one of the three Services of manifests/example/bff/; undefined for the others. */
+function answerOf(service: string, url: URL): { readonly status: number; readonly value: unknown } | undefined {
+  switch (service) {
+    case 'profiles': {
+      const profile = PROFILES[url.pathname.slice('/profiles/'.length)];
+      return profile === undefined ? { status: 404, value: { error: 'no such profile' } } : { status: 200, value: profile };
+    }
+    case 'purchases':
+      return { status: 200, value: PURCHASES[url.searchParams.get('user') ?? ''] ?? [] };
+    case 'hints':
+      return { status: 503, value: { error: 'out of order' } };
+    default:
+      return undefined;
+  }
+}
+
 const server = createServer((request, response) => {
   request.resume();
   request.on('end', () => {
-    const body = JSON.stringify({ backend: name, method: request.method, path: request.url, headers: request.headers }, undefined, 2);
-    response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) + 1 });
+    const { status, value } = answerOf(name, new URL(request.url ?? '/', 'http://backend')) ?? {
+      status: 200,
+      value: { backend: name, method: request.method, path: request.url, headers: request.headers },
+    };
+    const body = JSON.stringify(value, undefined, 2);
+    response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) + 1 });
     response.end(`${body}\n`);
   });
 });

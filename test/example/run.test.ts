@@ -29,6 +29,12 @@ const expected: readonly (readonly [line: RegExp, output: RegExp | ((output: str
   [/uniq -c/, /^ +1[6-9] +"backend": "orders",\n +[1-4] +"backend": "orders-next",\n$/],
   [/\/v1\/search/, limitedSearches],
   [/\/status/, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n\{"status":"up"\}$/],
+  [
+    /^curl http:.*\/home\/ada$/,
+    /^\{"profile":\{"name":"Ada","email":"ada@example.com"\},"purchases":\[\{"item":"punched cards","total":12.5\},\{"item":"ink","total":3\}\],"hints":\[\],"missing":\["hints"\]\}$/,
+  ],
+  [/iPhone/, /^\{"name":"Ada","purchases":2,"last":"punched cards","partial":true\}$/],
+  [/partner/, /^\{"totals":\[12.5,3\]\}$/],
   [/^curl -k https:/, /"x-forwarded-proto": "https"/],
   [/\/debug\/explain/, /example\/api\/orders/],
   [/\/metrics/, /^tidegate_requests_total\{.*route="Ingress\/example\/shop\/.*code="200".*\} \d+$/m],
@@ -79,7 +85,7 @@ describe('make run', () => {
 
   test('an interrupt ends the gateway and the backends', async () => {
     const children = readFileSync(`/proc/${example.pid}/task/${example.pid}/children`, 'utf8').trim().split(' ');
-    assert.equal(children.length, 4);
+    assert.equal(children.length, 7);
     example.kill('SIGINT');
     const [code] = await once(example, 'exit');
     assert.equal(code, 0, output);
