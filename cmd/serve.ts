@@ -3,6 +3,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { Command } from 'commander';
 import { pino } from 'pino';
 import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
+import { parseRedisUrl, RedisUrlError } from '../src/redis/redis-settings.ts';
 import { DRAIN } from '../src/snapshot/defaults.ts';
 import type { PublishedAddress } from '../src/status/published-address.ts';
 import { parametersFlaw, SUITES, TLS_PARAMETERS, type TlsParameters, type TlsVersion, VERSIONS } from '../src/wire/secure-context.ts';
@@ -26,7 +27,7 @@ import {
 } from './flags.ts';
 import { version } from './version.ts';
 
-interface ServeFlags extends Omit<GatewayOptions, 'source' | 'tls' | 'tracing'> {
+interface ServeFlags extends Omit<GatewayOptions, 'source' | 'tls' | 'tracing' | 'redis'> {
   readonly otlpEndpoint?: string;
   readonly traceRatio: number;
   readonly manifests?: string;
@@ -37,6 +38,8 @@ interface ServeFlags extends Omit<GatewayOptions, 'source' | 'tls' | 'tracing'> 
   readonly tlsMinVersion: TlsVersion;
   readonly tlsMaxVersion: TlsVersion;
   readonly tlsCiphers: readonly string[];
+  readonly redis?: string;
+  readonly redisPasswordFile?: string;
   readonly logLevel: string;
 }
 
@@ -79,6 +82,8 @@ export function serveCommand(): Command {
         .argParser(parseConnections)
         .default(0, 'no limit'),
     )
+    .addOption(flag('--redis <url>', 'where replicas count limits of scope Global: redis[s]://user:pass@host:port, several host:port with commas'))
+    .addOption(flag('--redis-password-file <file>', 'password for --redis, read anew for each connection'))
     .addOption(flag('--affinity-key-file <file>', 'secret of session affinity cookies, the same for all replicas; else made of UIDs'))
     .addOption(flag('--h2c <mode>', 'HTTP/2 by prior knowledge on the plain listener').choices(['on', 'off']).default('on'))
     .addOption(flag('--tls-min-version <version>', 'oldest that clients may speak').choices(VERSIONS).default(TLS_PARAMETERS.minVersion))
@@ -144,11 +149,26 @@ function tlsOf({ tlsMinVersion: minVersion, tlsMaxVersion: maxVersion, tlsCipher
   return parameters;
 }
 
+/** The password is in the URL, so what is wrong with it is said without it. Wrong usage ends the program here. */
+function redisOf({ redis, redisPasswordFile }: ServeFlags, command: Command): Pick<GatewayOptions, 'redis'> {
+  if (redis === undefined) {
+    if (redisPasswordFile !== undefined) command.error('error: --redis-password-file is given without --redis. give --redis URL.');
+    return {};
+  }
+  try {
+    return { redis: parseRedisUrl(redis, redisPasswordFile) };
+  } catch (error) {
+    if (!(error instanceof RedisUrlError)) throw error;
+    return command.error(`error: --redis: ${error.message}.`);
+  }
+}
+
 async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const tls = tlsOf(flags, command);
   const source = sourceOf(flags, command);
-  const { logLevel, otlpEndpoint, traceRatio, ...options } = flags;
+  const { logLevel, otlpEndpoint, traceRatio, redis: _redis, redisPasswordFile: _file, ...options } = flags;
   const tracing = otlpEndpoint === undefined ? undefined : { endpoint: otlpEndpoint, ratio: traceRatio, version, resource: traceResource() };
+  const redis = redisOf(flags, command);
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
     pino.destination({ fd: 2, sync: true }),
@@ -159,7 +179,7 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   };
   process.on('uncaughtException', onFault);
   process.on('unhandledRejection', onFault);
-  const gateway = new Gateway({ ...options, source, tls, tracing }, log);
+  const gateway = new Gateway({ ...options, ...redis, source, tls, tracing }, log);
   let draining = false;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(EXIT.good);

@@ -10,6 +10,7 @@ import { ResolvingPublisher } from './controller/resolving-publisher.ts';
 import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
+import { currentPassword, type RedisSettings } from './redis/redis-settings.ts';
 import type { Entries } from './resources/resource-set.ts';
 import { LISTENER } from './snapshot/defaults.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
@@ -88,6 +89,8 @@ export interface GatewayOptions {
   readonly zone: string;
   /** Where traces go; undefined: nowhere. */
   readonly tracing: TracingOptions | undefined;
+  /** Where replicas count together; absent: nowhere. */
+  readonly redis?: RedisSettings;
 }
 
 const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
@@ -138,6 +141,7 @@ export class Gateway {
     const output = prepareAccessLog(options.accessLog);
     const affinityKey = readAffinityKey(options.affinityKeyFile);
     if (options.tracing !== undefined) this.#spans = await openExporter(options.tracing, this.#write);
+    checkRedisPassword(options.redis);
     await new Promise<void>((resolve, reject) => {
       const ticketKeys = new TicketKeyRing((keys) => pool.setTicketKeys(keys));
       this.#ticketKeys = ticketKeys;
@@ -157,6 +161,7 @@ export class Gateway {
           maxConcurrency: options.maxConcurrency,
           zone: options.zone,
           traceRatio: options.tracing?.ratio,
+          ...(options.redis && { redis: options.redis }),
           allowLoopbackFetch: options.allowLoopbackFetch || 'manifests' in options.source,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
@@ -203,7 +208,7 @@ export class Gateway {
     this.#publisher = publisher;
     const controller: Controller = new Controller(
       source,
-      { ...options, allowLoopbackEndpoints: fromFolder, allowLoopbackFetch },
+      { ...options, hasRedis: options.redis !== undefined, allowLoopbackEndpoints: fromFolder, allowLoopbackFetch },
       publisher,
       log,
       (set, result) => {
@@ -345,6 +350,16 @@ function readAffinityKey(file: string | undefined): Uint8Array | undefined {
     );
   }
   return key;
+}
+
+/** @throws StartError when the password can't be read: that it is wrong, only Redis can tell */
+function checkRedisPassword(redis: RedisSettings | undefined): void {
+  if (redis === undefined) return;
+  try {
+    currentPassword(redis);
+  } catch (error) {
+    throw new StartError(`--redis-password-file ${redis.passwordFile}: ${(error as Error).message}`);
+  }
 }
 
 /**

@@ -15,6 +15,7 @@ import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import type { Consumers } from './auth/consumers.ts';
 import type { Refreshes } from './auth/oidc/refreshes.ts';
+import type { LimitStore } from './rate-limit/global/limit-store.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -99,6 +100,8 @@ export type CallResultName = 'ok' | 'failed' | 'timeout' | 'skipped';
 /** What compile functions may use; one per worker. */
 export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
+  /** Counters that replicas share. Absent: there is no `--redis`. */
+  readonly limitStore?: LimitStore | undefined;
   /** Requests of the gateway's own to upstreams. */
   readonly calls: Calls;
   readonly auth: AuthContext;

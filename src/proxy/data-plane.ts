@@ -6,11 +6,17 @@ import type { ServerOptions } from '../http1/server-connection.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import type { PolicyContext } from '../policies/policy.ts';
+import { limitScript } from '../policies/rate-limit/global/limit-script.ts';
+import { LimitStore } from '../policies/rate-limit/global/limit-store.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { Secrets } from '../policies/secrets.ts';
+import { RedisConnection } from '../redis/redis-connection.ts';
+import type { RedisSettings } from '../redis/redis-settings.ts';
+import { Script } from '../redis/script-connection.ts';
 import { LISTENER } from '../snapshot/defaults.ts';
 import type { UpstreamKey } from '../snapshot/snapshot.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
+import { LimitStoreMetrics } from '../telemetry/limit-store-metrics.ts';
 import type { Span } from '../telemetry/tracing/span.ts';
 import { Tracer } from '../telemetry/tracing/tracer.ts';
 import { type MetricFamily, WorkerMetrics } from '../telemetry/worker-metrics.ts';
@@ -67,6 +73,9 @@ export class ListenError extends Error {
   }
 }
 
+/** How long a worker that starts waits for the store of rate limits (ms). */
+const STORE_PATIENCE = 1000;
+
 const NOTHING: Runtime = { version: 0, router: { find: () => undefined } };
 
 export class DataPlane {
@@ -88,6 +97,8 @@ export class DataPlane {
   readonly #http: Listener;
   readonly #https: Listener;
   #ticketKeys: Buffer;
+  readonly #storeMetrics = new LimitStoreMetrics();
+  #limitStore: LimitStore | undefined;
   #draining = false;
 
   constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tell: Tell) {
@@ -130,6 +141,7 @@ export class DataPlane {
     });
     this.#certificates = new CertificateStore(settings.selfSigned, log, contextOptionsOf(settings.tls));
     this.#documents = new WorkerDocuments(tell.refetchDocument);
+    if (settings.redis !== undefined) this.#openStore(settings.redis, log);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       auth: {
@@ -140,6 +152,7 @@ export class DataPlane {
         log,
       },
       secrets: this.#secrets,
+      limitStore: this.#limitStore,
       random: Math.random,
       countCall: (route, call, result) => metrics.route(route).countCall(call, result),
       calls: new UpstreamCalls(this.#proxy, this.#upstreams),
@@ -155,6 +168,13 @@ export class DataPlane {
     const clients = most === 0 ? undefined : new ClientConnections(shared.clients, workers, worker, most, settings.trustedProxies);
     this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections, settings.h2c, clients);
     this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections, settings.h2c, clients);
+  }
+
+  #openStore(redis: RedisSettings, log: WorkerLog): void {
+    const connection = new RedisConnection(redis);
+    const script = new Script(limitScript());
+    this.#limitStore = new LimitStore({ connection, script, metrics: this.#storeMetrics, log, timeout: redis.timeout, random: Math.random });
+    connection.open();
   }
 
   #serverOptions(scheme: 'http' | 'https'): ServerOptions {
@@ -210,6 +230,8 @@ export class DataPlane {
 
   /** @throws (rejects) ListenError */
   async listen(): Promise<void> {
+    // The first requests of a new pod are to be counted with the others.
+    await this.#limitStore?.untilConnected(STORE_PATIENCE);
     const { http, https } = this.#settings;
     const proxyProtocol = this.#settings.proxyProtocol
       ? new ProxyProtocol(this.#settings.trustedProxies, () => this.#metrics.add('tidegate_proxy_protocol_failures_total', 1))
@@ -256,7 +278,8 @@ export class DataPlane {
       tidegate_connections_refused_total: listeners.reduce((sum, listener) => sum + listener.refused, 0),
       tidegate_tls_handshake_failures_total: this.#https.failedHandshakes,
     };
-    return [...this.#metrics.families(connections, counted), ...breakerFamilies(this.#upstreams, performance.now())];
+    const store = this.#limitStore === undefined ? [] : this.#storeMetrics.families(this.#limitStore.isUp);
+    return [...this.#metrics.families(connections, counted), ...breakerFamilies(this.#upstreams, performance.now()), ...store];
   }
 
   /** Every answer is from now on the last on its connection; connections are still taken. */

@@ -6,7 +6,7 @@ import { fieldPath, parseFieldPath } from './field-path.ts';
 import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';
 import { BAD_OTHERS } from './testdata/bad-others.ts';
 import { BAD_ROUTES } from './testdata/bad-routes.ts';
-import { backendPolicy, backendRefs, type Fields, filters, limit, limitPolicy, metadata, path, route, service, slice, target } from './testdata/objects.ts';
+import { backendPolicy, backendRefs, type Fields, filters, limit, limitPolicy, metadata, path, route, service, slice } from './testdata/objects.ts';
 
 describe('what is wrong with one object', () => {
   for (const [what, raw, field, message, hint] of [...BAD_ROUTES, ...BAD_AGGREGATES, ...BAD_OTHERS]) {
@@ -31,8 +31,6 @@ describe('what is wrong with one object', () => {
 /** Fields and values of the format that this version does not serve. */
 const LATER: readonly (readonly [raw: Fields, field: string])[] = [
   ...['cache', 'transform'].map((name) => [filters({ [name]: {} }), `spec.rules[0].filters.${name}`] as const),
-  [limitPolicy({ targetRefs: [target], scope: 'Global', limits: [{ requests: 1, period: '1s' }] }), 'spec.scope'],
-  [limitPolicy({ targetRefs: [target], onStoreFailure: 'Allow', limits: [{ requests: 1, period: '1s' }] }), 'spec.onStoreFailure'],
 ];
 
 describe('what comes in a later version is refused, not ignored', () => {
@@ -133,6 +131,7 @@ describe('normal form', () => {
     assert.deepEqual(object.spec, {
       targetRefs: [{ group: 'networking.k8s.io', kind: 'Ingress', name: 'i', sectionName: '0' }],
       scope: 'Local',
+      onStoreFailure: 'Allow',
       limits: [
         { algorithm: 'TokenBucket', requests: 5, period: 60_000, burst: 5, key: [{ type: 'Header', name: 'x-a' }], mode: 'Enforce' },
         { algorithm: 'LeakyBucket', requests: 5, period: 60_000, burst: 0, key: [], mode: 'Enforce' },

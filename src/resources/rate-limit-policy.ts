@@ -121,32 +121,34 @@ export const rateLimitPolicySchema = strictObject({
   apiVersion: z.literal('tidegate.dev/v1alpha1'),
   kind: z.literal('RateLimitPolicy'),
   metadata: namespacedMetadata(dnsSubdomain),
-  spec: strictObject(
-    {
-      targetRefs: targetRefs(['ApiRoute', 'Ingress'], { ApiRoute: 'tidegate.dev', Ingress: 'networking.k8s.io' }, 'a rule'),
-      scope: oneOf(['Local'], ['Global']).default('Local').describe('Local: exact within the pod, over all its workers.'),
-      limits: z
-        .array(limit)
-        .min(1)
-        .max(16)
-        .superRefine(
-          flaws((limits) => {
-            const names = new Set<string>();
-            const found: Flaw[] = [];
-            for (const [index, { name }] of limits.entries()) {
-              if (name === undefined) continue;
-              if (names.has(name))
-                found.push({ message: `the limit name ${quote(name)} is there twice`, hint: 'give each limit a name of its own', path: [index, 'name'] });
-              names.add(name);
-            }
-            return found;
-          }),
-        )
-        .describe('Limits of the targets. All apply; the tightest answers, with 429 and Retry-After; a refused request uses up none.')
-        .meta({ 'x-kubernetes-list-type': 'atomic' }),
-    },
-    { later: ['onStoreFailure'] },
-  ),
+  spec: strictObject({
+    targetRefs: targetRefs(['ApiRoute', 'Ingress'], { ApiRoute: 'tidegate.dev', Ingress: 'networking.k8s.io' }, 'a rule'),
+    scope: oneOf(['Local', 'Global'])
+      .default('Local')
+      .describe('Local: exact within the pod, over all its workers. Global: exact over all replicas, through Redis (--redis).'),
+    onStoreFailure: oneOf(['Allow', 'Deny', 'Local'])
+      .default('Allow')
+      .describe('While Redis is slow or down. Allow: no limit. Deny: 503. Local: each pod counts for itself, from nothing. Without meaning in scope Local.'),
+    limits: z
+      .array(limit)
+      .min(1)
+      .max(16)
+      .superRefine(
+        flaws((limits) => {
+          const names = new Set<string>();
+          const found: Flaw[] = [];
+          for (const [index, { name }] of limits.entries()) {
+            if (name === undefined) continue;
+            if (names.has(name))
+              found.push({ message: `the limit name ${quote(name)} is there twice`, hint: 'give each limit a name of its own', path: [index, 'name'] });
+            names.add(name);
+          }
+          return found;
+        }),
+      )
+      .describe('Limits of the targets. All apply; the tightest answers, with 429 and Retry-After; a refused request uses up none.')
+      .meta({ 'x-kubernetes-list-type': 'atomic' }),
+  }),
   status: unused,
 });
 

@@ -137,6 +137,8 @@ export interface Limit {
   /** CEL that gives an int: what a request costs. Absent: 1. */
   readonly cost?: string;
   readonly mode: 'Enforce' | 'Shadow';
+  /** Of scope Global: what is done without the store that replicas share. Absent: counted in the pod. */
+  readonly onStoreFailure?: 'Allow' | 'Deny' | 'Local';
 }
 
 /** A copy of some requests goes to another upstream; its answer is dropped. */

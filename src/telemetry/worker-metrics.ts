@@ -339,11 +339,11 @@ export const PLAIN_COUNTERS = {
   tidegate_request_fields_dropped_total: 'Request header fields dropped because of an underscore in their name.',
 } as const;
 
-function counter(name: string, help: string, values: readonly MetricSample[]): MetricFamily {
+export function counter(name: string, help: string, values: readonly MetricSample[]): MetricFamily {
   return { name, help, type: 'counter', aggregator: 'sum', values };
 }
 
-function pushHistogram(samples: MetricSample[], name: string, labels: Record<string, string>, histogram: Histogram): void {
+export function pushHistogram(samples: MetricSample[], name: string, labels: Record<string, string>, histogram: Histogram): void {
   let total = 0;
   for (let bucket = 0; bucket <= DURATION_BUCKETS.length; bucket++) {
     total += histogram.counts[bucket] as number;

@@ -183,7 +183,7 @@ class EditTranslation {
       issues,
       certificates,
       upstreams,
-      rateLimits: new RateLimits(set, this.#classes, issues),
+      rateLimits: new RateLimits(set, this.#classes, issues, options.hasRedis),
       authPolicies: new AuthPolicies(set, this.#classes, issues, upstreams),
       clientValidations: new ClientValidations(issues, trust),
       claims: editBasis.claims.edited(),

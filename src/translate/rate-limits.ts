@@ -22,10 +22,15 @@ export class RateLimits {
   /** Rules to which the same policies apply share one list. */
   readonly #lists = new Map<string, readonly Limit[]>();
 
-  constructor(set: ResourceSet, classes: ClassOwnership, issues: Issues) {
+  /** @param hasRedis whether replicas can count together; undefined: not known */
+  constructor(set: ResourceSet, classes: ClassOwnership, issues: Issues, hasRedis: boolean | undefined) {
     this.attachments = attachPolicies(set.rateLimitPolicies, issues, (entry, policy, target, field) =>
       this.#attach(set, classes, entry, policy, target, field),
     );
+    if (hasRedis !== false) return;
+    for (const entry of set.rateLimitPolicies.values()) {
+      if (entry.object !== undefined && isGlobal(entry)) issues.add(entry, 'ResolvedRefs', withoutRedis(entry.object));
+    }
   }
 
   /** Whether a policy is in force on the route, or on any rule of it. */
@@ -72,6 +77,28 @@ export class RateLimits {
   }
 }
 
+/** Whether it refers to the Redis that `--redis` names. */
+export function isGlobal({ object }: Entry<RateLimitPolicy>): boolean {
+  return object?.spec.scope === 'Global';
+}
+
+/** It is in force all the same: as the policy wants it while the store is down. */
+function withoutRedis({ spec }: RateLimitPolicy): Problem {
+  return {
+    severity: 'warning',
+    reason: 'UnsupportedValue',
+    field: 'spec.scope',
+    message: `scope Global needs Redis, and the gateway has none: ${WITHOUT_REDIS[spec.onStoreFailure]}, as onStoreFailure: ${spec.onStoreFailure} says`,
+    hint: 'start the gateway with --redis, or write scope: Local',
+  };
+}
+
+const WITHOUT_REDIS = {
+  Allow: 'its limits let every request through',
+  Deny: 'every request of its targets is answered with 503',
+  Local: 'its limits count in each pod by itself',
+} as const;
+
 interface Draft {
   readonly applied: Applied;
   readonly limit: RateLimit;
@@ -84,7 +111,8 @@ function buildLimits(applied: readonly Applied[]): Limit[] {
   const uses = new Map<string, number>();
   for (const { name } of drafts) uses.set(name, (uses.get(name) ?? 0) + 1);
   const taken = new Set<string>();
-  return drafts.map(({ applied: { entry, target, section }, limit, place, name }) => {
+  return drafts.map(({ applied: { entry, policy, target, section }, limit, place, name }) => {
+    const { scope, onStoreFailure } = policy.spec;
     const { key, algorithm, requests, period, calendar, burst, when, cost, mode } = limit;
     // Where two limits of one answer share a name, the policy's name goes before it with a dot (api.md, "Limits").
     const unique = takeName(taken, uses.get(name) === 1 ? name : `${entry.name}.${name}`);
@@ -110,6 +138,7 @@ function buildLimits(applied: readonly Applied[]): Limit[] {
       ...(when === undefined ? {} : { when }),
       ...(cost === undefined ? {} : { cost }),
       mode,
+      ...(scope === 'Global' && { onStoreFailure }),
     };
   });
 }

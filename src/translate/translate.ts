@@ -24,7 +24,7 @@ import { type Finding, Issues } from './issues.ts';
 import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
 import { Passthroughs } from './passthrough.ts';
 import type { Attachments } from './policy-targets.ts';
-import { RateLimits } from './rate-limits.ts';
+import { isGlobal, RateLimits } from './rate-limits.ts';
 import type { RouteContext, RouteDraft, RuleOwner } from './routes.ts';
 import { type NameTroubles, type ServiceOptions, Upstreams } from './services.ts';
 import { SharedParts } from './shared-parts.ts';
@@ -40,6 +40,8 @@ export interface TranslateOptions extends ServiceOptions {
   readonly allowExternalName: boolean;
   /** In a folder's mode. */
   readonly allowLoopbackEndpoints: boolean;
+  /** Whether there is a `--redis`; absent: not known. */
+  readonly hasRedis?: boolean;
 }
 
 export interface TranslateResult {
@@ -81,7 +83,7 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
   const trust = new Trust(set, issues, previous?.trustBlocks ?? new Map());
   const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
   const annotated = new AnnotatedBackends(ownIngresses(set, classes), issues, trust, certificates);
-  const rateLimits = new RateLimits(set, classes, issues);
+  const rateLimits = new RateLimits(set, classes, issues, options.hasRedis);
   const consumers = translateConsumers(set, issues, previous?.consumers);
   const upstreams = new Upstreams(set, options, backendPolicies, annotated, issues, previous?.snapshot.upstreams ?? new Map(), nameTroubles);
   const authPolicies = new AuthPolicies(set, classes, issues, upstreams);
@@ -109,7 +111,7 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     snapshot,
     statuses: [
       ...statuses,
-      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, () => false),
+      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, isGlobal),
       ...policyStatuses(set.authPolicies.values(), authPolicies.attachments, issues, (entry) => entry.object !== undefined),
       ...consumers.statuses,
       ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments, issues, (entry) => backendPolicies.refers(entry)),

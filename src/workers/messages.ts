@@ -1,6 +1,7 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
 import type { DocumentState } from '../fetch/document-state.ts';
 import type { PublishedConsumer } from '../policies/auth/consumers.ts';
+import type { RedisSettings } from '../redis/redis-settings.ts';
 import type { SecretId } from '../snapshot/auth.ts';
 import type { Endpoint, Passthrough, Route, ServerName, SnapshotClientValidation, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
 import type { Span } from '../telemetry/tracing/span.ts';
@@ -96,6 +97,8 @@ export interface WorkerSettings {
   readonly zone: string;
   /** Share of the traces that are recorded, 0 to 1; undefined: spans go nowhere. */
   readonly traceRatio: number | undefined;
+  /** Where replicas count together; absent: nowhere. */
+  readonly redis?: RedisSettings;
   /** Policies may name URLs on this machine. */
   readonly allowLoopbackFetch: boolean;
 }

@@ -78,6 +78,11 @@ export class RateLimiter {
     this.departures = new Departures(() => this.#clock.now());
   }
 
+  /** Milliseconds on the limiter's clock. */
+  now(): number {
+    return this.#clock.now();
+  }
+
   /** When the last decision was made, in milliseconds on the limiter's clock. */
   get decidedAt(): number {
     return this.#decidedAt;
@@ -129,9 +134,9 @@ export class RateLimiter {
     return this.#decide(set, exchange, true);
   }
 
-  /** As `admit`, for an answer that is given without asking: counts nothing. */
-  peek(set: LimitSet, exchange: Exchange): void {
-    this.#decide(set, exchange, false);
+  /** As `admit`, but counts nothing. @returns whether the request would pass */
+  peek(set: LimitSet, exchange: Exchange): boolean {
+    return this.#decide(set, exchange, false);
   }
 
   #decide({ meters, keys, order, isPlain }: LimitSet, exchange: Exchange, count: boolean): boolean {

@@ -54,12 +54,13 @@ export function refusal(tightest: ShownMeter): Reply {
 }
 
 /** For `explain`. */
-export function describeLimit({ name, algorithm, requests, period, calendar, burst, key, when, cost, mode }: Limit): string {
+export function describeLimit({ name, algorithm, requests, period, calendar, burst, key, when, cost, mode, onStoreFailure }: Limit): string {
   const bucket = algorithm === 'TokenBucket' || algorithm === 'LeakyBucket' ? `, burst ${burst}` : '';
   const costs = cost === undefined ? '' : `, each costs ${cost}`;
   const condition = when === undefined ? '' : `, when ${when}`;
+  const scope = onStoreFailure === undefined ? '' : `, over all replicas (without Redis: ${onStoreFailure})`;
   const by = key.length === 0 ? '' : `, by ${key.map(describePart).join(' and ')}`;
-  return `${name}: ${algorithm} ${requests} per ${calendar ?? durationText(period)}${bucket}${by}${costs}${condition}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
+  return `${name}: ${algorithm} ${requests} per ${calendar ?? durationText(period)}${bucket}${by}${costs}${condition}${scope}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
 }
 
 /** As manifests have it: `1m30s`. */

@@ -4,14 +4,16 @@ import type { Fields } from '../../exchange/fields.ts';
 import { ExpressionError } from '../../expressions/expression-error.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
 import { type Filter, FilterSlot, type LimitDecisions, type Policy, type PolicyContext, Verdict } from '../policy.ts';
-import type { Departure } from './departures.ts';
+import { GlobalRateLimitFilter } from './global/global-rate-limit.ts';
 import { LimitHeaders } from './limit-headers.ts';
-import type { LimitSet, QueuePlace, RateLimiter } from './limiter.ts';
+import type { LimitSet, RateLimiter } from './limiter.ts';
 import { countDecisions, describeLimit, failure, refusal, SHORTEST_WAIT } from './outcome.ts';
+import { WaitingExchange } from './waiting-exchange.ts';
 
 export const rateLimit: Policy<'rateLimit'> = {
   name: 'rateLimit',
-  compile: (limits, context) => new RateLimitFilter(limits, context),
+  compile: (limits, context) =>
+    limits.some(({ onStoreFailure }) => onStoreFailure !== undefined) ? new GlobalRateLimitFilter(limits, context) : new RateLimitFilter(limits, context),
 };
 
 class RateLimitFilter implements Filter {
@@ -47,7 +49,8 @@ class RateLimitFilter implements Filter {
       return Verdict.Answered;
     }
     if (waits < SHORTEST_WAIT) return Verdict.Continue;
-    this.#limiter.departures.add(new WaitingExchange(exchange, this.#limiter, this.#limiter.decidedAt + waits, this.#limiter.queuePlaces(this.#set)));
+    const places = this.#limiter.queuePlaces(this.#set);
+    this.#limiter.departures.add(new WaitingExchange(exchange, this.#limiter.decidedAt + waits, () => this.#limiter.giveBack(places)));
     return Verdict.Waiting;
   }
 
@@ -69,25 +72,5 @@ class RateLimitFilter implements Filter {
       this.#keepHeaders(exchange);
     }
     LimitHeaders.write(fields, exchange.filterState?.[FilterSlot.rateLimit] as string);
-  }
-}
-
-class WaitingExchange implements Departure {
-  readonly at: number;
-  isGone = false;
-  readonly #exchange: Exchange;
-
-  constructor(exchange: Exchange, limiter: RateLimiter, at: number, places: readonly QueuePlace[]) {
-    this.at = at;
-    this.#exchange = exchange;
-    exchange.onAbandoned = () => {
-      if (this.isGone) return;
-      this.isGone = true;
-      limiter.giveBack(places);
-    };
-  }
-
-  leave(): void {
-    this.#exchange.resume();
   }
 }

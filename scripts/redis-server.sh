@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs redis-server for the tests of global rate limits where it is missing. Several may call it at once.
+set -eu
+command -v redis-server >/dev/null 2>&1 && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+  echo "tests of global rate limits need redis-server, and may not install it themselves (on Debian, as root: apt-get install redis-server)" >&2
+  exit 1
+fi
+exec 9>"${TMPDIR:-/tmp}/tidegate-redis-server.lock"
+flock 9
+command -v redis-server >/dev/null 2>&1 && exit 0
+echo "Installing redis-server for the tests" >&2
+# RUNLEVEL=1 keeps the package from starting a service of its own.
+if ! { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null; then
+  echo "apt-get install redis-server failed, see above" >&2
+  exit 1
+fi
