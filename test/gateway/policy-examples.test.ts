@@ -10,6 +10,7 @@ import { checkAnswer, parseExample } from './example-requests.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { wholeFile } from './lifetime.ts';
 import { service } from './manifests.ts';
+import { OidcServer } from './oidc-server.ts';
 
 const FOLDER = join(import.meta.dirname, '../../manifests/policies');
 
@@ -21,26 +22,43 @@ const describing = ({ head, body }: { head: string; body: string }): string => {
   return `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
 };
 
+/** A service for external authorization: it knows one token. */
+const authorizing = ({ head }: { head: string }): string => {
+  const token = /^authorization: Bearer (.*)$/im.exec(head)?.[1];
+  if (token === 'good') return 'HTTP/1.1 200 OK\r\nX-User: alice\r\nContent-Length: 0\r\n\r\n';
+  if (token === undefined) return 'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n';
+  return 'HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nnot you';
+};
+
 describe('manifests/policies/', () => {
   let backend: Backend;
+  let auth: Backend;
+  let provider: OidcServer;
   /** One for each list of flags, started when first needed. */
   const gateways = new Map<string, Promise<GatewayUnderTest>>();
   before(async () => {
     backend = await Backend.start(wholeFile, describing);
+    auth = await Backend.start(wholeFile, authorizing);
+    provider = await OidcServer.start(wholeFile, { redirectUris: ['http://shop.example.com/oauth2/callback'] });
   });
 
   /** One worker, so that what one request shows is in force for the next. */
   const gatewayWith = (flags: readonly string[]): Promise<GatewayUnderTest> => {
     const key = flags.join(' ');
     const started =
-      gateways.get(key) ?? GatewayUnderTest.start(wholeFile, { 'services.yaml': service('web', [backend.port], 'shop') }, ['--workers', '1', ...flags]);
+      gateways.get(key) ??
+      GatewayUnderTest.start(wholeFile, { 'services.yaml': service('web', [backend.port], 'shop') + service('auth', [auth.port], 'shop') }, [
+        '--workers',
+        '1',
+        ...flags,
+      ]);
     gateways.set(key, started);
     return started;
   };
 
   for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.yaml'))) {
     test(file, async () => {
-      const text = readFileSync(join(FOLDER, file), 'utf8');
+      const text = readFileSync(join(FOLDER, file), 'utf8').replaceAll('https://id.example.com', provider.issuer);
       const { flags, requests } = parseExample(text);
       assert.ok(requests.length > 0, 'the example has no requests');
       const gateway = await gatewayWith(flags);
