@@ -40,3 +40,11 @@ export function withoutCookies(fields: Fields, isTaken: (name: string) => boolea
   if (kept.length === 0) fields.remove('cookie');
   else if (kept.length < pairs.length || values.length > 1) fields.set('Cookie', kept.join('; '));
 }
+
+/** How often a cookie of that name is there. */
+export function countCookies(fields: Fields, name: string): number {
+  return fields
+    .getAll('cookie')
+    .flatMap((value) => value.split(';'))
+    .filter((pair) => pair.includes('=') && pair.slice(0, pair.indexOf('=')).trim() === name).length;
+}

@@ -60,3 +60,11 @@ function nameOf(piece: string): string {
   const equals = piece.indexOf('=');
   return decode(equals < 0 ? piece : piece.slice(0, equals));
 }
+
+/** How often a parameter is there. @param query as for `parseQuery` @param name decoded */
+export function countParameters(query: string, name: string): number {
+  return query
+    .slice(1)
+    .split('&')
+    .filter((piece) => nameOf(piece) === name).length;
+}

@@ -4,6 +4,8 @@ import type { Exchange } from '../exchange/exchange.ts';
 import { NO_FETCHER } from '../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
+import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
+import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
@@ -159,17 +161,20 @@ function runFilters(route: Route, exchange: Exchange): { readonly answer: Answer
 /** For filters of this request alone: no worker sees what they count. */
 function unsharedContext(): PolicyContext {
   const memory = RateLimiter.allocate({ counterSets: 1, logSets: 1 });
+  const secrets = new Secrets();
   return {
     rateLimiter: new RateLimiter(memory, 0),
     calls: noCalls,
     auth: {
       consumers: new Consumers(),
-      decisions: () => ({ allowed: 0, refused: 0, failed: 0 }),
       refreshes: new Refreshes(),
       podSecret: new Uint8Array(32),
       log: () => {},
+      jwt: new JwtVerifiers(NO_DOCUMENTS, secrets),
+      introspectors: new Introspectors(NO_FETCHER, secrets),
+      decisions: () => ({ allowed: 0, refused: 0, failed: 0 }),
     },
-    secrets: new Secrets(),
+    secrets,
     countCall: () => {},
     random: Math.random,
     counter: () => ({ value: 0 }),

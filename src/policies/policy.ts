@@ -14,6 +14,8 @@ import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
 import type { Documents } from '../fetch/worker-documents.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import type { Consumers } from './auth/consumers.ts';
+import type { Introspectors } from './auth/introspection/introspectors.ts';
+import type { JwtVerifiers } from './auth/jwt/verifiers.ts';
 import type { Refreshes } from './auth/oidc/refreshes.ts';
 import type { LimitStore } from './rate-limit/global/limit-store.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
@@ -86,6 +88,8 @@ export interface AuthDecisions {
 /** What AuthPolicies may use. */
 export interface AuthContext {
   readonly consumers: Consumers;
+  readonly jwt: JwtVerifiers;
+  readonly introspectors: Introspectors;
   /** The counters of a method, the same for the same names. */
   decisions(policy: string, method: string): AuthDecisions;
   /** Of sessions at OpenID providers. */

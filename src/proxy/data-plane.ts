@@ -4,6 +4,8 @@ import { Fetcher } from '../fetch/fetcher.ts';
 import { WorkerDocuments } from '../fetch/worker-documents.ts';
 import type { ServerOptions } from '../http1/server-connection.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
+import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
+import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { limitScript } from '../policies/rate-limit/global/limit-script.ts';
@@ -92,6 +94,8 @@ export class DataPlane {
   readonly #secrets = new Secrets();
   readonly #runtimes: RuntimeBuilder;
   readonly #documents: WorkerDocuments;
+  readonly #jwt: JwtVerifiers;
+  readonly #introspectors: Introspectors;
   readonly #overload: Overload;
   readonly #passthroughs: Passthroughs;
   readonly #http: Listener;
@@ -142,6 +146,9 @@ export class DataPlane {
     this.#certificates = new CertificateStore(settings.selfSigned, log, contextOptionsOf(settings.tls));
     this.#documents = new WorkerDocuments(tell.refetchDocument);
     if (settings.redis !== undefined) this.#openStore(settings.redis, log);
+    const fetcher = new Fetcher({ allowLoopback: settings.allowLoopbackFetch });
+    this.#jwt = new JwtVerifiers(this.#documents, this.#secrets);
+    this.#introspectors = new Introspectors(fetcher, this.#secrets);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       auth: {
@@ -150,6 +157,8 @@ export class DataPlane {
         refreshes: new Refreshes(),
         podSecret: settings.affinity.own,
         log,
+        jwt: this.#jwt,
+        introspectors: this.#introspectors,
       },
       secrets: this.#secrets,
       limitStore: this.#limitStore,
@@ -159,7 +168,7 @@ export class DataPlane {
       counter: (name, labels) => metrics.policies.counter(name, labels),
       limitDecisions: (policy, limit) => metrics.limit(policy, limit),
       documents: this.#documents,
-      fetcher: new Fetcher({ allowLoopback: settings.allowLoopbackFetch }),
+      fetcher,
     };
     this.#runtimes = new RuntimeBuilder(this.#upstreams, policyContext, metrics);
     const counts = new ConnectionCounts(shared.connections, worker);
@@ -277,6 +286,11 @@ export class DataPlane {
     const counted = {
       tidegate_connections_refused_total: listeners.reduce((sum, listener) => sum + listener.refused, 0),
       tidegate_tls_handshake_failures_total: this.#https.failedHandshakes,
+      tidegate_jwt_verifications_total: this.#jwt.known.verifications,
+      tidegate_jwt_cache_hits_total: this.#jwt.known.hits,
+      tidegate_introspection_calls_total: this.#introspectors.counts.calls,
+      tidegate_introspection_failures_total: this.#introspectors.counts.failures,
+      tidegate_introspection_cache_hits_total: this.#introspectors.counts.hits,
     };
     const store = this.#limitStore === undefined ? [] : this.#storeMetrics.families(this.#limitStore.isUp);
     return [...this.#metrics.families(connections, counted), ...breakerFamilies(this.#upstreams, performance.now()), ...store];

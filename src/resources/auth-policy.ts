@@ -14,7 +14,7 @@ import type { ClosedTarget } from './resource-set.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 /** Parts of the format that this version does not serve: refused, so that the policy is invalid and what it targets is closed. */
-const LATER_METHODS: ReadonlySet<string> = new Set(['jwt', 'basic', 'oauth2Introspection']);
+const LATER_METHODS: ReadonlySet<string> = new Set(['basic']);
 const LATER_FIELDS: readonly string[] = ['authorization'];
 
 /** Of the Secret that method basic names, as ingress-nginx has it. */

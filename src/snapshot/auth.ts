@@ -1,5 +1,7 @@
 /** Who may call a route, and the API clients that are known. */
 import type { ExternalAuthorization } from './external-authorization.ts';
+import type { IntrospectionSpec } from './introspection.ts';
+import type { JwtKeys, JwtRules } from './jwt.ts';
 import type { Sensitive } from './sensitive.ts';
 
 /** Where of a request a credential stands. */
@@ -12,8 +14,6 @@ export type CredentialSource =
 
 /** `namespace/name/key` of a Secret's value. The values are apart (`Snapshot.secrets`), and change without the routes. */
 export type SecretId = string;
-
-export type AuthMethodSpec = { readonly type: 'apiKey'; readonly from: readonly CredentialSource[] } | { readonly type: 'clientCertificate' } | OidcSpec;
 
 /** Browsers log in at an OpenID provider. */
 export interface OidcSpec {
@@ -28,6 +28,12 @@ export interface OidcSpec {
   readonly scopes: readonly string[];
   readonly cookieName: string;
 }
+export type AuthMethodSpec =
+  | { readonly type: 'jwt'; readonly from: readonly CredentialSource[]; readonly rules: JwtRules; readonly keys: JwtKeys }
+  | { readonly type: 'apiKey'; readonly from: readonly CredentialSource[] }
+  | { readonly type: 'oauth2Introspection'; readonly from: readonly CredentialSource[]; readonly introspection: IntrospectionSpec }
+  | { readonly type: 'clientCertificate' }
+  | OidcSpec;
 
 export interface AuthSpec {
   /** `namespace/name` of the AuthPolicy. Consumers are those of its namespace. */

@@ -336,6 +336,11 @@ export const PLAIN_COUNTERS = {
   tidegate_retries_refused_total: 'Retries and hedges that the retry budget did not allow.',
   tidegate_mirror_requests_total: 'Copies of requests that were sent to a mirror.',
   tidegate_mirror_dropped_total: 'Copies of requests that were not sent: too many under way, too large, or no endpoint.',
+  tidegate_jwt_verifications_total: 'Tokens whose signature was verified, well or not.',
+  tidegate_jwt_cache_hits_total: 'Tokens that were known to be good from before.',
+  tidegate_introspection_calls_total: 'Questions to authorization servers about tokens.',
+  tidegate_introspection_failures_total: 'Questions to authorization servers that came to no answer.',
+  tidegate_introspection_cache_hits_total: 'Tokens whose answer was known from before.',
   tidegate_request_fields_dropped_total: 'Request header fields dropped because of an underscore in their name.',
 } as const;
 

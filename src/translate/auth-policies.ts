@@ -1,5 +1,6 @@
 /** AuthPolicies: which one guards each rule, and the Secrets that they need. */
 
+import { jwkSetFlaw } from '../resources/auth/jwk-set.ts';
 import type { OidcMethod } from '../resources/auth/oidc.ts';
 import type { AuthMethod, AuthPolicy } from '../resources/auth-policy.ts';
 import type { ClassOwnership } from '../resources/classes.ts';
@@ -8,7 +9,7 @@ import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource
 import type { Secret } from '../resources/secret.ts';
 import type { AuthMethodSpec, AuthSpec, CredentialSource, OidcSpec, SecretId } from '../snapshot/auth.ts';
 import { type DocumentRequest, discoveryUrl } from '../snapshot/documents.ts';
-import type { Sensitive } from '../snapshot/sensitive.ts';
+import { Sensitive } from '../snapshot/sensitive.ts';
 import type { RouteFilters, Snapshot } from '../snapshot/snapshot.ts';
 import { translateExternalAuthorization } from './external-authorization.ts';
 import type { Issues } from './issues.ts';
@@ -25,6 +26,8 @@ const OPEN = {};
 const DISCOVERY_LIFETIME = 3_600_000;
 /** Of a key that sessions are sealed with. */
 const SESSION_KEY_BYTES = 32;
+/** Of key sets without cacheFor (ms). */
+const KEYS_CACHED_FOR = 600_000;
 
 export class AuthPolicies {
   readonly attachments: Attachments;
@@ -116,7 +119,13 @@ export class AuthPolicies {
   }
 
   /** One item, which the schema has seen to be one method. */
-  #method(entry: Entry<AuthPolicy>, { apiKey, clientCertificate, oidc }: AuthMethod, field: string): AuthMethodSpec[] {
+  #method(entry: Entry<AuthPolicy>, { jwt, apiKey, oauth2Introspection, clientCertificate, oidc }: AuthMethod, field: string): AuthMethodSpec[] {
+    if (jwt !== undefined) return [this.#jwt(entry, jwt, `${field}.jwt`)];
+    if (oauth2Introspection !== undefined) {
+      const { endpoint, clientId, clientSecretRef, cacheFor, from } = oauth2Introspection;
+      const secret = this.secret(entry, clientSecretRef, `${field}.oauth2Introspection.clientSecretRef`);
+      return [{ type: 'oauth2Introspection', from, introspection: { endpoint, clientId, secret, cacheFor } }];
+    }
     if (apiKey !== undefined) return [{ type: 'apiKey', from: apiKey.from }];
     if (clientCertificate !== undefined) return [{ type: 'clientCertificate' }];
     if (oidc !== undefined) return [this.#oidc(entry, oidc, `${field}.oidc`)];
@@ -130,6 +139,36 @@ export class AuthPolicies {
       ...{ type: 'oidc', issuer, clientId, clientSecret: this.secret(entry, clientSecretRef, `${field}.clientSecretRef`), ...rest },
       ...(sessionSecretRef === undefined ? {} : { sessionSecret: this.secret(entry, sessionSecretRef, `${field}.sessionSecretRef`, SESSION_KEY_BYTES) }),
     };
+  }
+
+  #jwt(entry: Entry<AuthPolicy>, { issuer, audiences, algorithms, clockSkew, jwks, from }: NonNullable<AuthMethod['jwt']>, field: string): AuthMethodSpec {
+    const rules = { issuer, audiences, algorithms, clockSkew };
+    if (jwks.uri !== undefined) {
+      const document = { kind: 'jwks', url: jwks.uri, cacheFor: jwks.cacheFor ?? KEYS_CACHED_FOR } as const;
+      this.#documents.push(document);
+      return { type: 'jwt', from, rules, keys: { type: 'Document', document } };
+    }
+    let secret: SecretId;
+    if (jwks.secretRef !== undefined) {
+      secret = this.secret(entry, jwks.secretRef, `${field}.jwks.secretRef`);
+      const value = this.#secrets.get(secret);
+      const flaw = value && jwkSetFlaw(Buffer.from(value.reveal(), 'latin1').toString());
+      if (flaw !== undefined) {
+        const message = `the value in Secret ${entry.namespace}/${jwks.secretRef.name} ${flaw.message}: requests that need it are answered with 503`;
+        this.#issues.add(entry, 'ResolvedRefs', {
+          severity: 'error',
+          reason: 'InvalidSecretRef',
+          field: `${field}.jwks.secretRef.key`,
+          message,
+          hint: flaw.hint,
+        });
+      }
+    } else {
+      // A key of HMAC may be among them, so it goes the way of secrets. No namespace has such a name.
+      secret = `AuthPolicy/${objectKey(entry)}/${field}.jwks.inline`;
+      this.#secrets.set(secret, new Sensitive(Buffer.from(jwks.inline ?? '').toString('latin1')));
+    }
+    return { type: 'jwt', from, rules, keys: { type: 'Secret', secret } };
   }
 
   /** A value that the policy needs. Where it can't be had the policy is told, and whoever needs it answers 503. */

@@ -1,7 +1,12 @@
 /** For tests: consumers as a worker knows them. */
 import { hash } from 'node:crypto';
+import { NO_FETCHER } from '../../fetch/fetcher.ts';
+import { NO_DOCUMENTS } from '../../fetch/worker-documents.ts';
 import type { AuthContext, AuthDecisions } from '../policy.ts';
+import { Secrets } from '../secrets.ts';
 import { Consumers, type PublishedConsumer } from './consumers.ts';
+import { Introspectors } from './introspection/introspectors.ts';
+import { JwtVerifiers } from './jwt/verifiers.ts';
 import { Refreshes } from './oidc/refreshes.ts';
 
 export type ConsumerDraft = Partial<Omit<PublishedConsumer, 'id' | 'keyDigests'>> & { readonly name: string; readonly keys?: readonly string[] };
@@ -33,5 +38,15 @@ export function knownConsumers(drafts: readonly ConsumerDraft[] = DRAFTS): Count
     counts.set(key, known);
     return known;
   };
-  return { consumers, decisions, counts, refreshes: new Refreshes(), podSecret: new Uint8Array(32), log: () => {} };
+  const secrets = new Secrets();
+  return {
+    consumers,
+    jwt: new JwtVerifiers(NO_DOCUMENTS, secrets),
+    introspectors: new Introspectors(NO_FETCHER, secrets),
+    decisions,
+    counts,
+    refreshes: new Refreshes(),
+    podSecret: new Uint8Array(32),
+    log: () => {},
+  };
 }

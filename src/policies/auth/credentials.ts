@@ -1,10 +1,10 @@
 /** Credentials in headers, cookies and query parameters: found, and taken away. */
 
-import { withoutCookie } from '../../exchange/cookies.ts';
+import { countCookies, withoutCookie } from '../../exchange/cookies.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
-import { withoutParameter } from '../../exchange/query.ts';
+import { countParameters, withoutParameter } from '../../exchange/query.ts';
 import type { CredentialSource } from '../../snapshot/auth.ts';
-import { REPEATED_CREDENTIAL, type Refusal } from './method.ts';
+import { REPEATED_CREDENTIAL, Refusal } from './method.ts';
 
 export class Credentials {
   readonly #from: readonly CredentialSource[];
@@ -35,6 +35,32 @@ export class Credentials {
       }
     }
     return undefined;
+  }
+
+  /**
+   * As `find`, for what must be there once, wherever: whoever comes after may take another one for it (RFC 6750 section 2 allows one place a
+   * request).
+   */
+  findOnly(exchange: Exchange): FoundCredential | Refusal | undefined {
+    const found = this.find(exchange);
+    if (found === undefined || found instanceof Refusal) return found;
+    // A header is looked at above.
+    if (this.#from.length === 1 && this.#from[0]?.type === 'Header') return found;
+    let places = 0;
+    const headers = new Set<string>();
+    for (const source of this.#from) {
+      if (source.type === 'Header') {
+        if (headers.has(source.name)) continue;
+        headers.add(source.name);
+        const prefixes = this.#from.flatMap((other) => (other.type === 'Header' && other.name === source.name ? [other.prefix] : []));
+        places += exchange.requestFields.getAll(source.name).filter((value) => prefixes.some((prefix) => behind(value, prefix) !== undefined)).length;
+      } else if (source.type === 'Cookie') {
+        places += exchange.cookie(source.name) === undefined ? 0 : countCookies(exchange.requestFields, source.name);
+      } else if (exchange.query !== '') {
+        places += countParameters(exchange.query, source.name);
+      }
+    }
+    return places > 1 ? REPEATED_CREDENTIAL : found;
   }
 
   /** Takes it away from all the places where it may be. */

@@ -44,6 +44,20 @@ export class Pending<Result> {
   }
 }
 
+/**
+ * @param later what is waited for
+ * @param judge what it comes to
+ * @param failure what that is where anything throws: nobody may pass then, nor wait for ever
+ */
+export function pendingOf<Outcome, Result>(later: Promise<Outcome>, judge: (outcome: Outcome) => Result, failure: Result): Pending<Result> {
+  const pending = new Pending<Result>();
+  void later
+    .then(judge)
+    .catch(() => failure)
+    .then((result) => pending.settle(result));
+  return pending;
+}
+
 /** What a credential that is present came to. */
 export type Judgement = Identity | Refusal;
 

@@ -4,6 +4,8 @@ import type { PolicyContext } from '../policy.ts';
 import { ApiKeyMethod } from './api-key.ts';
 import { ClientCertificateMethod } from './client-certificate.ts';
 import { ExternalAuthorizationCheck } from './external/external-authorization.ts';
+import { IntrospectionMethod } from './introspection/introspection-method.ts';
+import { JwtMethod } from './jwt/jwt-method.ts';
 import type { AuthCheck, AuthMethod } from './method.ts';
 import { OidcMethod } from './oidc/oidc.ts';
 
@@ -12,9 +14,11 @@ type Makers = {
 };
 
 const MAKERS: Makers = {
+  jwt: (spec, owner, { auth }) => new JwtMethod(spec, owner, auth.consumers, auth.jwt),
   apiKey: (spec, owner, { auth }) => new ApiKeyMethod(spec, owner, auth.consumers),
   clientCertificate: (_spec, owner, { auth }) => new ClientCertificateMethod(owner, auth.consumers),
   oidc: (spec, owner, context) => new OidcMethod(spec, owner, context),
+  oauth2Introspection: (spec, owner, { auth }) => new IntrospectionMethod(spec, owner, auth.consumers, auth.introspectors),
 };
 
 export function compileMethods(owner: AuthSpec, context: PolicyContext): AuthMethod[] {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { duration, oneOf } from '../fields.ts';
 import { flaws, strictObject } from '../strict-object.ts';
 import { credentialSources } from './credential-source.ts';
+import { hasPrivateKey, jwkSetFlaw } from './jwk-set.ts';
 import { secretReference } from './secret-reference.ts';
 import { fetchedUrl } from './url.ts';
 
@@ -16,7 +17,7 @@ const jwks = strictObject(
       .exactOptional()
       .describe('With uri: how long the keys are used before they are asked for again. Absent: 10m.'),
     secretRef: secretReference.exactOptional().describe('A Secret that holds a JWK set.'),
-    inline: z.string().min(2).max(65_536).exactOptional().describe('The JWK set itself, as JSON; public keys only.'),
+    inline: z.string().min(2).max(65_536).exactOptional().describe('The JWK set itself, as JSON. Keys of HMAC belong into a Secret.'),
   },
   {
     cel: [
@@ -28,6 +29,15 @@ const jwks = strictObject(
   flaws(({ uri, cacheFor, secretRef, inline }) => {
     if ([uri, secretRef, inline].filter((one) => one !== undefined).length !== 1) {
       return { message: 'the keys come from one place', hint: 'write one of uri, secretRef and inline' };
+    }
+    const flaw = inline === undefined ? undefined : jwkSetFlaw(inline);
+    if (flaw !== undefined) return { message: `the text ${flaw.message}`, hint: flaw.hint, path: ['inline'] };
+    if (inline !== undefined && hasPrivateKey(inline)) {
+      return {
+        message: 'a private key is among the keys, for all to read',
+        hint: 'write public keys, and make new ones in place of what stood here',
+        path: ['inline'],
+      };
     }
     if (cacheFor !== undefined && uri === undefined) return { message: 'cacheFor goes with uri only', hint: 'leave it out', path: ['cacheFor'] };
     return undefined;

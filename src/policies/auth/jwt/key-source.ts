@@ -2,6 +2,7 @@
 import { type DocumentState, sharedNow } from '../../../fetch/document-state.ts';
 import type { Documents } from '../../../fetch/worker-documents.ts';
 import { type DocumentRequest, documentKey } from '../../../snapshot/documents.ts';
+import type { SecretCell } from '../../secrets.ts';
 import { KeySet } from './key-set.ts';
 
 /** How long keys serve on that can't be fetched anew, after the time that they are fresh for (ms). */
@@ -16,25 +17,32 @@ export interface KeySource {
   newer(): Promise<KeySet | null>;
 }
 
-/** Of a text that stands in the snapshot. */
-export class FixedKeys implements KeySource {
-  readonly #keys: KeySet | null;
+/** Of a value of the snapshot's, which may become another one at any time. */
+export class CellKeys implements KeySource {
+  readonly #cell: SecretCell;
+  #value: string | undefined;
+  #keys: KeySet | null = null;
 
-  /** @param text a JWK set; undefined or no such set: there are no keys */
-  constructor(text: string | undefined) {
-    this.#keys = (text === undefined ? undefined : KeySet.read(text)) ?? null;
+  constructor(cell: SecretCell) {
+    this.#cell = cell;
   }
 
   current(): KeySet | null {
+    const { value } = this.#cell;
+    if (value !== this.#value) {
+      this.#value = value;
+      // A character for each byte.
+      this.#keys = (value === undefined ? undefined : KeySet.read(Buffer.from(value, 'latin1').toString())) ?? null;
+    }
     return this.#keys;
   }
 
   first(): Promise<KeySet | null> {
-    return Promise.resolve(this.#keys);
+    return Promise.resolve(this.current());
   }
 
   newer(): Promise<KeySet | null> {
-    return Promise.resolve(this.#keys);
+    return Promise.resolve(this.current());
   }
 }
 

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import type { DocumentState } from '../../../fetch/document-state.ts';
 import { WorkerDocuments } from '../../../fetch/worker-documents.ts';
 import { documentKey } from '../../../snapshot/documents.ts';
-import { DocumentKeys, FixedKeys, SERVE_ON } from './key-source.ts';
+import { Secrets } from '../../secrets.ts';
+import { CellKeys, DocumentKeys, SERVE_ON } from './key-source.ts';
 import { TokenCache } from './token-cache.ts';
 import { ec, goodClaims, jwkOf, NOW, rules, setOf, tokenOf } from './tokens.fixture.ts';
 import { type JwtOutcome, JwtVerifier, KnownTokens } from './verifier.ts';
@@ -88,7 +89,7 @@ describe('a token that comes again', () => {
 
   test("is nobody else's", async () => {
     const known = new KnownTokens();
-    const keys = new FixedKeys(setOf(jwkOf(one, 'one')));
+    const keys = new CellKeys({ value: setOf(jwkOf(one, 'one')) });
     const of = (more: object, scope: string) => new JwtVerifier(rules(more), keys, known, scope, () => NOW * 1000);
     assert.equal(reason(await of({}, 'a').verify(token)), 'verified');
     assert.equal(reason(await of({ audiences: ['other'] }, 'b').verify(token)), 'wrong_audience');
@@ -183,15 +184,31 @@ describe('the memory of tokens', () => {
   });
 
   test('routes with the same rules and keys share one verifier', () => {
-    const verifiers = new JwtVerifiers(new WorkerDocuments(() => {}));
+    const verifiers = new JwtVerifiers(new WorkerDocuments(() => {}), new Secrets());
     const document = { type: 'Document', document: REQUEST } as const;
     const secret = { type: 'Secret', secret: 'shop/keys/jwks' } as const;
     const held = verifiers.get(rules(), document);
     assert.equal(verifiers.get(rules(), document), held);
     assert.notEqual(verifiers.get(rules({ clockSkew: 0 }), document), held);
-    const fixed = verifiers.get(rules(), secret, setOf(jwkOf(one)));
-    assert.equal(verifiers.get(rules(), secret, setOf(jwkOf(one))), fixed);
-    assert.notEqual(verifiers.get(rules(), secret, setOf(jwkOf(two))), fixed);
-    assert.notEqual(verifiers.get(rules(), secret), fixed);
+    const other = verifiers.get(rules(), secret);
+    assert.equal(verifiers.get(rules(), secret), other);
+    assert.notEqual(other, held);
   });
+});
+
+test('keys of a Secret: missing, there, others, gone', async () => {
+  const secrets = new Secrets();
+  const verifier = new JwtVerifier(rules(), new CellKeys(secrets.cell('shop/keys/jwks')), new KnownTokens(), 's', () => NOW * 1000);
+  const next = async (): Promise<string> => reason(await verifier.verify(token));
+  assert.equal(await next(), 'keys_unavailable');
+  secrets.put(new Map([['shop/keys/jwks', setOf(jwkOf(one, 'one', { é: 1 }))]]));
+  assert.equal(await next(), 'verified');
+  secrets.put(new Map([['shop/keys/jwks', setOf(jwkOf(two, 'one'))]]));
+  assert.equal(await next(), 'bad_signature');
+  secrets.put(new Map([['shop/keys/jwks', 'no JSON']]));
+  assert.equal(await next(), 'keys_unavailable');
+  secrets.put(new Map([['shop/keys/jwks', setOf(jwkOf(one, 'one'))]]));
+  assert.equal(await next(), 'verified');
+  secrets.remove(['shop/keys/jwks']);
+  assert.equal(await next(), 'keys_unavailable');
 });

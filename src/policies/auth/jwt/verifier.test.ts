@@ -3,7 +3,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { JwtRules } from '../../../snapshot/jwt.ts';
-import { FixedKeys } from './key-source.ts';
+import { CellKeys } from './key-source.ts';
 import { ASYMMETRIC, ec, ed25519, encode, goodClaims, ISSUER, jwkOf, NOW, octOf, type Pair, rsa, rules, setOf, tokenOf } from './tokens.fixture.ts';
 import { JwtVerifier, KnownTokens } from './verifier.ts';
 
@@ -15,7 +15,7 @@ const set = setOf(jwkOf(p256, 'p256'), jwkOf(rsa2048, 'rsa'), jwkOf(pairOf('ES38
 
 let scopes = 0;
 async function judge(token: string, { keys = set, now = NOW, ...more }: Partial<JwtRules> & { keys?: string; now?: number } = {}): Promise<string> {
-  const verifier = new JwtVerifier(rules(more), new FixedKeys(keys), new KnownTokens(), String(scopes++), () => now * 1000);
+  const verifier = new JwtVerifier(rules(more), new CellKeys({ value: keys }), new KnownTokens(), String(scopes++), () => now * 1000);
   const outcome = await verifier.verify(token);
   return outcome.type === 'verified' ? 'verified' : outcome.reason;
 }
@@ -56,7 +56,9 @@ describe('good tokens', () => {
   }
   test('claims come as they are', async () => {
     const claims = { ...goodClaims, scope: 'a b', nested: { __proto__: 1, list: [1, 'x', null] }, ü: '€' };
-    const outcome = await new JwtVerifier(rules(), new FixedKeys(set), new KnownTokens(), '', () => NOW * 1000).verify(tokenOf(p256, { alg: 'ES256' }, claims));
+    const outcome = await new JwtVerifier(rules(), new CellKeys({ value: set }), new KnownTokens(), '', () => NOW * 1000).verify(
+      tokenOf(p256, { alg: 'ES256' }, claims),
+    );
     assert.deepEqual(outcome, { type: 'verified', claims });
   });
 });
@@ -285,7 +287,7 @@ describe('mutations', () => {
     fc.record({ type: fc.constant('swap' as const), at: fc.nat() }),
   );
   const known = new KnownTokens();
-  const verifier = new JwtVerifier(rules({ algorithms: [...ASYMMETRIC, 'HS256'] }), new FixedKeys(set), known, '', () => NOW * 1000);
+  const verifier = new JwtVerifier(rules({ algorithms: [...ASYMMETRIC, 'HS256'] }), new CellKeys({ value: set }), known, '', () => NOW * 1000);
 
   test('of a valid token none is accepted', async () => {
     for (const token of tokens) assert.equal((await verifier.verify(token)).type, 'verified');

@@ -2,28 +2,30 @@
 import { hash } from 'node:crypto';
 import type { Documents } from '../../../fetch/worker-documents.ts';
 import type { JwtKeys, JwtRules } from '../../../snapshot/jwt.ts';
-import { DocumentKeys, FixedKeys } from './key-source.ts';
+import type { Secrets } from '../../secrets.ts';
+import { CellKeys, DocumentKeys } from './key-source.ts';
 import { JwtVerifier, KnownTokens } from './verifier.ts';
 
 export class JwtVerifiers {
   readonly known = new KnownTokens();
   readonly #documents: Documents;
+  readonly #secrets: Secrets;
   /** Held by the filters that use them. */
   readonly #verifiers = new Map<string, WeakRef<JwtVerifier>>();
   readonly #unused = new FinalizationRegistry<string>((scope) => {
     if (this.#verifiers.get(scope)?.deref() === undefined) this.#verifiers.delete(scope);
   });
 
-  constructor(documents: Documents) {
+  constructor(documents: Documents, secrets: Secrets) {
     this.#documents = documents;
+    this.#secrets = secrets;
   }
 
-  /** @param text where the keys are a value of the snapshot, that; undefined: it is missing, and nobody passes */
-  get(rules: JwtRules, keys: JwtKeys, text?: string): JwtVerifier {
-    const scope = hash('sha256', JSON.stringify([rules, keys.type === 'Document' ? keys.document : (text ?? null)]), 'latin1');
+  get(rules: JwtRules, keys: JwtKeys): JwtVerifier {
+    const scope = hash('sha256', JSON.stringify([rules, keys]), 'latin1');
     const shared = this.#verifiers.get(scope)?.deref();
     if (shared !== undefined) return shared;
-    const source = keys.type === 'Document' ? new DocumentKeys(this.#documents, keys.document) : new FixedKeys(text);
+    const source = keys.type === 'Document' ? new DocumentKeys(this.#documents, keys.document) : new CellKeys(this.#secrets.cell(keys.secret));
     const verifier = new JwtVerifier(rules, source, this.known, scope);
     this.#verifiers.set(scope, new WeakRef(verifier));
     this.#unused.register(verifier, scope);
