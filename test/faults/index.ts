@@ -2,6 +2,7 @@
 import { killedBeforeHeaders, killedMidBody, resetOnReuse } from './backend-killed.ts';
 import { allDown, halfOpen, slowBackend } from './backend-stuck.ts';
 import { endpointRemoved } from './endpoint-removed.ts';
+import { authorizerDown } from './external-authorization.ts';
 import type { DataPlaneFault } from './fault.ts';
 import { floods } from './floods.ts';
 import { slowReaders } from './slow-readers.ts';
@@ -18,6 +19,7 @@ export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
   allDown,
   slowReaders,
   endpointRemoved,
+  authorizerDown,
   namesFail,
   clockJumps,
   logBlocked,
