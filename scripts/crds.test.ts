@@ -72,7 +72,7 @@ describe('crds/', () => {
 
   test('fields of later versions are not there', () => {
     const text = [...files.values()].join('\n');
-    for (const field of ['transform', 'onStoreFailure']) {
+    for (const field of ['transform']) {
       assert.doesNotMatch(text, new RegExp(`^ *${field}:`, 'm'));
     }
   });
