@@ -58,7 +58,7 @@ describe('manifests/policies/', () => {
 
   for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.yaml'))) {
     test(file, async () => {
-      const text = readFileSync(join(FOLDER, file), 'utf8').replaceAll('https://id.example.com', provider.issuer);
+      const text = readFileSync(join(FOLDER, file), 'utf8').replaceAll('https://login.example.com', provider.issuer);
       const { flags, requests } = parseExample(text);
       assert.ok(requests.length > 0, 'the example has no requests');
       const gateway = await gatewayWith(flags);
