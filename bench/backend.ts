@@ -40,6 +40,7 @@ export async function startBackends(): Promise<Backends> {
   mkdirSync(join(folder, 'files'));
   writeFileSync(join(folder, 'files/down'), Buffer.alloc(MIB, 'x'));
   writeFileSync(join(folder, 'files/grpc'), grpcMessage());
+  writeFileSync(join(folder, 'files/json'), products(10 * 1024));
   const config = `
 ${nginxProcess(folder)}
 http {
@@ -57,6 +58,7 @@ http {
     listen 127.0.0.1:${http2Port} http2 backlog=4096;
     location / { return 200 '${body150()}'; }
     location = /down { root ${folder}/files; default_type application/octet-stream; }
+    location = /json { root ${folder}/files; open_file_cache max=4; }
     # A POST to a file is refused, and the refusal answered with the file.
     location = /bench.Echo/Say { error_page 405 =200 /grpc; return 405; }
     location = /grpc { root ${folder}/files; default_type application/grpc; open_file_cache max=4; add_trailer grpc-status 0 always; }
@@ -86,4 +88,22 @@ http {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** JSON as a shop's API might have it. @param length bytes, at least */
+function products(length: number): string {
+  const items: object[] = [];
+  let text = '[]';
+  while (text.length < length) {
+    const id = items.length;
+    items.push({
+      id,
+      name: `Product number ${id}`,
+      price: ((id * 7919) % 1000) / 10,
+      tags: [`a${id % 7}`, `b${id % 5}`],
+      sku: ((id + 1) * 2654435761).toString(36),
+    });
+    text = JSON.stringify(items);
+  }
+  return text;
 }

@@ -186,6 +186,25 @@ const rateLimit: Case = {
   measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
 };
 
+const takingCodings = wrk({ path: '/json', headers: ['Accept-Encoding: gzip, zstd'] });
+
+const compression: Case = {
+  name: 'compression',
+  title: 'Compression of 10 KiB of JSON',
+  note: 'gzip at level 4 in both; zstd at level 3 is what Tidegate gives to clients that take it.',
+  subjects: [
+    named('nginx with gzip', { kind: 'nginx', compression: 'gzip' }),
+    named('Tidegate with gzip', { kind: 'handle', compression: 'gzip' }),
+    named('Tidegate with zstd', { kind: 'handle', compression: 'zstd' }),
+    named('Tidegate without', { kind: 'handle' }),
+  ],
+  baseline: 'nginx with gzip',
+  columns: ['rate', 'busyRate', 'cpu'],
+  goals: [],
+  warmUp: takingCodings,
+  measure: (subject, seconds) => throughput(subject, () => takingCodings(subject, seconds)),
+};
+
 const workers: Case = {
   name: 'workers',
   title: 'Two workers',
@@ -338,6 +357,7 @@ export const cases: readonly Case[] = [
   routes,
   workers,
   rateLimit,
+  compression,
   healing,
   latency,
 ];

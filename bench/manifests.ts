@@ -44,7 +44,7 @@ spec:
   ingressClassName: tidegate
   rules:
     - backendRefs: [{ name: backend, port: 80 }]
-${setting.healing === true ? '      retry: { attempts: 2, on: [connect-failure, reset, 503] }\n' : ''}`,
+${setting.compression === undefined ? '' : `      filters: { compression: { algorithms: [${setting.compression}] } }\n`}${setting.healing === true ? '      retry: { attempts: 2, on: [connect-failure, reset, 503] }\n' : ''}`,
     ],
   ];
   const policy = backendPolicy(setting);

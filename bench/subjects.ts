@@ -37,6 +37,8 @@ export interface Setting {
   readonly manyRoutes?: boolean;
   /** Tidegate only: a RateLimitPolicy that refuses nobody. */
   readonly rateLimit?: boolean;
+  /** Answers are compressed so for clients that ask for it; nginx has gzip alone. */
+  readonly compression?: 'gzip' | 'zstd';
   /** Tidegate only; 1 by default. */
   readonly workers?: number;
   /** By default the proxy's own core. */

@@ -47,6 +47,7 @@ ${nginxProcess(folder)}
 http {
   ${log}
   tcp_nopush on;
+  ${setting.compression === 'gzip' ? 'gzip on; gzip_comp_level 4; gzip_proxied any; gzip_vary on; gzip_types application/json;' : ''}
   client_max_body_size 10m;
   ${nginxTemporaryFiles(folder)}
   server_names_hash_max_size 8192;
