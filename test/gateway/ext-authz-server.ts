@@ -52,10 +52,12 @@ export class ExtAuthzServer {
   }
 
   /** @param tls PEM of its certificate and key; absent: plain */
-  static async start(lifetime: Lifetime, decide: Decide, tls?: { readonly cert: Buffer; readonly key: Buffer }): Promise<ExtAuthzServer> {
+  static async start(lifetime: Lifetime, decide: Decide, tls?: { readonly cert: string; readonly key: string }): Promise<ExtAuthzServer> {
     const started = new ExtAuthzServer(decide);
     const credentials =
-      tls === undefined ? ServerCredentials.createInsecure() : ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }]);
+      tls === undefined
+        ? ServerCredentials.createInsecure()
+        : ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) }]);
     started.port = await new Promise<number>((resolve, reject) => {
       started.#server.bindAsync('127.0.0.1:0', credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
     });

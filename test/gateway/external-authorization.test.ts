@@ -1,10 +1,14 @@
 /** External authorization by real servers: of HTTP on node:http, of Envoy's gRPC API on @grpc/grpc-js. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
+import { Authority } from '../certificates/authority.ts';
 import { Backend } from './backend.ts';
 import { type Answer, send } from './client.ts';
 import { ALLOWED, type Check, ExtAuthzServer } from './ext-authz-server.ts';
@@ -15,6 +19,8 @@ import { apiRoute, endpoints, service } from './manifests.ts';
 let backend: Backend;
 let gateway: GatewayUnderTest;
 let grpc: ExtAuthzServer;
+/** Over TLS, by a name. */
+let secure: ExtAuthzServer;
 let web: Server;
 const asked: IncomingMessage[] = [];
 let answerCheck: RequestListener;
@@ -28,11 +34,17 @@ spec:
   ${spec}
 `;
 
-const RULES = ['http', 'url', 'some', 'open', 'gone', 'goneopen', 'late', 'grpc', 'grpcurl', 'grpcopen', 'nobody', 'keyed'];
+const RULES = ['http', 'url', 'some', 'open', 'gone', 'goneopen', 'late', 'grpc', 'grpcurl', 'grpcopen', 'grpcs', 'othername', 'nobody', 'keyed'];
 
 before(async () => {
   backend = await Backend.start(wholeFile);
   grpc = await ExtAuthzServer.start(wholeFile, () => ALLOWED);
+  const authority = new Authority('authority of the test');
+  const issued = authority.issue({ names: ['localhost'] });
+  secure = await ExtAuthzServer.start(wholeFile, () => ALLOWED, issued);
+  const trusted = await mkdtemp(join(tmpdir(), 'tidegate-authority-'));
+  endWith(wholeFile, () => rm(trusted, { recursive: true }));
+  await writeFile(join(trusted, 'ca.pem'), authority.cert);
   web = createServer((message, response) => {
     asked.push(message);
     answerCheck(message, response);
@@ -69,6 +81,8 @@ ${endpoints('authz', [grpc.port])}`,
         authPolicy('grpc', 'externalAuthorization: { backendRef: { name: authz, port: 80 }, protocol: GRPC, timeout: 10s, headersToBackend: [x-spoofed] }'),
         authPolicy('grpcurl', `externalAuthorization: { url: "http://127.0.0.1:${grpc.port}", protocol: GRPC, timeout: 10s, requestHeaders: [x-kept] }`),
         authPolicy('grpcopen', 'externalAuthorization: { backendRef: { name: authz, port: 80 }, protocol: GRPC, timeout: 10s, failOpen: true }'),
+        authPolicy('grpcs', `externalAuthorization: { url: "https://localhost:${secure.port}", protocol: GRPC, timeout: 10s }`),
+        authPolicy('othername', `externalAuthorization: { url: "https://127.0.0.1:${secure.port}", protocol: GRPC, timeout: 10s }`),
         authPolicy('nobody', 'externalAuthorization: { backendRef: { name: missing, port: 80 } }'),
         authPolicy('keyed', 'methods: [{ apiKey: {} }]\n  externalAuthorization: { backendRef: { name: authz, port: 80 }, protocol: GRPC, timeout: 10s }'),
       ].join(''),
@@ -85,6 +99,7 @@ spec: { apiKeys: [{ secretRef: { name: acme, key: key } }] }
 `,
     },
     ['--workers', '1'],
+    { NODE_EXTRA_CA_CERTS: join(trusted, 'ca.pem') },
   );
 });
 
@@ -262,6 +277,16 @@ test('gRPC: denied with what the server says; by URL; and no answer is no permis
   grpc.decide = () => ({ ...ALLOWED, ok_response: { headers: [{ header: { key: 'x-a', value: 'a\r\nx-b: c' } }] } });
   await refused('/grpc', 503, 'ext_authz_bad_answer');
   grpc.decide = () => ALLOWED;
+});
+
+test('gRPC by an https URL: its name is resolved, and its certificate verified', async () => {
+  secure.decide = () => ({ status: { code: status.PERMISSION_DENIED }, denied_response: { status: { code: 403 }, body: 'over TLS' } });
+  assert.equal((await refused('/grpcs', 403, 'ext_authz_denied')).body, 'over TLS');
+  secure.decide = () => ALLOWED;
+  assert.equal((await reach('/grpcs')).status, 200);
+  const { length } = secure.checks;
+  await refused('/othername', 503, 'ext_authz_failed');
+  assert.equal(secure.checks.length, length);
 });
 
 test('a caller of gRPC gets a status of gRPC', async () => {

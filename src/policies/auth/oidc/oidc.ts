@@ -25,6 +25,9 @@ const NO_CLIENT_SECRET = unavailable('oidc_client_secret');
 const NO_SESSION_SECRET = unavailable('oidc_session_secret');
 const FAILED = unavailable('oidc_failed');
 
+/** Milliseconds until the log has the same trouble once more. */
+const TOLD_AGAIN_AFTER = 10_000;
+
 /** Everything that hangs on the values of Secrets. */
 interface Keyed {
   readonly clientSecret: string;
@@ -43,6 +46,7 @@ export class OidcMethod implements AuthMethod {
   readonly #clientSecret: SecretCell;
   readonly #sessionSecret: SecretCell | undefined;
   #keyed: Keyed | undefined = undefined;
+  #told: { readonly message: string; readonly until: number } | undefined = undefined;
 
   constructor(spec: OidcSpec, owner: AuthSpec, context: PolicyContext) {
     this.#spec = spec;
@@ -142,7 +146,11 @@ export class OidcMethod implements AuthMethod {
     return pending;
   }
 
+  /** Once in a while, however many requests meet with it. */
   #tell(error: ProviderError): void {
+    const now = performance.now();
+    if (this.#told !== undefined && this.#told.message === error.message && now < this.#told.until) return;
+    this.#told = { message: error.message, until: now + TOLD_AGAIN_AFTER };
     this.#context.auth.log('warn', 'an OpenID provider fails', { policy: this.#owner.policy, issuer: this.#spec.issuer, error: error.message });
   }
 

@@ -61,9 +61,14 @@ export class Sessions {
     const sealed = this.#cookies.read(exchange);
     const text = sealed === undefined ? undefined : this.#seal.open(sealed);
     if (text === undefined) return undefined;
-    const [idToken, refreshToken, expiresAt] = JSON.parse(text) as [string, string | null, number];
-    const claims = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
-    return { idToken, claims, refreshToken: refreshToken ?? undefined, expiresAt };
+    try {
+      const [idToken, refreshToken, expiresAt] = JSON.parse(text) as [string, string | null, number];
+      const claims = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
+      return { idToken, claims, refreshToken: refreshToken ?? undefined, expiresAt };
+    } catch {
+      // Another version of the gateway, with the same key, may seal something else.
+      return undefined;
+    }
   }
 
   /** @returns values of Set-Cookie; undefined where the provider's tokens are longer than what a browser can keep */
