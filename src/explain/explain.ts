@@ -7,6 +7,7 @@ import { Consumers } from '../policies/auth/consumers.ts';
 import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
 import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
+import { Passwords } from '../policies/auth/passwords/passwords.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -167,6 +168,7 @@ function unsharedContext(): PolicyContext {
     calls: noCalls,
     auth: {
       consumers: new Consumers(),
+      passwords: new Passwords(() => {}),
       refreshes: new Refreshes(),
       podSecret: new Uint8Array(32),
       log: () => {},

@@ -17,6 +17,7 @@ import type { Consumers } from './auth/consumers.ts';
 import type { Introspectors } from './auth/introspection/introspectors.ts';
 import type { JwtVerifiers } from './auth/jwt/verifiers.ts';
 import type { Refreshes } from './auth/oidc/refreshes.ts';
+import type { Passwords } from './auth/passwords/passwords.ts';
 import type { LimitStore } from './rate-limit/global/limit-store.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
 import type { Secrets } from './secrets.ts';
@@ -90,6 +91,7 @@ export interface AuthContext {
   readonly consumers: Consumers;
   readonly jwt: JwtVerifiers;
   readonly introspectors: Introspectors;
+  readonly passwords: Passwords;
   /** The counters of a method, the same for the same names. */
   decisions(policy: string, method: string): AuthDecisions;
   /** Of sessions at OpenID providers. */

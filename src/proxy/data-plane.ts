@@ -7,6 +7,7 @@ import { Consumers } from '../policies/auth/consumers.ts';
 import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
 import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
+import { Passwords } from '../policies/auth/passwords/passwords.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { limitScript } from '../policies/rate-limit/global/limit-script.ts';
 import { LimitStore } from '../policies/rate-limit/global/limit-store.ts';
@@ -153,6 +154,7 @@ export class DataPlane {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       auth: {
         consumers: this.#consumers,
+        passwords: new Passwords((error) => log('error', 'the thread for passwords died', { error })),
         decisions: (policy, method) => metrics.authDecisions(policy, method),
         refreshes: new Refreshes(),
         podSecret: settings.affinity.own,

@@ -1,4 +1,5 @@
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
+import { redactedQuery } from '../exchange/query.ts';
 import type { AccessLog } from '../telemetry/access-log.ts';
 import type { RoutedExchange } from './routed-exchange.ts';
 
@@ -15,7 +16,7 @@ export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: nu
     clientIp: exchange.clientAddress,
     method: exchange.method,
     host: exchange.host,
-    path: exchange.query === '' ? exchange.path : exchange.path + exchange.query,
+    path: exchange.query === '' ? exchange.path : exchange.path + loggedQuery(exchange.query, life),
     protocol: exchange.protocol,
     status: life.status,
     reason: life.reason,
@@ -32,8 +33,15 @@ export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: nu
     userAgent: fields.mayHave(USER_AGENT) ? (fields.get('user-agent') ?? '') : '',
     referer: fields.mayHave(REFERER) ? (fields.get('referer') ?? '') : '',
     traceId: exchange.traceId,
+    consumer: exchange.identity?.consumer,
     calls: exchange.calls,
     tlsVersion: exchange.tls?.version ?? '',
     sni: exchange.tls?.serverName ?? '',
   });
+}
+
+/** Without the credentials that the route's AuthPolicy takes from the query, whatever they are called. */
+function loggedQuery(query: string, { route }: RoutedExchange): string {
+  const names = route?.route.filters.auth?.credentialParameters;
+  return names === undefined ? query : redactedQuery(query, names);
 }

@@ -1,5 +1,6 @@
 /** tidegate.dev/v1alpha1 AuthPolicy: who may call, and how that is found out. */
 import { z } from 'zod';
+import { requestHead } from '../expressions/environments.ts';
 import { CONNECTION_FIELDS } from './api-route-filters.ts';
 import { credentialSources } from './auth/credential-source.ts';
 import { externalAuthorization } from './auth/external-authorization.ts';
@@ -7,21 +8,15 @@ import { jwtMethod } from './auth/jwt.ts';
 import { introspectionMethod } from './auth/oauth2-introspection.ts';
 import { oidcMethod } from './auth/oidc.ts';
 import type { SecretReference } from './auth/secret-reference.ts';
+import { expression } from './expression-text.ts';
 import { dnsSubdomain, headerNameFlaw, headerValueFlaw, oneOf, quote, text } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { targetRefs } from './policy-target.ts';
 import type { ClosedTarget } from './resource-set.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
-/** Parts of the format that this version does not serve: refused, so that the policy is invalid and what it targets is closed. */
-const LATER_METHODS: ReadonlySet<string> = new Set(['basic']);
-const LATER_FIELDS: readonly string[] = ['authorization'];
-
 /** Of the Secret that method basic names, as ingress-nginx has it. */
 export const HTPASSWD_KEY = 'auth';
-
-/** Longest CEL expression. */
-const MAX_EXPRESSION_LENGTH = 4096;
 
 const apiKeyMethod = strictObject({
   from: credentialSources([{ header: 'x-api-key' }], 'the header x-api-key'),
@@ -56,19 +51,19 @@ const method = strictObject(METHOD_SCHEMAS, {
     },
   ],
 }).superRefine(
-  flaws((value): Flaw[] | Flaw | undefined => {
+  flaws((value) => {
     const named = METHOD_NAMES.filter((name) => value[name] !== undefined);
     if (named.length !== 1) {
       const message = named.length === 0 ? 'the method is none' : `there are several methods in one item: ${named.join(', ')}`;
       return { message, hint: `write one of ${METHOD_NAMES.join(', ')} in each item` };
     }
-    return named.filter((name) => LATER_METHODS.has(name)).map(laterFlaw);
+    return undefined;
   }),
 );
 
 const rule = strictObject({
-  expression: z.string().min(1).max(MAX_EXPRESSION_LENGTH).describe('CEL, true or false: with the variables request and identity.'),
-  message: z.string().min(1).max(256).exactOptional().describe('For the log, where it does not hold. Clients are not told.'),
+  expression: expression(requestHead, 'bool').describe('CEL that gives true or false, with the variables request and identity.'),
+  message: z.string().min(1).max(256).exactOptional().describe('What clients are told where it does not hold. Absent: nothing but that this is not allowed.'),
 });
 
 /** Fields that say who the client is to the gateway itself, or where a message goes. */
@@ -87,7 +82,7 @@ const forwardedName = (name: string): Flaw | undefined => {
 
 const forward = strictObject({
   headers: z
-    .record(z.string(), z.string().min(1).max(MAX_EXPRESSION_LENGTH))
+    .record(z.string(), expression(requestHead, 'text'))
     .superRefine(
       flaws((headers) => {
         const found: Flaw[] = [];
@@ -97,8 +92,6 @@ const forward = strictObject({
           if (flaw !== undefined) found.push({ ...flaw, path: [name] });
           if (seen.has(name.toLowerCase())) found.push({ message: `${quote(name)} is there twice, in another case`, hint: 'keep one of them', path: [name] });
           seen.add(name.toLowerCase());
-          // Needs expressions, which this version does not have.
-          found.push({ ...laterFlaw('headers'), path: [name] });
         }
         if (seen.size > 32) found.push({ message: `there are ${seen.size} headers`, hint: 'keep it within 32' });
         return found;
@@ -141,30 +134,14 @@ export const authPolicySchema = strictObject({
       ],
     },
   ).superRefine(
-    flaws((spec) => {
-      const found: Flaw[] = [];
-      if (spec.methods.length === 0 && spec.externalAuthorization === undefined && spec.authorization.length === 0) {
-        found.push({ message: 'the policy asks for nothing', hint: 'write methods, such as [{ apiKey: {} }]', path: ['methods'] });
-      }
-      for (const field of LATER_FIELDS) {
-        const value = spec[field as keyof typeof spec];
-        if (value !== undefined && !(Array.isArray(value) && value.length === 0)) found.push({ ...laterFlaw(field), path: [field] });
-      }
-      return found;
-    }),
+    flaws((spec) =>
+      spec.methods.length === 0 && spec.externalAuthorization === undefined && spec.authorization.length === 0
+        ? { message: 'the policy asks for nothing', hint: 'write methods, such as [{ apiKey: {} }]', path: ['methods'] }
+        : undefined,
+    ),
   ),
   status: unused,
 });
-
-/** As problems.ts words it for fields that belong to the format. */
-function laterFlaw(field: string): Flaw {
-  return {
-    reason: 'UnsupportedValue',
-    message: `${field} is not supported in this version`,
-    hint: 'leave it out; until then the targets are closed, and answer 503',
-    path: [field],
-  };
-}
 
 export type AuthPolicy = z.output<typeof authPolicySchema>;
 export type AuthMethod = AuthPolicy['spec']['methods'][number];

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { decode } from './decode.ts';
 import { fieldPath, parseFieldPath } from './field-path.ts';
 import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';
+import { BAD_AUTH } from './testdata/bad-auth.ts';
 import { BAD_BODY_FILTERS } from './testdata/bad-body-filters.ts';
 import { BAD_LOGINS } from './testdata/bad-logins.ts';
 import { BAD_OTHERS } from './testdata/bad-others.ts';
@@ -11,7 +12,7 @@ import { BAD_ROUTES } from './testdata/bad-routes.ts';
 import { backendPolicy, backendRefs, type Fields, filters, limit, limitPolicy, metadata, path, route, service, slice } from './testdata/objects.ts';
 
 describe('what is wrong with one object', () => {
-  for (const [what, raw, field, message, hint] of [...BAD_ROUTES, ...BAD_AGGREGATES, ...BAD_BODY_FILTERS, ...BAD_LOGINS, ...BAD_OTHERS]) {
+  for (const [what, raw, field, message, hint] of [...BAD_ROUTES, ...BAD_AGGREGATES, ...BAD_BODY_FILTERS, ...BAD_LOGINS, ...BAD_OTHERS, ...BAD_AUTH]) {
     test(what, () => {
       const decoded = decode(raw);
       assert.ok(decoded, 'it is ours');

@@ -31,6 +31,8 @@ export interface OidcSpec {
 export type AuthMethodSpec =
   | { readonly type: 'jwt'; readonly from: readonly CredentialSource[]; readonly rules: JwtRules; readonly keys: JwtKeys }
   | { readonly type: 'apiKey'; readonly from: readonly CredentialSource[] }
+  /** The Secret's value is an htpasswd file. */
+  | { readonly type: 'basic'; readonly secret: SecretId; readonly realm: string }
   | { readonly type: 'oauth2Introspection'; readonly from: readonly CredentialSource[]; readonly introspection: IntrospectionSpec }
   | { readonly type: 'clientCertificate' }
   | OidcSpec;
@@ -45,10 +47,28 @@ export interface AuthSpec {
   readonly externalAuthorization?: ExternalAuthorization;
   /** What becomes of requests without any, where there are methods. */
   readonly anonymous: 'Deny' | 'Allow';
+  /** All must hold, for anonymous requests too; absent: nothing is asked. */
+  readonly authorization?: readonly AuthorizationRule[];
+  /** What the backend is told; absent: nothing. */
+  readonly forward?: readonly ForwardedHeader[];
   /** The credential does not go to the backend. */
   readonly stripToken: boolean;
   /** Names of query parameters that hold credentials: their values are not for the log. */
   readonly credentialParameters: readonly string[];
+}
+
+export interface AuthorizationRule {
+  /** CEL, with the variables of `requestHead` (expressions/environments.ts). */
+  readonly expression: string;
+  /** What a client is told that may not pass. */
+  readonly message?: string;
+}
+
+export interface ForwardedHeader {
+  /** In lower case. */
+  readonly name: string;
+  /** CEL, as in `AuthorizationRule`. */
+  readonly value: string;
 }
 
 /** An ApiConsumer. */

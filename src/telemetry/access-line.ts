@@ -29,6 +29,8 @@ export interface AccessRecord {
   readonly userAgent: string;
   readonly referer: string;
   readonly traceId: string;
+  /** Name of the ApiConsumer; absent: none. */
+  readonly consumer?: string | undefined;
   /** Calls of the gateway for it; absent: none. */
   readonly calls?: readonly CallRecord[] | undefined;
   readonly tlsVersion: string;
@@ -81,6 +83,7 @@ export class AccessLines {
     if (record.userAgent !== '') line += this.#userAgents.of(record.userAgent);
     if (record.referer !== '') line += `,"referer":${quote(redactUrl(record.referer))}`;
     if (record.traceId !== '') line += `,"traceId":"${record.traceId}"`;
+    if (record.consumer !== undefined) line += `,"consumer":${quote(record.consumer)}`;
     if (record.calls !== undefined) line += `,"calls":[${record.calls.map(callOf).join(',')}]`;
     if (record.tlsVersion !== '') line += `,"tlsVersion":"${record.tlsVersion}"`;
     if (record.sni !== '') line += `,"sni":${quote(record.sni)}`;

@@ -1,14 +1,14 @@
 /** AuthPolicies: which one guards each rule, and the Secrets that they need. */
-
 import { jwkSetFlaw } from '../resources/auth/jwk-set.ts';
 import type { OidcMethod } from '../resources/auth/oidc.ts';
-import type { AuthMethod, AuthPolicy } from '../resources/auth-policy.ts';
+import { type AuthMethod, type AuthPolicy, HTPASSWD_KEY } from '../resources/auth-policy.ts';
 import type { ClassOwnership } from '../resources/classes.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Secret } from '../resources/secret.ts';
 import type { AuthMethodSpec, AuthSpec, CredentialSource, OidcSpec, SecretId } from '../snapshot/auth.ts';
 import { type DocumentRequest, discoveryUrl } from '../snapshot/documents.ts';
+import { parseHtpasswd } from '../snapshot/htpasswd.ts';
 import { Sensitive } from '../snapshot/sensitive.ts';
 import type { RouteFilters, Snapshot } from '../snapshot/snapshot.ts';
 import { translateExternalAuthorization } from './external-authorization.ts';
@@ -105,6 +105,7 @@ export class AuthPolicies {
 
   #translate(entry: Entry<AuthPolicy>, { spec }: AuthPolicy): AuthSpec {
     const methods = spec.methods.flatMap((method, index) => this.#method(entry, method, `spec.methods[${index}]`));
+    const forward = Object.entries(spec.forward.headers).map(([name, value]) => ({ name: name.toLowerCase(), value }));
     return {
       policy: objectKey(entry),
       namespace: entry.namespace,
@@ -113,13 +114,15 @@ export class AuthPolicies {
         ? {}
         : { externalAuthorization: translateExternalAuthorization(entry, spec.externalAuthorization, this.#upstreams, this.#issues) }),
       anonymous: spec.anonymous,
+      ...(spec.authorization.length === 0 ? {} : { authorization: spec.authorization }),
+      ...(forward.length === 0 ? {} : { forward }),
       stripToken: spec.forward.token === 'Strip',
       credentialParameters: [...new Set(methods.flatMap((method) => ('from' in method ? parametersOf(method.from) : [])))],
     };
   }
 
   /** One item, which the schema has seen to be one method. */
-  #method(entry: Entry<AuthPolicy>, { jwt, apiKey, oauth2Introspection, clientCertificate, oidc }: AuthMethod, field: string): AuthMethodSpec[] {
+  #method(entry: Entry<AuthPolicy>, { jwt, apiKey, basic, oauth2Introspection, clientCertificate, oidc }: AuthMethod, field: string): AuthMethodSpec[] {
     if (jwt !== undefined) return [this.#jwt(entry, jwt, `${field}.jwt`)];
     if (oauth2Introspection !== undefined) {
       const { endpoint, clientId, clientSecretRef, cacheFor, from } = oauth2Introspection;
@@ -127,6 +130,11 @@ export class AuthPolicies {
       return [{ type: 'oauth2Introspection', from, introspection: { endpoint, clientId, secret, cacheFor } }];
     }
     if (apiKey !== undefined) return [{ type: 'apiKey', from: apiKey.from }];
+    if (basic !== undefined) {
+      const secret = this.secret(entry, { name: basic.secretRef.name, key: HTPASSWD_KEY }, `${field}.basic.secretRef`);
+      this.#judgeHtpasswd(entry, secret, `${field}.basic.secretRef.name`);
+      return [{ type: 'basic', secret, realm: basic.realm ?? entry.name }];
+    }
     if (clientCertificate !== undefined) return [{ type: 'clientCertificate' }];
     if (oidc !== undefined) return [this.#oidc(entry, oidc, `${field}.oidc`)];
     return [];
@@ -169,6 +177,20 @@ export class AuthPolicies {
       this.#secrets.set(secret, new Sensitive(Buffer.from(jwks.inline ?? '').toString('latin1')));
     }
     return { type: 'jwt', from, rules, keys: { type: 'Secret', secret } };
+  }
+
+  /** Lines that let nobody in are told of, without what stands there. */
+  #judgeHtpasswd(entry: Entry<AuthPolicy>, id: SecretId, field: string): void {
+    const value = this.#secrets.get(id);
+    if (value === undefined) return;
+    const { users, flaws } = parseHtpasswd(value.reveal());
+    const told = flaws.slice(0, 3).map(({ line, what }) => `line ${line} ${what}`);
+    if (flaws.length > told.length) told.push(`and ${flaws.length - told.length} more lines are no good`);
+    if (users.size === 0) told.push('there is no user: requests that need one are answered with 503');
+    if (told.length === 0) return;
+    const message = `in Secret ${id.slice(0, id.lastIndexOf('/'))}, ${told.join('; ')}`;
+    const hint = 'write each line with htpasswd -B, which hashes the password with bcrypt';
+    this.#issues.add(entry, 'ResolvedRefs', { severity: 'error', reason: 'InvalidSecretRef', field, message, hint });
   }
 
   /** A value that the policy needs. Where it can't be had the policy is told, and whoever needs it answers 503. */

@@ -6,13 +6,29 @@ import type { Exchange, Reply } from '../../exchange/exchange.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import type { AuthSpec } from '../../snapshot/auth.ts';
 import { type AuthDecisions, type Filter, type Policy, type PolicyContext, Verdict } from '../policy.ts';
+import { Forward } from './forward.ts';
 import { type AuthCheck, type AuthMethod, type Judgement, Pending, Refusal } from './method.ts';
 import { compileChecks, compileMethods } from './methods.ts';
 
 export const auth: Policy<'auth'> = {
   name: 'auth',
-  compile: (spec, context) => new AuthFilter(spec, context),
+  compile(spec, context) {
+    let filters = compiled.get(context);
+    if (filters === undefined) {
+      filters = new WeakMap();
+      compiled.set(context, filters);
+    }
+    let filter = filters.get(spec);
+    if (filter === undefined) {
+      filter = new AuthFilter(spec, context);
+      filters.set(spec, filter);
+    }
+    return filter;
+  },
 };
+
+/** A policy on many routes is one specification, and one filter. */
+const compiled = new WeakMap<PolicyContext, WeakMap<AuthSpec, Filter>>();
 
 /** Of metrics, where no method has found a credential. */
 const NOBODY = 'none';
@@ -24,8 +40,10 @@ class AuthFilter implements Filter {
   readonly #methods: readonly AuthMethod[];
   readonly #checks: readonly AuthCheck[];
   readonly #concealing: readonly AuthMethod[];
+  readonly #forward: Forward | undefined;
   readonly #methodDecisions: readonly AuthDecisions[];
   readonly #checkDecisions: readonly AuthDecisions[];
+  readonly #forwardDecisions: AuthDecisions;
   readonly #nobody: AuthDecisions;
   readonly #unauthenticated: Refusal;
 
@@ -33,9 +51,11 @@ class AuthFilter implements Filter {
     this.#spec = spec;
     this.#methods = compileMethods(spec, context);
     this.#checks = compileChecks(spec, context);
+    this.#forward = spec.forward && new Forward(spec.forward);
     const decisions = (name: string): AuthDecisions => context.auth.decisions(spec.policy, name);
     this.#methodDecisions = this.#methods.map(({ name }) => decisions(name));
     this.#checkDecisions = this.#checks.map(({ name }) => decisions(name));
+    this.#forwardDecisions = decisions('forward');
     this.#nobody = decisions(NOBODY);
     this.#unauthenticated = new Refusal(unauthenticated(this.#methods));
     const responding = [...this.#methods, ...this.#checks].filter((part) => part.onResponse !== undefined);
@@ -51,6 +71,7 @@ class AuthFilter implements Filter {
     const { policy, anonymous, stripToken } = this.#spec;
     const parts = [...this.#methods, ...this.#checks].map((part) => part.describe());
     if (this.#methods.length > 0) parts.push(`without a credential: ${anonymous}`);
+    if (this.#forward !== undefined) parts.push(this.#forward.describe());
     if (stripToken) parts.push('the credential is taken away');
     return `AuthPolicy ${policy}: ${parts.join('; ')}`;
   }
@@ -67,7 +88,7 @@ class AuthFilter implements Filter {
       if (judgement instanceof Pending) return this.#await(exchange, judgement, (result) => this.#judged(exchange, index, result));
       return this.#judged(exchange, index, judgement);
     }
-    return methods.length === 0 ? this.#check(exchange, 0) : this.#unknown(exchange);
+    return methods.length === 0 ? this.#checkAll(exchange) : this.#unknown(exchange);
   }
 
   #judged(exchange: Exchange, index: number, judgement: Judgement): Verdict {
@@ -75,14 +96,14 @@ class AuthFilter implements Filter {
     if (judgement instanceof Refusal) return refuse(exchange, judgement, decisions);
     decisions.allowed++;
     exchange.identity = judgement;
-    return this.#check(exchange, 0);
+    return this.#checkAll(exchange);
   }
 
   /** There is no credential at all. */
   #unknown(exchange: Exchange): Verdict {
     if (this.#spec.anonymous === 'Allow') {
       this.#nobody.allowed++;
-      return this.#check(exchange, 0);
+      return this.#checkAll(exchange);
     }
     for (const method of this.#methods) {
       const invitation = method.invite?.(exchange);
@@ -93,8 +114,14 @@ class AuthFilter implements Filter {
     return refuse(exchange, this.#unauthenticated, this.#nobody);
   }
 
+  #checkAll(exchange: Exchange): Verdict {
+    // Before anything looks at what a client says of itself.
+    this.#forward?.clear(exchange);
+    for (const method of this.#concealing) method.conceal?.(exchange);
+    return this.#check(exchange, 0);
+  }
+
   #check(exchange: Exchange, from: number): Verdict {
-    if (from === 0) for (const method of this.#concealing) method.conceal?.(exchange);
     const checks = this.#checks;
     for (let index = from; index < checks.length; index++) {
       const result = (checks[index] as AuthCheck).check(exchange);
@@ -104,7 +131,8 @@ class AuthFilter implements Filter {
       if (!this.#passes(exchange, index, result)) return Verdict.Answered;
     }
     if (this.#spec.stripToken) for (const method of this.#methods) method.strip(exchange);
-    return Verdict.Continue;
+    const unsaid = exchange.identity && this.#forward?.write(exchange);
+    return unsaid === undefined ? Verdict.Continue : refuse(exchange, unsaid, this.#forwardDecisions);
   }
 
   #passes(exchange: Exchange, index: number, refusal: Refusal | undefined): boolean {

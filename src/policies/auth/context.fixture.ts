@@ -1,4 +1,5 @@
 /** For tests: consumers as a worker knows them. */
+import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { NO_FETCHER } from '../../fetch/fetcher.ts';
 import { NO_DOCUMENTS } from '../../fetch/worker-documents.ts';
@@ -8,6 +9,7 @@ import { Consumers, type PublishedConsumer } from './consumers.ts';
 import { Introspectors } from './introspection/introspectors.ts';
 import { JwtVerifiers } from './jwt/verifiers.ts';
 import { Refreshes } from './oidc/refreshes.ts';
+import { Passwords } from './passwords/passwords.ts';
 
 export type ConsumerDraft = Partial<Omit<PublishedConsumer, 'id' | 'keyDigests'>> & { readonly name: string; readonly keys?: readonly string[] };
 
@@ -38,9 +40,11 @@ export function knownConsumers(drafts: readonly ConsumerDraft[] = DRAFTS): Count
     counts.set(key, known);
     return known;
   };
+  const passwords = new Passwords((message) => assert.fail(message));
   const secrets = new Secrets();
   return {
     consumers,
+    passwords,
     jwt: new JwtVerifiers(NO_DOCUMENTS, secrets),
     introspectors: new Introspectors(NO_FETCHER, secrets),
     decisions,

@@ -2,6 +2,8 @@
 import type { AuthMethodSpec, AuthSpec } from '../../snapshot/auth.ts';
 import type { PolicyContext } from '../policy.ts';
 import { ApiKeyMethod } from './api-key.ts';
+import { Authorization } from './authorization.ts';
+import { BasicMethod } from './basic.ts';
 import { ClientCertificateMethod } from './client-certificate.ts';
 import { ExternalAuthorizationCheck } from './external/external-authorization.ts';
 import { IntrospectionMethod } from './introspection/introspection-method.ts';
@@ -16,6 +18,7 @@ type Makers = {
 const MAKERS: Makers = {
   jwt: (spec, owner, { auth }) => new JwtMethod(spec, owner, auth.consumers, auth.jwt),
   apiKey: (spec, owner, { auth }) => new ApiKeyMethod(spec, owner, auth.consumers),
+  basic: (spec, owner, context) => new BasicMethod(spec, owner, context),
   clientCertificate: (_spec, owner, { auth }) => new ClientCertificateMethod(owner, auth.consumers),
   oidc: (spec, owner, context) => new OidcMethod(spec, owner, context),
   oauth2Introspection: (spec, owner, { auth }) => new IntrospectionMethod(spec, owner, auth.consumers, auth.introspectors),
@@ -28,6 +31,10 @@ export function compileMethods(owner: AuthSpec, context: PolicyContext): AuthMet
 }
 
 /** What is asked after the methods, in this order. */
-export function compileChecks({ externalAuthorization }: AuthSpec, context: PolicyContext): AuthCheck[] {
-  return externalAuthorization === undefined ? [] : [new ExternalAuthorizationCheck(externalAuthorization, context)];
+export function compileChecks({ authorization, externalAuthorization }: AuthSpec, context: PolicyContext): AuthCheck[] {
+  return [
+    ...(authorization === undefined ? [] : [new Authorization(authorization)]),
+    // What costs a call comes last.
+    ...(externalAuthorization === undefined ? [] : [new ExternalAuthorizationCheck(externalAuthorization, context)]),
+  ];
 }
