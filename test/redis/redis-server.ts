@@ -1,7 +1,7 @@
 /** Real Redis servers on loopback: alone, as nodes of a cluster, as sentinels. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,22 +36,32 @@ export class RedisServer {
   /**
    * Resolves once it answers. It keeps nothing on disk.
    * @param args further ones of redis-server, `PORT` and `FOLDER` in them for its own
+   * @param files in its folder, with the same words in them
    */
-  static async start(lifetime: Lifetime, args: readonly string[] = []): Promise<RedisServer> {
+  static async start(lifetime: Lifetime, args: readonly string[] = [], files: Readonly<Record<string, string>> = {}): Promise<RedisServer> {
     install();
     const port = await freePort();
     const folder = mkdtempSync(join(tmpdir(), 'tidegate-redis-'));
-    const server = new RedisServer(
-      port,
-      folder,
-      args.map((arg) => arg.replaceAll('PORT', String(port)).replaceAll('FOLDER', folder)),
-    );
+    const own = (text: string): string => text.replaceAll('PORT', String(port)).replaceAll('FOLDER', folder);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), own(text));
+    const server = new RedisServer(port, folder, args.map(own));
     endWith(lifetime, async () => {
       await server.kill();
       rmSync(folder, { recursive: true, force: true });
     });
     await server.run();
     return server;
+  }
+
+  /** One that watches a primary, and needs no other to agree that it is gone. */
+  static startSentinel(lifetime: Lifetime, primary: number): Promise<RedisServer> {
+    const config = `port PORT\nbind 127.0.0.1\ndir FOLDER\nsentinel monitor main 127.0.0.1 ${primary} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n`;
+    return RedisServer.start(lifetime, ['FOLDER/sentinel.conf', '--sentinel'], { 'sentinel.conf': config });
+  }
+
+  static startTls(lifetime: Lifetime, { cert, key }: { readonly cert: string; readonly key: string }, password: string): Promise<RedisServer> {
+    const tls = ['--tls-port', 'PORT', '--tls-cert-file', 'FOLDER/tls.crt', '--tls-key-file', 'FOLDER/tls.key', '--tls-auth-clients', 'no'];
+    return RedisServer.start(lifetime, [...tls, '--requirepass', password], { 'tls.crt': cert, 'tls.key': key });
   }
 
   /** Once more, after `kill`. */

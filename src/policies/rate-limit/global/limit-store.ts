@@ -50,7 +50,9 @@ export class LimitStore implements LaneHost {
   readonly #lanes = new Map<number, Lane>();
   /** Why there is no connection; empty: there is one. */
   #trouble = 'connecting';
-  #isTold = true;
+  #wasUp = true;
+  /** What was told of since it was up. */
+  readonly #troubles = new Set<string>();
   readonly #connected: Promise<void>;
   #tellConnected = (): void => {};
 
@@ -125,13 +127,18 @@ export class LimitStore implements LaneHost {
     return down;
   }
 
-  /** Once for each change, however often it is tried. */
+  /** Once for each change, and once for each trouble until it is over, however often it is tried. */
   #tell(isUp: boolean, detail: string): void {
     const { log } = this.options;
-    if (isUp === this.#isTold) return;
-    this.#isTold = isUp;
-    if (isUp) log('info', 'rate limit store is back', {});
-    else log('warn', 'rate limit store is down: what policies say in onStoreFailure holds', { error: detail });
+    if (isUp) {
+      if (!this.#wasUp) log('info', 'rate limit store is back', {});
+      this.#troubles.clear();
+    } else if (!this.#troubles.has(detail)) {
+      this.#troubles.add(detail);
+      const message = this.#wasUp ? 'rate limit store is down: what policies say in onStoreFailure holds' : 'rate limit store is still down';
+      log('warn', message, { error: detail });
+    }
+    this.#wasUp = isUp;
   }
 
   /** Whether all is well, for the metric. */
