@@ -165,10 +165,10 @@ function redisOf({ redis, redisPasswordFile }: ServeFlags, command: Command): Pi
 
 async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const tls = tlsOf(flags, command);
+  const redis = redisOf(flags, command);
   const source = sourceOf(flags, command);
   const { logLevel, otlpEndpoint, traceRatio, redis: _redis, redisPasswordFile: _file, ...options } = flags;
   const tracing = otlpEndpoint === undefined ? undefined : { endpoint: otlpEndpoint, ratio: traceRatio, version, resource: traceResource() };
-  const redis = redisOf(flags, command);
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
     pino.destination({ fd: 2, sync: true }),

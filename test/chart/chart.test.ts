@@ -42,6 +42,14 @@ describe('chart', { skip: helm.skip }, () => {
     ]);
   });
 
+  test('the password of Redis comes by a file of its Secret, whose new content a pod sees without a restart', () => {
+    const objects = render({ redis: { url: 'redis://redis', passwordSecret: { name: 'counters', key: 'pass' } } });
+    const { args, volumeMounts } = container(objects);
+    assert.ok((args as string[]).includes('--redis-password-file=/etc/tidegate/redis/pass'));
+    // Not by subPath, which stays as it was when the pod started.
+    assert.deepEqual(volumeMounts, [{ name: 'redis-password', mountPath: '/etc/tidegate/redis', readOnly: true }]);
+  });
+
   test('everything is in the namespace of the release or in none, and labelled', () => {
     for (const { kind, metadata } of render({ commonLabels: { team: 'edge', 'app.kubernetes.io/name': 'mine' } })) {
       assert.ok(metadata.namespace === undefined || metadata.namespace === NAMESPACE, kind);

@@ -23,6 +23,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     maxConcurrency: 500,
     maxConnectionsPerClient: 100,
     'affinityKey.secretName': 'affinity',
+    redis: { url: 'rediss://gateway@redis.shop.svc:6379?timeout=5', passwordSecret: { name: 'redis', key: 'password' } },
     h2c: false,
     tls: { minVersion: '1.3', maxVersion: '1.3', ciphers: ['TLS_AES_256_GCM_SHA384'] },
   };

@@ -46,6 +46,8 @@ test('the README names values that there are', () => {
 
 describe('values', { skip: helm.skip }, () => {
   const refusals: readonly (readonly [what: string, values: object, message: RegExp])[] = [
+    ['a password of Redis in the open', { redis: { url: 'redis://user:secret@redis' } }, /redis[./]url/],
+    ['a password for no Redis', { 'redis.passwordSecret.name': 'redis' }, /redis\.passwordSecret needs redis\.url/],
     ['a misspelt value', { replicas: 3 }, /additional properties 'replicas' not allowed/],
     ['a misspelt value further down', { 'service.annotation': {} }, /at '\/service'.*'annotation' not allowed/],
     ['a word for a number', { replicaCount: 'two' }, /at '\/replicaCount'.*got string, want integer/],

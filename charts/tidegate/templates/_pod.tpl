@@ -75,6 +75,14 @@
 {{- if .Values.affinityKey.secretName }}
 - --affinity-key-file=/etc/tidegate/affinity/{{ .Values.affinityKey.key }}
 {{- end }}
+{{- if .Values.redis.url }}
+- --redis={{ .Values.redis.url }}
+{{- if .Values.redis.passwordSecret.name }}
+- --redis-password-file=/etc/tidegate/redis/{{ .Values.redis.passwordSecret.key }}
+{{- end }}
+{{- else if .Values.redis.passwordSecret.name }}
+{{- fail "redis.passwordSecret needs redis.url: where the Redis is that the password is for" }}
+{{- end }}
 - --drain-delay={{ .Values.drainDelay }}
 - --drain-timeout={{ .Values.drainTimeout }}
 - --access-log={{ .Values.accessLog }}
@@ -204,20 +212,27 @@ spec:
         {{- toYaml .Values.resources | nindent 8 }}
       securityContext:
         {{- toYaml .Values.securityContext | nindent 8 }}
-      {{- if or .Values.affinityKey.secretName .Values.extraVolumeMounts }}
+      {{- if or .Values.affinityKey.secretName .Values.redis.passwordSecret.name .Values.extraVolumeMounts }}
       volumeMounts:
         {{- if .Values.affinityKey.secretName }}
         - { name: affinity-key, mountPath: /etc/tidegate/affinity, readOnly: true }
+        {{- end }}
+        {{- if .Values.redis.passwordSecret.name }}
+        - { name: redis-password, mountPath: /etc/tidegate/redis, readOnly: true }
         {{- end }}
         {{- with .Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       {{- end }}
-  {{- if or .Values.affinityKey.secretName .Values.extraVolumes }}
+  {{- if or .Values.affinityKey.secretName .Values.redis.passwordSecret.name .Values.extraVolumes }}
   volumes:
     {{- if .Values.affinityKey.secretName }}
     - name: affinity-key
       secret: { secretName: {{ .Values.affinityKey.secretName | quote }} }
+    {{- end }}
+    {{- if .Values.redis.passwordSecret.name }}
+    - name: redis-password
+      secret: { secretName: {{ .Values.redis.passwordSecret.name | quote }} }
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
