@@ -359,6 +359,55 @@ for (const [protocol, ask] of protocols) {
   });
 }
 
+test('a body that was collected goes with a hedge, and to the fallback', async () => {
+  bench.filters = [
+    filterOf({
+      maxRequestBody: 100,
+      onRequest: () => Verdict.NeedsBody,
+      onRequestBody: (exchange, body) => {
+        exchange.requestBody = Buffer.from(`<${body}>`);
+        return Verdict.Continue;
+      },
+    }),
+  ];
+  bench.route = { hedge: { after: 20, max: 1 }, retry: { attempts: 0, on: [], backoff: 1, maxBackoff: 1, budgetPercent: 100, nonIdempotent: false } };
+  bench.backend = (_request, response) => {
+    if (bench.seen.length > 1) response.end('second');
+  };
+  assert.equal((await askHttp1({ method: 'PUT', body: 'a' })).body, 'second');
+  assert.deepEqual(
+    bench.seen.map(({ body }) => body),
+    ['<a>', '<a>'],
+  );
+  bench.seen.length = 0;
+  bench.route = { fallback: { on: [503], upstream: 'shop/web/80' } };
+  bench.backend = (_request, response) => {
+    response.statusCode = bench.seen.length === 1 ? 503 : 200;
+    response.end();
+  };
+  assert.equal((await askHttp1({ method: 'POST', body: 'a' })).status, 200);
+  assert.deepEqual(
+    bench.seen.map(({ body }) => body),
+    ['<a>', '<a>'],
+  );
+});
+
+test('filters see the gRPC bodies of gRPC-Web, and clients their trailers as a frame', async () => {
+  bench.filters = [
+    filterOf({ maxRequestBody: 100, onRequest: () => Verdict.NeedsBody, onRequestBody: () => Verdict.Continue, onResponseBody: () => capitals }),
+  ];
+  bench.backend = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/grpc', trailer: 'grpc-status' });
+    response.addTrailers({ 'grpc-status': '0' });
+    response.end('answer');
+  };
+  const headers = { 'content-type': 'application/grpc-web-text', accept: 'application/grpc-web' };
+  const { body, headers: found } = await askHttp1({ method: 'POST', headers, body: Buffer.from('question').toString('base64') });
+  assert.equal(bench.seen[0]?.body, 'question');
+  assert.equal(found['content-type'], 'application/grpc-web');
+  assert.equal(body, 'ANSWER\x80\0\0\0\x10grpc-status: 0\r\n');
+});
+
 test('a client that sends its body too slowly for the filter that waits for it gets 408', async () => {
   bench.route = { timeouts: { request: 10_000, backendRequest: 10_000, idle: 200 } };
   bench.filters = [filterOf({ maxRequestBody: 100, onRequest: () => Verdict.NeedsBody, onRequestBody: () => assert.fail('whole') })];
