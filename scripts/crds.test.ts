@@ -72,7 +72,7 @@ describe('crds/', () => {
 
   test('fields of later versions are not there', () => {
     const text = [...files.values()].join('\n');
-    for (const field of ['transform']) {
+    for (const field of ['cache']) {
       assert.doesNotMatch(text, new RegExp(`^ *${field}:`, 'm'));
     }
   });

@@ -138,6 +138,7 @@ describe('the registry', () => {
       'mirror',
       'aggregate',
       'responseHeaderModifier',
+      'transform',
     ];
     assert.deepEqual(
       ALL.map(({ name }) => name),

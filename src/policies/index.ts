@@ -20,6 +20,8 @@
  *    way but a backend's, so there is none.
  * 9. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
+ * 9. `transform`: next to the backend on both ways. It makes the body that the backend gets, whoever else has looked at the client's, and
+ *    what it makes of an answer is what header modifiers, caches of clients and codings see.
  */
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import { aggregate } from './aggregate/aggregate.ts';
@@ -39,6 +41,7 @@ import { rateLimit } from './rate-limit/rate-limit.ts';
 import { requestHeaderModifier } from './request-header-modifier.ts';
 import { requestRedirect } from './request-redirect.ts';
 import { responseHeaderModifier } from './response-header-modifier.ts';
+import { transform } from './transform/transform.ts';
 import { urlRewrite } from './url-rewrite.ts';
 
 export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }[keyof RouteFilters][] = [
@@ -59,4 +62,5 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   mirror,
   aggregate,
   responseHeaderModifier,
+  transform,
 ];

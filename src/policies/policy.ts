@@ -61,7 +61,7 @@ export interface Filter {
 }
 
 /** Places in `Exchange.filterState` of the policies that keep something there. */
-export const FilterSlot = { rateLimit: 0, oidc: 1, externalAuthorization: 2 } as const;
+export const FilterSlot = { rateLimit: 0, oidc: 1, externalAuthorization: 2, transform: 3 } as const;
 
 /** What one limit has decided in this worker, for `tidegate_rate_limit_decisions_total`; filters count it up. */
 export interface LimitDecisions {

@@ -1,5 +1,6 @@
 import type { Exchange } from '../exchange/exchange.ts';
 import type { HeaderModifier } from '../snapshot/snapshot.ts';
+import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
@@ -26,7 +27,12 @@ class RequestHeaderFilter implements Filter {
   }
 
   onRequest(exchange: Exchange): Verdict {
-    this.#edits.apply(exchange.requestFields);
-    return Verdict.Continue;
+    try {
+      this.#edits.apply(exchange.requestFields, exchange);
+      return Verdict.Continue;
+    } catch (error) {
+      exchange.reply = expressionReply(error);
+      return Verdict.Answered;
+    }
   }
 }

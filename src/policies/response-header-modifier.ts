@@ -1,6 +1,8 @@
+import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { HeaderModifier } from '../snapshot/snapshot.ts';
+import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
 import type { Filter, Policy } from './policy.ts';
 
@@ -25,7 +27,13 @@ class ResponseHeaderFilter implements Filter {
     return this.#edits.describe();
   }
 
-  onResponse(_exchange: Exchange, _status: number, fields: Fields): void {
-    this.#edits.apply(fields);
+  /** @throws AnswerRefusal where an expression fails; an error of the gateway's own stays what it is, as it was */
+  onResponse(exchange: Exchange, status: number, fields: Fields): void {
+    try {
+      this.#edits.apply(fields, exchange, status);
+    } catch (error) {
+      const reply = expressionReply(error);
+      if (exchange.reply === undefined || exchange.reply.status < 400) throw new AnswerRefusal(reply);
+    }
   }
 }

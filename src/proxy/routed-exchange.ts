@@ -1,6 +1,7 @@
 /** An exchange on its way to its route and through the filters, and how it ends: what needs no backend. */
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
+import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Timed } from '../exchange/deadlines.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
@@ -175,22 +176,25 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
 
   /** A fault of ours, in a filter most likely: it costs this exchange, and not the worker with all the others. */
   fail(error: unknown): void {
-    this.proxy.log('error', 'exchange failed', {
-      requestId: this.exchange.requestId,
-      route: this.route?.route.id,
-      error: error instanceof Error ? error.stack : String(error),
-    });
+    const refusal = error instanceof AnswerRefusal ? error.reply : undefined;
+    if (refusal === undefined) {
+      this.proxy.log('error', 'exchange failed', {
+        requestId: this.exchange.requestId,
+        route: this.route?.route.id,
+        error: error instanceof Error ? error.stack : String(error),
+      });
+    }
     if (this.done) return;
     this.cancel();
     if (this.exchange.stream.responded) {
       this.exchange.stream.abort();
-      this.finish(this.status, 'internal_error');
+      this.finish(this.status, refusal?.reason ?? 'internal_error');
       return;
     }
     // The response filters may be what failed.
     this.#filtersFailed = true;
     this.closePipe();
-    this.answer(replies.internalError);
+    this.answer(refusal ?? replies.internalError);
   }
 
   /** Answers by the gateway itself; the response filters see it as any other answer. */

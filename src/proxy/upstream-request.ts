@@ -1,6 +1,10 @@
+import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Exchange, Peer } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
+import type { Fields } from '../exchange/fields.ts';
 import type { UpstreamRequest } from '../exchange/streams.ts';
+import { expressionReply } from '../policies/expression-reply.ts';
+import type { HeaderEdits } from '../policies/header-edits.ts';
 import type { Upstream } from '../snapshot/snapshot.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import { writeProxyHeader } from '../wire/proxy-header.ts';
@@ -30,12 +34,21 @@ export function addressTo(exchange: Exchange, route: CompiledRoute, backend: Pic
   if (compiled?.requestEdits !== undefined) {
     // Another ref may still need them as they are.
     if (backends.length > 1) fields = fields.clone();
-    compiled.requestEdits.apply(fields);
+    edit(compiled.requestEdits, fields, exchange);
   }
   const target = exchange.upstreamPath + exchange.upstreamQuery;
   const version = backend.upstream?.upstream.proxyProtocol;
   const preamble = version === undefined ? undefined : proxyHeader(exchange.peer, version);
   return { backend, compiled, request: { method: exchange.method, target, fields, body: exchange.requestLength, upgrade: exchange.upgrade, preamble } };
+}
+
+/** @throws AnswerRefusal where an expression fails */
+function edit(edits: HeaderEdits, fields: Fields, exchange: Exchange): void {
+  try {
+    edits.apply(fields, exchange);
+  } catch (error) {
+    throw new AnswerRefusal(expressionReply(error));
+  }
 }
 
 /** That of the client's connection; the same buffer for all its requests. */

@@ -1,9 +1,11 @@
 /** The filters of an ApiRoute's rule, and the header modifiers of its backendRefs: what users write, and its normal form. */
 import { RE2JS } from 're2js';
 import { z } from 'zod';
+import { requestHead, responseHead } from '../expressions/environments.ts';
 import { aggregateSchema } from './aggregate.ts';
 import { compressionSchema, decompressionSchema, errorPagesSchema } from './body-filters.ts';
 import { corsSchema } from './cors.ts';
+import { expression } from './expression-text.ts';
 import {
   BODILESS,
   cidr,
@@ -18,21 +20,37 @@ import {
   text,
   wholeNumber,
 } from './fields.ts';
+import { ownedFlaw } from './owned-fields.ts';
 import { faultInjectionSchema, mirrorSchema } from './recovery.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
-
-/** Fields that the connection owns, or by which a message is framed (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6). */
-export const CONNECTION_FIELDS = new Set(['connection', 'content-length', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
+import { transformSchema } from './transform.ts';
 
 const headerPair = strictObject({
   name: headerName.describe('Name of the header; case does not matter.'),
   value: headerValue.describe('Value of the header, on one line.'),
 });
 
-function ownedFlaw(name: string, path: readonly (string | number)[]): Flaw[] {
-  if (CONNECTION_FIELDS.has(name))
-    return [{ message: `${quote(name)} is the gateway's own to write`, hint: 'leave it out: the gateway frames messages itself', path }];
-  return [];
+function headerEdit(side: 'request' | 'response') {
+  const environment = side === 'request' ? requestHead : responseHead;
+  return strictObject(
+    {
+      name: headerName.describe('Name of the header; case does not matter.'),
+      value: headerValue.exactOptional().describe('Value of the header, on one line. Either this or expression.'),
+      expression: expression(environment, 'textOrNull')
+        .exactOptional()
+        .describe(`CEL for the value: a text or a number; null: no such header. It sees ${[...environment.variables.keys()].join(', ')}.`),
+    },
+    { cel: [{ rule: 'has(self.value) != has(self.expression)', message: 'a header needs one of value and expression' }] },
+  ).superRefine(
+    flaws((edit) => {
+      if (edit.value === undefined && edit.expression === undefined)
+        return { message: 'value is missing', hint: 'write value, or an expression', path: ['value'] };
+      if (edit.value !== undefined && edit.expression !== undefined) {
+        return { message: 'expression stands beside value', hint: 'keep one of them', path: ['expression'] };
+      }
+      return undefined;
+    }),
+  );
 }
 
 function hostFlaw(name: string, path: readonly (string | number)[]): Flaw[] {
@@ -40,14 +58,15 @@ function hostFlaw(name: string, path: readonly (string | number)[]): Flaw[] {
 }
 
 function modifier(side: 'request' | 'response') {
+  const edit = headerEdit(side);
   return strictObject({
     set: z
-      .array(headerPair)
+      .array(edit)
       .max(64)
       .default([])
       .describe('Headers that replace those of the same name.')
       .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
-    add: z.array(headerPair).max(64).default([]).describe('Headers that are added beside those of the same name.').meta({ 'x-kubernetes-list-type': 'atomic' }),
+    add: z.array(edit).max(64).default([]).describe('Headers that are added beside those of the same name.').meta({ 'x-kubernetes-list-type': 'atomic' }),
     remove: z.array(headerName).max(64).default([]).describe('Names of headers that are removed.').meta({ 'x-kubernetes-list-type': 'atomic' }),
   }).superRefine(
     flaws((value) => {
@@ -228,7 +247,7 @@ export const ipAccessSchema = strictObject({
   .describe('Who may call, by client address; others get 403.');
 
 /** Filters of the format that come in later versions. */
-const LATER_FILTERS = ['cache', 'transform'] as const;
+const LATER_FILTERS = ['cache'] as const;
 
 export const routeFiltersSchema = strictObject(
   {
@@ -241,6 +260,7 @@ export const routeFiltersSchema = strictObject(
     ipAccess: ipAccessSchema.exactOptional(),
     faultInjection: faultInjectionSchema.exactOptional(),
     mirror: mirrorSchema.exactOptional(),
+    transform: transformSchema.exactOptional(),
     aggregate: aggregateSchema.exactOptional(),
     cors: corsSchema.exactOptional(),
     compression: compressionSchema.exactOptional(),

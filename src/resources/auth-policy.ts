@@ -1,7 +1,6 @@
 /** tidegate.dev/v1alpha1 AuthPolicy: who may call, and how that is found out. */
 import { z } from 'zod';
 import { requestHead } from '../expressions/environments.ts';
-import { CONNECTION_FIELDS } from './api-route-filters.ts';
 import { credentialSources } from './auth/credential-source.ts';
 import { externalAuthorization } from './auth/external-authorization.ts';
 import { jwtMethod } from './auth/jwt.ts';
@@ -11,6 +10,7 @@ import type { SecretReference } from './auth/secret-reference.ts';
 import { expression } from './expression-text.ts';
 import { dnsSubdomain, headerNameFlaw, headerValueFlaw, oneOf, quote, text } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
+import { CONNECTION_FIELDS } from './owned-fields.ts';
 import { targetRefs } from './policy-target.ts';
 import type { ClosedTarget } from './resource-set.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';

@@ -11,6 +11,7 @@ import type { Cors } from './cors.ts';
 import type { DocumentRequest } from './documents.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
 import type { Sensitive } from './sensitive.ts';
+import type { Transform } from './transform.ts';
 
 /** `namespace/service/port`, the port being the Service port's number. */
 export type UpstreamKey = string;
@@ -57,9 +58,17 @@ export interface HeaderValue {
   readonly value: string;
 }
 
+/** Has one of the two. */
+export interface HeaderEdit {
+  readonly name: string;
+  readonly value?: string;
+  /** CEL that gives a text, or null for no such header. */
+  readonly expression?: string;
+}
+
 export interface HeaderModifier {
-  readonly set: readonly HeaderValue[];
-  readonly add: readonly HeaderValue[];
+  readonly set: readonly HeaderEdit[];
+  readonly add: readonly HeaderEdit[];
   readonly remove: readonly string[];
 }
 
@@ -168,6 +177,7 @@ export interface RouteFilters {
   readonly rateLimit?: readonly Limit[];
   readonly requestHeaderModifier?: HeaderModifier;
   readonly responseHeaderModifier?: HeaderModifier;
+  readonly transform?: Transform;
   readonly urlRewrite?: UrlRewrite;
   readonly requestRedirect?: RequestRedirect;
   readonly directResponse?: DirectResponse;

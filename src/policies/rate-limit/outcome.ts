@@ -1,6 +1,5 @@
 /** What becomes of a request once its limits have decided, whoever keeps their counters. */
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
-import { ExpressionError } from '../../expressions/expression-error.ts';
 import type { Limit, LimitKeyPart } from '../../snapshot/snapshot.ts';
 import type { LimitDecisions } from '../policy.ts';
 import { wholeSeconds } from './limit-headers.ts';
@@ -34,12 +33,6 @@ export function countDecisions(meters: readonly ShownMeter[], counted: readonly 
     }
   }
   return waits;
-}
-
-/** What is answered where limits can't tell: an expression of an enforced one has failed. */
-export function failure(error: unknown): Reply {
-  if (!(error instanceof ExpressionError)) throw error;
-  return { status: 503, reason: error.reason, detail: 'The service is not available at the moment; try again later.' };
 }
 
 /** RFC 6585 section 4. */

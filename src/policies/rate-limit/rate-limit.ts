@@ -3,11 +3,12 @@ import type { Exchange } from '../../exchange/exchange.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { ExpressionError } from '../../expressions/expression-error.ts';
 import type { Limit } from '../../snapshot/snapshot.ts';
+import { expressionReply } from '../expression-reply.ts';
 import { type Filter, FilterSlot, type LimitDecisions, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import { GlobalRateLimitFilter } from './global/global-rate-limit.ts';
 import { LimitHeaders } from './limit-headers.ts';
 import type { LimitSet, RateLimiter } from './limiter.ts';
-import { countDecisions, describeLimit, failure, refusal, SHORTEST_WAIT } from './outcome.ts';
+import { countDecisions, describeLimit, refusal, SHORTEST_WAIT } from './outcome.ts';
 import { WaitingExchange } from './waiting-exchange.ts';
 
 export const rateLimit: Policy<'rateLimit'> = {
@@ -39,7 +40,7 @@ class RateLimitFilter implements Filter {
     try {
       passes = this.#limiter.admit(this.#set, exchange);
     } catch (error) {
-      exchange.reply = failure(error);
+      exchange.reply = expressionReply(error);
       return Verdict.Answered;
     }
     if (!this.#headers.isEmpty) this.#keepHeaders(exchange);

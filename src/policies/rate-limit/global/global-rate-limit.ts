@@ -3,11 +3,12 @@ import type { Exchange, Reply } from '../../../exchange/exchange.ts';
 import type { Fields } from '../../../exchange/fields.ts';
 import { ExpressionError } from '../../../expressions/expression-error.ts';
 import type { Limit } from '../../../snapshot/snapshot.ts';
+import { expressionReply } from '../../expression-reply.ts';
 import { type Filter, FilterSlot, type LimitDecisions, type PolicyContext, Verdict } from '../../policy.ts';
 import { LimitHeaders } from '../limit-headers.ts';
 import type { LimitSet, RateLimiter } from '../limiter.ts';
 import type { ShownMeter } from '../meter.ts';
-import { countDecisions, describeLimit, failure, refusal, SHORTEST_WAIT } from '../outcome.ts';
+import { countDecisions, describeLimit, refusal, SHORTEST_WAIT } from '../outcome.ts';
 import { WaitingExchange } from '../waiting-exchange.ts';
 import { GlobalLimits, type GlobalQuestion } from './global-limits.ts';
 import { Action } from './limit-script.ts';
@@ -69,7 +70,7 @@ export class GlobalRateLimitFilter implements Filter {
       question = this.#global.question(exchange, passesHere ? Action.Count : Action.Peek, store);
       if (question.isEmpty) return this.#decide(exchange, question, passesHere);
     } catch (error) {
-      exchange.reply = failure(error);
+      exchange.reply = expressionReply(error);
       return Verdict.Answered;
     }
     let isGone = false;
@@ -84,7 +85,7 @@ export class GlobalRateLimitFilter implements Filter {
         verdict = isAnswered ? this.#decide(exchange, question, passesHere) : this.#decideWithoutAnswer(exchange, question);
       } catch (error) {
         exchange.reply = FAULT;
-        exchange.reply = failure(error);
+        exchange.reply = expressionReply(error);
       } finally {
         if (verdict !== Verdict.Waiting) exchange.resume();
       }
@@ -139,7 +140,7 @@ export class GlobalRateLimitFilter implements Filter {
       if (this.#fallback.meters.length === 0) return Verdict.Continue;
       passes = this.#limiter.admit(this.#fallback, exchange);
     } catch (error) {
-      exchange.reply = failure(error);
+      exchange.reply = expressionReply(error);
       return Verdict.Answered;
     }
     this.#withoutStore.keepHeaders(exchange, this.#limiter.decidedAt);
