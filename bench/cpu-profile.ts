@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Case, Sample, Subject } from './cases.ts';
+import type { Case, Sample, Subject } from './case.ts';
 import { type BackendPorts, startSubject } from './subjects.ts';
 
 interface V8Profile {

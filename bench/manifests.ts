@@ -1,5 +1,6 @@
 /** Manifests for Tidegate: one route for everything, and 10,000 of them on 1,000 hosts. */
 import type { Certificate, Setting } from './subjects.ts';
+import { ISSUER, jwks } from './tokens.ts';
 
 /** The same as in wrk/routes.lua. */
 export const HOSTS: readonly string[] = Array.from({ length: 1000 }, (_, index) => `h${index}.example.com`);
@@ -44,12 +45,25 @@ spec:
   ingressClassName: tidegate
   rules:
     - backendRefs: [{ name: backend, port: 80 }]
-${setting.compression === undefined ? '' : `      filters: { compression: { algorithms: [${setting.compression}] } }\n`}${setting.healing === true ? '      retry: { attempts: 2, on: [connect-failure, reset, 503] }\n' : ''}`,
+${ruleOptions(setting)}`,
     ],
   ];
   const policy = backendPolicy(setting);
   if (policy !== '') files.push(['backend-policy.yaml', policy]);
-  if (setting.rateLimit === true) {
+  if (setting.gateway === true) {
+    files.push([
+      'auth.yaml',
+      `apiVersion: tidegate.dev/v1alpha1
+kind: AuthPolicy
+metadata: { name: all, namespace: bench }
+spec:
+  targetRefs: [{ group: tidegate.dev, kind: ApiRoute, name: all }]
+  methods:
+    - jwt: { issuer: "${ISSUER}", audiences: [bench], jwks: { inline: '${jwks}' } }
+`,
+    ]);
+  }
+  if (setting.rateLimit === true || setting.gateway === true) {
     files.push([
       'rate-limit.yaml',
       `apiVersion: tidegate.dev/v1alpha1
@@ -63,6 +77,16 @@ spec:
     ]);
   }
   return files;
+}
+
+/** What the one rule has besides its backend, as lines of YAML. */
+function ruleOptions({ compression, gateway, healing }: Setting): string {
+  const filters: string[] = [];
+  if (compression !== undefined) filters.push(`compression: { algorithms: [${compression}] }`);
+  if (gateway === true) filters.push('requestHeaderModifier: { set: [{ name: X-Bench, value: "1" }] }');
+  const lines = filters.length === 0 ? [] : [`filters: { ${filters.join(', ')} }`];
+  if (healing === true) lines.push('retry: { attempts: 2, on: [connect-failure, reset, 503] }');
+  return lines.map((line) => `      ${line}\n`).join('');
 }
 
 function backendPolicy({ backend, healing }: Setting): string {

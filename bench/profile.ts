@@ -6,7 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startBackends } from './backend.ts';
-import { type Case, cases, type Subject } from './cases.ts';
+import type { Case, Subject } from './case.ts';
+import { cases } from './cases.ts';
 import { type CpuProfile, profileCase } from './cpu-profile.ts';
 import { killAll } from './processes.ts';
 

@@ -1,5 +1,5 @@
 /** Results as Markdown, and their place in docs/performance.md. */
-import type { Case, Goal, Metric, Sample } from './cases.ts';
+import type { Case, Goal, Metric, Sample } from './case.ts';
 
 export interface Row {
   readonly label: string;

@@ -31,6 +31,8 @@ export interface Setting {
   readonly backend?: BackendProtocol;
   /** Tidegate only: health checks, a circuit breaker, retries and session affinity. */
   readonly healing?: boolean;
+  /** JWT (but for nginx and Traefik, which have none), a rate limit for each client, a header for the backend. */
+  readonly gateway?: boolean;
   /** A JSON line a request, to a file. */
   readonly accessLog?: boolean;
   /** 10,000 routes on 1,000 hosts in place of one for everything. */

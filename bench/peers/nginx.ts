@@ -58,6 +58,7 @@ http {
   upstream backend { server 127.0.0.1:${backend}; keepalive 64; }
   proxy_http_version 1.1;
   ${setting.backend === 'echo' ? 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;' : 'proxy_set_header Connection "";'}
+  ${setting.gateway === true ? 'limit_req_zone $binary_remote_addr zone=clients:10m rate=1000000r/s; limit_req zone=clients burst=1000000 nodelay; proxy_set_header X-Bench 1;' : ''}
   proxy_set_header Host $host;
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
   grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
