@@ -2,9 +2,9 @@
 import { killedBeforeHeaders, killedMidBody, resetOnReuse } from './backend-killed.ts';
 import { allDown, halfOpen, slowBackend } from './backend-stuck.ts';
 import { endpointRemoved } from './endpoint-removed.ts';
-import { authorizerDown } from './external-authorization.ts';
 import type { DataPlaneFault } from './fault.ts';
 import { floods } from './floods.ts';
+import { identityDown } from './identity-down.ts';
 import { slowReaders } from './slow-readers.ts';
 import { soak } from './soak.ts';
 import { clockJumps, logBlocked, namesFail } from './surroundings.ts';
@@ -19,7 +19,7 @@ export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
   allDown,
   slowReaders,
   endpointRemoved,
-  authorizerDown,
+  identityDown,
   namesFail,
   clockJumps,
   logBlocked,
