@@ -9,10 +9,19 @@ import { BAD_BODY_FILTERS } from './testdata/bad-body-filters.ts';
 import { BAD_LOGINS } from './testdata/bad-logins.ts';
 import { BAD_OTHERS } from './testdata/bad-others.ts';
 import { BAD_ROUTES } from './testdata/bad-routes.ts';
+import { BAD_TOKENS } from './testdata/bad-tokens.ts';
 import { backendPolicy, backendRefs, type Fields, filters, limit, limitPolicy, metadata, path, route, service, slice } from './testdata/objects.ts';
 
 describe('what is wrong with one object', () => {
-  for (const [what, raw, field, message, hint] of [...BAD_ROUTES, ...BAD_AGGREGATES, ...BAD_BODY_FILTERS, ...BAD_LOGINS, ...BAD_OTHERS, ...BAD_AUTH]) {
+  for (const [what, raw, field, message, hint] of [
+    ...BAD_ROUTES,
+    ...BAD_AGGREGATES,
+    ...BAD_BODY_FILTERS,
+    ...BAD_LOGINS,
+    ...BAD_TOKENS,
+    ...BAD_OTHERS,
+    ...BAD_AUTH,
+  ]) {
     test(what, () => {
       const decoded = decode(raw);
       assert.ok(decoded, 'it is ours');
