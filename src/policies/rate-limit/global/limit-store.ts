@@ -106,9 +106,9 @@ export class LimitStore implements LaneHost {
     if (detail === '') {
       this.#trouble = '';
       this.#tellConnected();
-      this.#tell(true, '');
-      // Lanes that were down for another reason find out by themselves.
       for (const lane of this.#lanes.values()) lane.reconnected();
+      // Lanes that are down tell when they are not.
+      if (this.#downLanes() === 0) this.#tell(true, '');
       return;
     }
     this.#trouble = detail;
