@@ -60,7 +60,13 @@ apiVersion: tidegate.dev/v1alpha1
 kind: ApiRoute
 metadata: { name: pod, namespace: default }
 spec: { hostnames: [pod.test], rules: [{ backendRefs: [{ name: web, port: 80 }] }] }
-${oidc('app', 'name: app, sectionName: private', session)}${oidc('open', 'name: app, sectionName: open', `${session}, redirectPath: /open/back, logoutPath: /open/out`, 'anonymous: Allow')}${oidc('other', 'name: other', session)}${oidc('pod', 'name: pod', 'redirectPath: /back, logoutPath: /out')}`,
+${oidc('app', 'name: app, sectionName: private', session)}${oidc('open', 'name: app, sectionName: open', `${session}, redirectPath: /open/back, logoutPath: /open/out`, 'anonymous: Allow')}${oidc(
+  'other',
+  'name: other',
+  session,
+  `authorization: [{ expression: "'staff' in identity.claims.groups && identity.claims.email == 'alice@example.com'" }]
+  forward: { headers: { x-user: identity.subject } }`,
+)}${oidc('pod', 'name: pod', 'redirectPath: /back, logoutPath: /out')}`,
   };
   gateway = await GatewayUnderTest.start(wholeFile, files, ['--workers', '2']);
   replica = await GatewayUnderTest.start(wholeFile, files, ['--workers', '1']);
@@ -152,6 +158,7 @@ test('an expired session is renewed, once for all requests that come with it, an
   while (renewed === undefined) {
     const answers = await Promise.all([1, 2, 3, 4].map(() => ask(replica, 'other.test', '/', { cookie: `tg_session=${old}` })));
     for (const answer of answers) assert.equal(answer.status, 200);
+    assert.match(backend.requests.at(-1)?.head ?? '', /^x-user: alice$/im, 'claims of the ID token are those of the identity');
     renewed = answers.at(-1)?.headers['set-cookie']?.[0];
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -192,13 +199,15 @@ test('who the provider turns away is told so; decisions are counted; nothing sec
   const page = await browserAt(gateway).open('http://app.test/private');
   provider.user = 'alice';
   assert.equal(page.status, 403);
-  await gateway.untilAccess((line) => line.reason === 'oidc_denied');
+  const callback = await gateway.untilAccess((line) => line.reason === 'oidc_denied');
+  assert.match(String(callback.path), /^\/oauth2\/callback\?.*&state=\[redacted\]/);
   const metrics = (await send(gateway.admin, '/metrics')).body;
   for (const decision of ['allowed', 'refused', 'failed']) {
     assert.match(metrics, new RegExp(`^tidegate_auth_decisions_total\\{[^}]*method="oidc",decision="${decision}"[^}]*\\} [1-9]`, 'm'));
   }
   const told = [...gateway.access, ...gateway.log].map((line) => JSON.stringify(line)).join('\n') + metrics;
   for (const secret of [CLIENT.secret, SESSION_KEY]) assert.ok(!told.includes(secret), secret);
+  assert.doesNotMatch(told, /[?&](code|state)=[^[]/);
 });
 
 test('a Secret that is gone closes the route with 503; with its value back, sessions of before are good again', async () => {
