@@ -183,3 +183,20 @@ test('a provider that says no, does not answer, answers nonsense, or is another 
   assert.match(await reasonOf(() => {}, loginsAt(otherKeys).logins), /^(403 oidc_token|503 oidc_unavailable)$/, 'no key verifies the token');
   for (const { message } of troubles) assert.ok(!message.includes(CLIENT.secret), message);
 });
+
+test('a session of many claims is in several cookies; one that no browser could keep is refused', async (t) => {
+  for (const [length, cookies] of [
+    [2000, 2],
+    [5000, 3],
+    [8000, 0],
+  ] as const) {
+    const large = await OidcServer.start(t, { redirectUris: [REDIRECT], claims: { note: 'x'.repeat(length) } });
+    const { logins } = loginsAt(documentsOf(large.issuer), { issuer: large.issuer });
+    const { url, cookie } = await goThere(await logins.begin(asked('http://app.test/')));
+    const done = await logins.complete(asked(url, cookie));
+    assert.equal(cookiesOf(done).length, cookies + 1, String(length));
+    const session = sessions.read(asked('http://app.test/', sentBack(done)));
+    if (cookies > 0) assert.equal(session?.claims.note, 'x'.repeat(length));
+    else assert.deepEqual([done.status, done.reason, session], [503, 'oidc_session_too_long', undefined]);
+  }
+});
