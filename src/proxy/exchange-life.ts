@@ -1,51 +1,30 @@
 /**
  * The life of one exchange between its filters and its end: tries at endpoints (one, and more where that is safe or asked
- * for), the request's body on its way to them, and time-outs. What becomes of the answer is in answered-exchange.ts.
+ * for), and time-outs. The request's body on its way to them is in sent-exchange.ts, the answer's in answered-exchange.ts.
  */
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
-import type { Exchange, Reply } from '../exchange/exchange.ts';
+import type { Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type BodyLength, type ClientHandler, isEmptyBody } from '../exchange/streams.ts';
+import { type BodyLength, isEmptyBody } from '../exchange/streams.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import { FAILED } from '../upstream/health/worker-health.ts';
-import { AnsweredExchange } from './answered-exchange.ts';
-import { RequestIntake, type RequestIntakeOwner } from './bodies/request-intake.ts';
+import { RequestIntake } from './bodies/request-intake.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { KeptBody, MAX_KEPT_BODY } from './kept-body.ts';
-import type { MirroredRequest } from './mirrors.ts';
 import { type NextTry, nextTry } from './next-try.ts';
-import type { Proxy } from './proxy.ts';
 import { Recovery } from './recovery.ts';
 import type { RecoveryPlan } from './recovery-plan.ts';
 import * as replies from './replies.ts';
 import { defaultRetry, type TryFailure, Where } from './retry.ts';
+import { SentExchange } from './sent-exchange.ts';
 import type { HeldAnswer } from './set-aside.ts';
 import { Try } from './try.ts';
 import { addressTo, settleHost } from './upstream-request.ts';
 
-/** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
-const CLIENT_GONE = 499;
-
-export class ExchangeLife extends AnsweredExchange implements ClientHandler, RequestIntakeOwner {
+export class ExchangeLife extends SentExchange {
   /** Only where something is to be recovered from. */
   #recovery: Recovery | undefined = undefined;
-  /** Some of the request's body has been read, so that it can't be sent again unless it is kept. */
-  #bodyTaken = false;
-  #kept: KeptBody | undefined = undefined;
-  /** A copy that goes elsewhere. */
-  #mirrored: MirroredRequest | undefined = undefined;
-  requestEnded: boolean;
-  #requestPaused = false;
-  /** What the body passes through before it goes anywhere; absent for most. */
-  #intake: RequestIntake | undefined = undefined;
-  #collected: ((body: Buffer) => void) | undefined = undefined;
-  #trailers: Fields | undefined = undefined;
-
-  constructor(proxy: Proxy, exchange: Exchange) {
-    super(proxy, exchange);
-    this.requestEnded = isEmptyBody(exchange.stream.requestBody);
-  }
 
   // --- towards the backend ---
 
@@ -72,27 +51,20 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
     }
     settleHost(exchange, backend.upstream.upstream);
     const { recovery, mirror } = this.route as CompiledRoute;
-    if (exchange.isMirrored && mirror !== undefined) this.#mirrored = this.proxy.mirrors.begin(mirror, exchange);
-    const keepsBody = this.#mirrored !== undefined || recovery?.keepsBody(exchange, backend.upstream.upstream.protocol) === true;
-    if (exchange.requestStage !== undefined) this.#intake ??= new RequestIntake(this, exchange.requestStage);
-    if (exchange.requestBody !== undefined) this.#kept = this.#sendWhole(exchange.requestBody);
-    else if (keepsBody && !this.requestEnded && exchange.stream.requestBody <= MAX_KEPT_BODY) this.#kept = new KeptBody();
+    if (exchange.isMirrored && mirror !== undefined) this.mirrored = this.proxy.mirrors.begin(mirror, exchange);
+    const keepsBody = this.mirrored !== undefined || recovery?.keepsBody(exchange, backend.upstream.upstream.protocol) === true;
+    if (exchange.requestStage !== undefined) this.intake ??= new RequestIntake(this, exchange.requestStage);
+    if (exchange.requestBody !== undefined) this.kept = this.keepWhole(exchange.requestBody);
+    else if (keepsBody && !this.requestEnded && exchange.stream.requestBody <= MAX_KEPT_BODY) this.kept = new KeptBody();
     const { refusal } = this.begin({ addressed: addressTo(exchange, this.route as CompiledRoute, backend), endpoint }, false);
     if (refusal !== undefined) this.giveUp(refusal);
-    else if (this.requestEnded) this.#mirrored?.send(this.#kept);
-  }
-
-  /** The body is here already, and can be sent any number of times. */
-  #sendWhole(body: Buffer): KeptBody {
-    this.requestEnded = true;
-    this.#bodyTaken = true;
-    return KeptBody.whole(body, this.#trailers);
+    else if (this.requestEnded) this.mirrored?.send(this.kept);
   }
 
   /** @param fresh on a new connection, for a try after another @returns a try with a `refusal` where it may not begin: then nothing was done */
   begin({ addressed, endpoint }: NextTry, fresh: boolean): Try {
     const now = performance.now();
-    const { route, recovery } = this.route as CompiledRoute;
+    const { route } = this.route as CompiledRoute;
     const attempt = new Try(this, addressed, endpoint, now);
     const stream = attempt.begin(fresh);
     if (stream === undefined) return attempt;
@@ -105,17 +77,12 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
     if (requestEnded) attempt.headDeadline = now + route.timeouts.backendRequest;
     this.deadline = Math.min(this.requestDeadline, attempt.headDeadline, requestEnded ? Number.POSITIVE_INFINITY : now + route.timeouts.idle);
     this.proxy.deadlines.add(this);
-    if (requestEnded && recovery?.hedges(this.exchange)) this.#recover(recovery).awaitHedge();
+    if (requestEnded) this.awaitHedge();
     if (isEmptyBody(this.exchange.requestLength)) return attempt;
-    attempt.owesBody = this.#bodyTaken || requestEnded;
+    attempt.owesBody = this.bodyTaken || requestEnded;
     // Until the connection is up the body stays with the client, so that another endpoint can still have it whole.
     if (stream.connected) this.onUpstreamWritable(attempt);
     return attempt;
-  }
-
-  /** The request's body can't be sent once more. */
-  get isBodyLost(): boolean {
-    return this.#bodyTaken && (this.#kept === undefined || this.#kept.lost);
   }
 
   /** There is no try for now; the next one comes by itself. */
@@ -123,7 +90,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
     this.current = undefined;
     this.deadline = this.requestDeadline;
     if (this.requestEnded) return;
-    this.#requestPaused = true;
+    this.requestPaused = true;
     this.exchange.stream.pauseRequestBody();
   }
 
@@ -132,136 +99,9 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
     return this.#recovery;
   }
 
-  onRequestData(bytes: Buffer, start: number, end: number, stable: boolean): void {
-    if (this.tunnel !== undefined) {
-      this.tunnel.onClientData(bytes, start, end, stable);
-      return;
-    }
-    if (this.done) return;
-    this.requestBytes += end - start;
-    this.lastActivity = performance.now();
-    const writable = this.#intake === undefined ? this.takeBody(bytes, start, end, stable) : this.#takeIn(this.#intake, bytes, start, end, stable);
-    if (!writable) this.exchange.stream.pauseRequestBody();
-  }
-
-  takeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    this.#bodyTaken = true;
-    this.#kept?.append(bytes, start, end);
-    const attempt = this.current;
-    // A try that is still owed what came before gets this along with it.
-    if (attempt?.stream === undefined || attempt.owesBody) return !this.#requestPaused;
-    if (attempt.stream.writeBody(bytes, start, end, stable)) return true;
-    this.#requestPaused = true;
-    return false;
-  }
-
-  onUpstreamWritable(attempt: Try): void {
-    const { stream } = attempt;
-    if (this.done || stream === undefined) return;
-    this.lastActivity = performance.now();
-    if (attempt.owesBody) {
-      attempt.owesBody = false;
-      const writable = this.#kept?.writeTo(stream) ?? true;
-      if (this.requestEnded) stream.endBody(this.#kept?.trailers);
-      if (!writable) {
-        this.#requestPaused = true;
-        return;
-      }
-    }
-    if (this.requestEnded) return;
-    this.#requestPaused = false;
-    this.#intake?.onWritable();
-    if (this.#intake?.isFull !== true) this.exchange.stream.resumeRequestBody();
-  }
-
-  onRequestEnd(trailers: Fields | undefined): void {
-    if (this.tunnel !== undefined) this.tunnel.onClientEnd();
-    else if (this.#intake === undefined) this.takeEnd(trailers);
-    else if (!this.done) this.#endIntake(this.#intake, trailers);
-  }
-
-  takeEnd(trailers: Fields | undefined): void {
-    this.requestEnded = true;
-    if (this.#kept !== undefined) this.#kept.trailers = trailers;
-    this.#mirrored?.send(this.#kept);
-    const attempt = this.current;
-    if (this.done || attempt?.stream === undefined) return;
-    const { route, recovery } = this.route as CompiledRoute;
-    if (attempt.awaitingHead) {
-      attempt.headDeadline = performance.now() + route.timeouts.backendRequest;
-      this.deadline = Math.min(this.requestDeadline, attempt.headDeadline);
-      if (recovery?.hedges(this.exchange)) this.#recover(recovery).awaitHedge();
-    }
-    if (!attempt.owesBody) attempt.stream.endBody(trailers);
-  }
-
-  // --- a body that filters change or want whole ---
-
-  protected override collectBody(max: number, collected: (body: Buffer) => void): void {
-    const { stream, requestStage } = this.exchange;
-    this.#intake ??= new RequestIntake(this, requestStage);
-    this.#intake.collect(max, replies.bodyTooLarge);
-    this.#collected = collected;
-    this.lastActivity = performance.now();
-    this.deadline = Math.min(this.requestDeadline, this.lastActivity + (this.route as CompiledRoute).route.timeouts.idle);
-    this.proxy.deadlines.add(this);
-    stream.resumeRequestBody();
-  }
-
-  takeWhole(body: Buffer, trailers: Fields | undefined): void {
-    this.requestEnded = true;
-    this.#trailers = trailers;
-    // What the filters wait for after it is theirs to bound.
-    this.deadline = this.requestDeadline;
-    this.#collected?.(body);
-  }
-
-  #takeIn(intake: RequestIntake, bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    try {
-      return intake.write(bytes, start, end, stable);
-    } catch (error) {
-      this.fail(error);
-      return true;
-    }
-  }
-
-  #endIntake(intake: RequestIntake, trailers: Fields | undefined): void {
-    try {
-      intake.end(trailers);
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  resumeClient(): void {
-    if (!this.done) this.exchange.stream.resumeRequestBody();
-  }
-
-  refuseBody(why: Reply | Error): void {
-    if (why instanceof Error) this.fail(why);
-    else if (this.exchange.stream.responded) this.cutAnswer(why.reason);
-    else this.replaceAnswer(why);
-  }
-
-  onRequestError(status: number, reason: string, responseBytes: number): void {
-    if (this.done) return;
-    if (this.tunnel !== undefined) {
-      this.tunnel.stop(reason);
-      return;
-    }
-    this.responseBytes += responseBytes;
-    this.cancel();
-    this.finish(status, reason);
-  }
-
-  onClientGone(): void {
-    if (this.done) return;
-    if (this.tunnel !== undefined) {
-      this.tunnel.onClientGone();
-      return;
-    }
-    this.cancel();
-    this.finish(this.responding ? this.status : CLIENT_GONE, 'client_gone');
+  protected override awaitHedge(): void {
+    const { recovery } = this.route as CompiledRoute;
+    if (recovery?.hedges(this.exchange)) this.#recover(recovery).awaitHedge();
   }
 
   // --- towards the client ---
@@ -288,13 +128,8 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
       if (recovery.isBad(status, fields) && this.#recover(recovery).onBadAnswer(attempt, status, fields, length, first, start, end, last)) return;
       this.#answeredBy(attempt);
     }
-    this.#forgetBody();
+    this.forgetBody();
     this.respond(attempt, now, status, fields, length, first, start, end, stable, last);
-  }
-
-  /** Nothing is sent again from here on. */
-  #forgetBody(): void {
-    if (this.#mirrored === undefined) this.#kept = undefined;
   }
 
   /** @param cause of a connection's end */
@@ -346,7 +181,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
     this.#answeredBy(attempt);
     attempt.release();
     const { body, ended, trailers } = held;
-    this.#forgetBody();
+    this.forgetBody();
     this.respond(attempt, performance.now(), held.status, held.fields, held.length, body, 0, body.length, true, ended && trailers === undefined);
     if (this.done) return;
     if (ended) this.onAnswerEnd(trailers);
@@ -359,7 +194,7 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
     if (this.done) return;
     const timeouts = (this.route as CompiledRoute).route.timeouts;
     const idleDeadline = this.responding || !this.requestEnded ? this.lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
-    const waitingForClient = !this.requestEnded && !this.#requestPaused && (this.#intake?.isCollecting === true || this.current?.stream?.connected === true);
+    const waitingForClient = !this.requestEnded && !this.requestPaused && (this.intake?.isCollecting === true || this.current?.stream?.connected === true);
     if (now >= this.requestDeadline) {
       this.#expire('request_timeout', waitingForClient);
       return;
@@ -442,8 +277,8 @@ export class ExchangeLife extends AnsweredExchange implements ClientHandler, Req
 
   protected override finish(status: number, reason: string, now = performance.now()): void {
     this.#recovery?.close();
-    this.#intake?.close();
-    this.#mirrored?.abandon();
+    this.intake?.close();
+    this.mirrored?.abandon();
     super.finish(status, reason, now);
   }
 }
