@@ -22,6 +22,8 @@ export interface ConsumersResult {
   /** By age. */
   readonly statuses: readonly ObjectStatus[];
   readonly made: ReadonlyMap<Entry<ApiConsumer>, Made>;
+  /** Those that something is wrong with. */
+  readonly told: readonly Entry<ApiConsumer>[];
 }
 
 /** What was made of one, and of which Secrets. */
@@ -36,7 +38,7 @@ export function translateConsumers(set: Pick<ResourceSet, 'apiConsumers' | 'secr
   const { apiConsumers, secrets } = set;
   const isSame = previous !== undefined && previous.of.apiConsumers === apiConsumers && previous.of.secrets === secrets;
   const result = isSame ? previous : translateAll(apiConsumers, secrets, previous);
-  for (const [entry, made] of result.made) for (const { consequence, problem } of made.issues) issues.add(entry, consequence, problem);
+  for (const entry of result.told) for (const { consequence, problem } of result.made.get(entry)?.issues ?? []) issues.add(entry, consequence, problem);
   return result;
 }
 
@@ -44,17 +46,19 @@ function translateAll(apiConsumers: Entries<ApiConsumer>, secrets: Entries<Secre
   const specs = new Map<string, ConsumerSpec>();
   const made = new Map<Entry<ApiConsumer>, Made>();
   const statuses: ObjectStatus[] = [];
+  const told: Entry<ApiConsumer>[] = [];
   const claims = new Claims();
   for (const entry of oldestFirst(apiConsumers)) {
     const before = previous?.made.get(entry);
     const read = (entry.object?.spec.apiKeys ?? []).map(({ secretRef }) => secrets.get(`${entry.namespace}/${secretRef.name}`));
     const next = make(entry, secrets, read, claims, before);
     made.set(entry, next);
+    if (next.issues.length > 0) told.push(entry);
     statuses.push(next.status);
     if (next.spec !== undefined) specs.set(objectKey(entry), next.spec);
   }
   const isSame = previous !== undefined && previous.specs.size === specs.size && [...specs].every(([id, spec]) => previous.specs.get(id) === spec);
-  return { of: { apiConsumers, secrets }, specs: isSame ? previous.specs : specs, statuses, made };
+  return { of: { apiConsumers, secrets }, specs: isSame ? previous.specs : specs, statuses, made, told };
 }
 
 /** @param read the Secrets of its keys, as they are now */

@@ -196,7 +196,7 @@ function identityParts(before: Snapshot | undefined, { consumers, secrets }: Sna
 }
 
 function publishedConsumer(id: string, { keyDigests, ...spec }: ConsumerSpec): PublishedConsumer {
-  return { id, ...spec, keyDigests: new Uint8Array(Buffer.from(keyDigests.reveal(), 'hex')) };
+  return { id, ...spec, keyDigests: Buffer.from(keyDigests.reveal(), 'hex').toString('latin1') };
 }
 
 function removedKeys(before: ReadonlyMap<string, unknown> | undefined, now: ReadonlyMap<string, unknown> | undefined): string[] {

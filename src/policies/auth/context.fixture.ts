@@ -15,7 +15,7 @@ export type ConsumerDraft = Partial<Omit<PublishedConsumer, 'id' | 'keyDigests'>
 
 /** @param keys characters are bytes */
 export function publishedConsumer({ namespace = 'shop', name, keys = [], ...rest }: ConsumerDraft): PublishedConsumer {
-  const keyDigests = new Uint8Array(Buffer.concat(keys.map((key) => hash('sha256', Buffer.from(key, 'latin1'), 'buffer'))));
+  const keyDigests = keys.map((key) => hash('sha256', Buffer.from(key, 'latin1'), 'buffer').toString('latin1')).join('');
   return { id: `${namespace}/${name}`, namespace, name, groups: [], basicUsers: [], certificateSubjects: [], ...rest, keyDigests };
 }
 
