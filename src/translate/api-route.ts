@@ -59,7 +59,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       ...translateRecovery(entry, rule, field, context),
     });
   }
-  return [...routes, ...loginRoutes(routes)];
+  return [...routes, ...loginRoutes(entry, routes, context.issues)];
 }
 
 function priorityOf(written: ApiRouteRule['priority']): Pick<Route, 'priority'> {

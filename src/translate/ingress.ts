@@ -44,7 +44,7 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
   const settings = readAnnotations(entry, ingress, context.issues);
   const recorder = new Recorder(context);
   const rules = translateRules(entry, ingress, settings, context, recorder);
-  const drafts = [...rules, ...loginRoutes(rules)];
+  const drafts = [...rules, ...loginRoutes(entry, rules, context.issues)];
   claimTls(entry, ingress, settings, context, recorder);
   const isRepeatable =
     context.issues.of(entry).length === 0 &&
