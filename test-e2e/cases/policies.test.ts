@@ -1,0 +1,92 @@
+/** Policies by the API server: one gateway, and a route for each. */
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { wholeFile } from '../../test/gateway/lifetime.ts';
+import type { KubernetesObject } from '../cluster/api-client.ts';
+import { ask, askUntil } from '../cluster/client.ts';
+import { Cluster } from '../cluster/cluster.ts';
+import type { GatewayAddress } from '../cluster/gateway.ts';
+import { openGateway } from '../cluster/gateways.ts';
+
+const cluster = Cluster.open(wholeFile);
+let namespace: string;
+let gateway: GatewayAddress;
+
+/** A route that answers by itself, and so needs no pods. */
+function route(name: string): KubernetesObject {
+  const spec = {
+    ingressClassName: 'tidegate',
+    hostnames: [`${name}.policies.test`],
+    rules: [{ filters: { directResponse: { statusCode: 200, body: name } } }],
+  };
+  return { apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiRoute', metadata: { name, namespace }, spec } as KubernetesObject;
+}
+
+function policy(kind: string, name: string, spec: Readonly<Record<string, unknown>>): KubernetesObject {
+  const targetRefs = [{ group: 'tidegate.dev', kind: 'ApiRoute', name }];
+  return { apiVersion: 'tidegate.dev/v1alpha1', kind, metadata: { name, namespace }, spec: { targetRefs, ...spec } } as KubernetesObject;
+}
+
+function secret(name: string, values: Readonly<Record<string, string>>): KubernetesObject {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: values } as KubernetesObject;
+}
+
+before(async () => {
+  namespace = await cluster.namespace(wholeFile, 'policies');
+  await cluster.apply([
+    route('keys'),
+    secret('acme', { key: 'key-of-acme' }),
+    secret('users', { auth: 'alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=' }),
+    {
+      apiVersion: 'tidegate.dev/v1alpha1',
+      kind: 'ApiConsumer',
+      metadata: { name: 'acme', namespace },
+      spec: { groups: ['gold'], apiKeys: [{ secretRef: { name: 'acme', key: 'key' } }] },
+    } as KubernetesObject,
+    policy('AuthPolicy', 'keys', {
+      methods: [{ apiKey: {} }, { basic: { secretRef: { name: 'users' } } }],
+      authorization: [{ expression: "request.path != '/gold' || 'gold' in identity.groups" }],
+    }),
+    policy('RateLimitPolicy', 'keys', { limits: [{ requests: 3, period: '1h', key: [{ type: 'Header', name: 'x-api-key' }] }] }),
+  ]);
+  gateway = await openGateway(wholeFile, cluster, { namespaces: [namespace], replicas: 1 });
+});
+
+test('AuthPolicy: keys and passwords of Secrets, groups of consumers; then the rate limit', async () => {
+  const host = 'keys.policies.test';
+  await askUntil(gateway, { host }, ({ status, headers }) => status === 401 && headers['www-authenticate'] !== undefined);
+  const password = { authorization: `Basic ${Buffer.from('alice:secret').toString('base64')}` };
+  assert.equal((await ask(gateway, { host, headers: password })).status, 200);
+  assert.equal((await ask(gateway, { host, path: '/gold', headers: password })).status, 403);
+  const key = { 'x-api-key': 'key-of-acme' };
+  for (const status of [200, 200, 200, 429]) assert.equal((await ask(gateway, { host, path: '/gold', headers: key })).status, status);
+  assert.equal((await ask(gateway, { host, headers: { 'x-api-key': 'key-of-nobody' } })).status, 401);
+});
+
+test('a key that is replaced in its Secret is another one within a moment', async () => {
+  await cluster.apply([secret('acme', { key: 'another-key' })]);
+  const host = 'keys.policies.test';
+  await askUntil(gateway, { host, headers: { 'x-api-key': 'key-of-acme' } }, ({ status }) => status === 401);
+});
+
+test('statuses: the policy tells of its target, the consumer of itself; a Secret that goes is told', async () => {
+  const conditions = (object: unknown): Record<string, string> => {
+    const { status } = object as { status?: { conditions?: { type: string; status: string }[] } };
+    return Object.fromEntries((status?.conditions ?? []).map((one) => [one.type, one.status]));
+  };
+  const consumer = { apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiConsumer', metadata: { name: 'acme', namespace } } as KubernetesObject;
+  await cluster.until(consumer, (object) => conditions(object).ResolvedRefs === 'True');
+  const auth = { apiVersion: 'tidegate.dev/v1alpha1', kind: 'AuthPolicy', metadata: { name: 'keys', namespace } } as KubernetesObject;
+  await cluster.until(auth, (object) => {
+    const { status } = object as { status?: { ancestors?: { ancestorRef: { name: string } }[] } };
+    return conditions(object).Accepted === 'True' && status?.ancestors?.[0]?.ancestorRef.name === 'keys';
+  });
+  await cluster.api.delete(secret('users', {}));
+  await cluster.until(auth, (object) => conditions(object).ResolvedRefs === 'False');
+});
+
+test('an AuthPolicy that never was good closes its target', async () => {
+  const bad = policy('AuthPolicy', 'closed', { methods: [{ apiKey: {} }], authorization: [{ expression: 'identity.group' }] });
+  await cluster.apply([bad, route('closed')]);
+  await askUntil(gateway, { host: 'closed.policies.test' }, ({ status }) => status === 503);
+});
