@@ -74,6 +74,16 @@ const PASSED: object = { hostnames: ['a.example.com'], tls: { mode: 'Passthrough
 const RULES: readonly RuleCase[] = [
   {
     kind: 'ApiRoute',
+    path: 'spec.rules[].filters.cors',
+    message: 'credentials are never for every origin: name the origins',
+    kept: rules(
+      { filters: { ...answer, cors: { allowOrigins: ['*'] } } },
+      { filters: { ...answer, cors: { allowOrigins: ['https://a.example'], allowCredentials: true } } },
+    ),
+    broken: rules({ filters: { ...answer, cors: { allowOrigins: ['https://a.example', '*'], allowCredentials: true } } }),
+  },
+  {
+    kind: 'ApiRoute',
     path: 'spec',
     message:
       'with tls.mode Passthrough there are hostnames, one rule with backendRefs, and nothing that looks into requests: no secretName, redirect, matches or filters',
