@@ -5,6 +5,7 @@ import { endpointRemoved } from './endpoint-removed.ts';
 import type { DataPlaneFault } from './fault.ts';
 import { floods } from './floods.ts';
 import { identityDown } from './identity-down.ts';
+import { redisDown } from './redis-down.ts';
 import { slowReaders } from './slow-readers.ts';
 import { soak } from './soak.ts';
 import { clockJumps, logBlocked, namesFail } from './surroundings.ts';
@@ -19,6 +20,7 @@ export const DATA_PLANE_FAULTS: readonly DataPlaneFault[] = [
   allDown,
   slowReaders,
   endpointRemoved,
+  redisDown,
   identityDown,
   namesFail,
   clockJumps,
