@@ -41,7 +41,7 @@ export const redisDown: DataPlaneFault = {
     const { lifetime, measure, tell } = place;
     const requests = measure.full ? 1500 : 30;
     const findings = new Findings(
-      `policies of each onStoreFailure, ${requests} requests each: Redis was there, stopped (SIGSTOP), let go on, killed and started anew`,
+      `policies of each onStoreFailure, ${requests} requests at each stage: Redis was there, stopped (SIGSTOP), let go on, killed and started anew`,
     );
     const redis = await RedisServer.start(lifetime);
     const manifests = [
