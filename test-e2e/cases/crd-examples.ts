@@ -45,6 +45,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
           ipAccess: { allow: ['10.0.0.0/8'], deny: ['10.1.0.0/16'] },
           faultInjection: { delay: { duration: '1s', percent: 5 }, abort: { statusCode: 503, percent: 1 } },
           mirror: { backendRef: { name: 'shadow', namespace: 'other', port: 80 }, percent: 10 },
+          transform: { request: { body: 'request.body' }, response: { body: 'response.body', status: '200' } },
         },
         timeouts: { request: '10s', backendRequest: '1s500ms', idle: '1m' },
         retry: { attempts: 2, on: ['reset', 503], backoff: '25ms', maxBackoff: '1s', budgetPercent: 10, nonIdempotent: true },

@@ -54,6 +54,20 @@ const replacing = (filter: string): RuleCase => ({
   ),
 });
 
+const headerValues = (filter: string, list: 'set' | 'add'): RuleCase => ({
+  kind: 'ApiRoute',
+  path: `spec.rules[].filters.${filter}.${list}[]`,
+  message: 'a header needs one of value and expression',
+  kept: rules(
+    { filters: { [filter]: { [list]: [{ name: 'a', value: '1' }] } } },
+    { filters: { [filter]: { [list]: [{ name: 'a', expression: 'request.method' }] } } },
+  ),
+  broken: rules(
+    { filters: { [filter]: { [list]: [{ name: 'a' }] } } },
+    { filters: { [filter]: { [list]: [{ name: 'a', value: '1', expression: 'request.method' }] } } },
+  ),
+});
+
 const answer = { directResponse: { statusCode: 200 } };
 const redirect = { requestRedirect: { hostname: 'www.example.com' } };
 const rewrite = { urlRewrite: { hostname: 'inner.example.com' } };
@@ -116,6 +130,10 @@ const RULES: readonly RuleCase[] = [
   },
   replacing('urlRewrite'),
   replacing('requestRedirect'),
+  headerValues('requestHeaderModifier', 'set'),
+  headerValues('requestHeaderModifier', 'add'),
+  headerValues('responseHeaderModifier', 'set'),
+  headerValues('responseHeaderModifier', 'add'),
   {
     kind: 'ApiRoute',
     path: 'spec.rules[].timeouts',
@@ -263,15 +281,22 @@ const RULES: readonly RuleCase[] = [
   {
     kind: 'RateLimitPolicy',
     path: 'spec.limits[].key[]',
-    message: 'Header, Cookie and QueryParam need a name, the other types take none',
+    message: 'Header, Cookie, QueryParam and Claim need a name, the other types take none',
     kept: limits(
-      ...['Header', 'Cookie', 'QueryParam'].map((type) => ({ period: '1s', key: [{ type, name: 'a' }] })),
-      ...['ClientIP', 'Method', 'Path'].map((type) => ({ period: '1s', key: [{ type }] })),
+      ...['Header', 'Cookie', 'QueryParam', 'Claim'].map((type) => ({ period: '1s', key: [{ type, name: 'a' }] })),
+      ...['ClientIP', 'Method', 'Path', 'Consumer'].map((type) => ({ period: '1s', key: [{ type }] })),
     ),
     broken: limits(
-      ...['Header', 'Cookie', 'QueryParam'].map((type) => ({ period: '1s', key: [{ type }] })),
-      ...['ClientIP', 'Method', 'Path'].map((type) => ({ period: '1s', key: [{ type, name: 'a' }] })),
+      ...['Header', 'Cookie', 'QueryParam', 'Claim'].map((type) => ({ period: '1s', key: [{ type }] })),
+      ...['ClientIP', 'Method', 'Path', 'Consumer'].map((type) => ({ period: '1s', key: [{ type, name: 'a' }] })),
     ),
+  },
+  {
+    kind: 'RateLimitPolicy',
+    path: 'spec.limits[].key[]',
+    message: 'type Expression, and no other, needs an expression',
+    kept: limits({ period: '1s', key: [{ type: 'Expression', expression: 'identity.subject' }] }),
+    broken: limits({ period: '1s', key: [{ type: 'Expression' }] }, { period: '1s', key: [{ type: 'Method', expression: 'identity.subject' }] }),
   },
 ];
 

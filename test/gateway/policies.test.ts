@@ -56,6 +56,9 @@ before(async () => {
     - matches: [{ path: { value: /small } }]
       filters: { limits: { maxRequestBodyBytes: 10, maxRequestHeaderBytes: 300 } }
       backendRefs: [{ name: a, port: 80 }]
+    - matches: [{ path: { value: /ref } }]
+      backendRefs:
+        - { name: a, port: 80, filters: { requestHeaderModifier: { set: [{ name: x-q, expression: request.query.q }] }, responseHeaderModifier: { set: [{ name: x-r, expression: "request.query.r + string(response.status)" }] } } }
     - matches: [{ path: { value: /robin } }]
       backendRefs: [{ name: all, port: 80 }]
     - matches: [{ path: { value: /backup } }]
@@ -152,6 +155,20 @@ test('an Ingress with a guard that is not supported serves nobody', async () => 
   const line = await gateway.untilAccess(({ path }) => path === '/guarded/file');
   assert.equal(line.reason, 'unsupported_guard');
   assert.equal(line.route, 'Ingress/default/guarded/0');
+});
+
+test('header values of a backendRef are made by expressions; what can not be made is 503, and not sent on', async () => {
+  const [a] = backends as [Backend];
+  const good = await send(gateway.http, '/ref?q=1&r=2', { headers: { host: 'shop.test' } });
+  assert.deepEqual([good.status, good.headers['x-r']], [200, '2200']);
+  assert.match(a.requests.at(-1)?.head ?? '', /\r\nx-q: 1(\r\n|$)/i);
+  const before = a.requests.length;
+  const without = await send(gateway.http, '/ref?r=2', { headers: { host: 'shop.test' } });
+  assert.deepEqual([without.status, without.headers['content-type'], a.requests.length], [503, 'application/problem+json', before]);
+  const unsafe = await send(gateway.http, '/ref?q=1%0d%0ax-evil:1&r=2', { headers: { host: 'shop.test' } });
+  assert.deepEqual([unsafe.status, a.requests.length], [503, before]);
+  const answered = await send(gateway.http, '/ref?q=1', { headers: { host: 'shop.test' } });
+  assert.deepEqual([answered.status, answered.headers['content-type'], a.requests.length], [503, 'application/problem+json', before + 1]);
 });
 
 test('address lists and sizes', async () => {
