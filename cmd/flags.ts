@@ -70,6 +70,18 @@ export function parseConnections(text: string): number {
   return count;
 }
 
+const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };
+/** What blocks of shared memory can be as large as. */
+const MAX_BYTES = 2 * 1024 ** 3;
+
+/** @returns a number of bytes @throws InvalidArgumentError */
+export function parseBytes(text: string): number {
+  const match = /^(\d{1,15})(Ki|Mi|Gi|)B?$/.exec(text);
+  const bytes = Number(match?.[1]) * (UNITS[match?.[2] ?? ''] ?? 1);
+  if (match === null || bytes > MAX_BYTES) throw new InvalidArgumentError('expected a size up to 2GiB, such as 128MiB; 0: nothing is stored.');
+  return bytes;
+}
+
 /** @returns milliseconds */
 export function parseDurationFlag(text: string): number {
   const milliseconds = durationMilliseconds(text);

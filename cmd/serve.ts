@@ -4,13 +4,14 @@ import { Command } from 'commander';
 import { pino } from 'pino';
 import { Gateway, type GatewayOptions, StartError } from '../src/gateway.ts';
 import { parseRedisUrl, RedisUrlError } from '../src/redis/redis-settings.ts';
-import { DRAIN } from '../src/snapshot/defaults.ts';
+import { CACHE, DRAIN } from '../src/snapshot/defaults.ts';
 import type { PublishedAddress } from '../src/status/published-address.ts';
 import { parametersFlaw, SUITES, TLS_PARAMETERS, type TlsParameters, type TlsVersion, VERSIONS } from '../src/wire/secure-context.ts';
 import { EXIT } from './exit-codes.ts';
 import {
   flag,
   parseAddress,
+  parseBytes,
   parseCidrs,
   parseCollector,
   parseConcurrency,
@@ -84,6 +85,7 @@ export function serveCommand(): Command {
     )
     .addOption(flag('--redis <url>', 'where replicas count limits of scope Global: redis[s]://user:pass@host:port, several host:port with commas'))
     .addOption(flag('--redis-password-file <file>', 'password for --redis, read anew for each connection'))
+    .addOption(flag('--cache-memory <bytes>', 'for stored answers of routes with a cache').argParser(parseBytes).default(CACHE.memory, '128MiB'))
     .addOption(flag('--affinity-key-file <file>', 'secret of session affinity cookies, the same for all replicas; else made of UIDs'))
     .addOption(flag('--h2c <mode>', 'HTTP/2 by prior knowledge on the plain listener').choices(['on', 'off']).default('on'))
     .addOption(flag('--tls-min-version <version>', 'oldest that clients may speak').choices(VERSIONS).default(TLS_PARAMETERS.minVersion))

@@ -8,6 +8,7 @@ import { Controller } from './controller/controller.ts';
 import { systemLookup } from './controller/name-lookup.ts';
 import { ResolvingPublisher } from './controller/resolving-publisher.ts';
 import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
+import { purgeOf } from './policies/cache/cache-key.ts';
 import { makeSelfSigned } from './proxy/tls/self-signed.ts';
 import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
 import { currentPassword, type RedisSettings } from './redis/redis-settings.ts';
@@ -85,6 +86,8 @@ export interface GatewayOptions {
   /** 0: no limit. */
   readonly maxConnectionsPerClient: number;
   readonly maxConcurrency: WorkerSettings['maxConcurrency'];
+  /** Bytes for stored answers. */
+  readonly cacheMemory: number;
   /** The pod's; empty: unknown. */
   readonly zone: string;
   /** Where traces go; undefined: nowhere. */
@@ -163,6 +166,7 @@ export class Gateway {
           traceRatio: options.tracing?.ratio,
           ...(options.redis && { redis: options.redis }),
           allowLoopbackFetch: options.allowLoopbackFetch || 'manifests' in options.source,
+          cacheMemory: options.cacheMemory,
           selfSigned: makeSelfSigned(),
           ticketKeys: ticketKeys.current,
           affinity: { ...(affinityKey === undefined ? {} : { configured: affinityKey }), own: randomBytes(32) },
@@ -230,6 +234,7 @@ export class Gateway {
         ready: () => this.#readiness(pool, source),
         metrics: async () => ({ status: 200, contentType: CONTENT_TYPE, body: await metrics.render() }),
         snapshot: () => (publisher.published === undefined ? null : withHealth(publisher.published, pool)),
+        purge: (purge) => pool.cache.purge(purgeOf(purge)),
         explain: (query) => explainQuery(publisher.published, query),
       },
       (error) => this.#log.error({ error: String(error) }, 'admin request failed'),

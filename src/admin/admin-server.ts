@@ -16,6 +16,14 @@ export interface AdminViews {
   snapshot(): unknown;
   /** @throws {BadQuery} when method or url are missing or malformed */
   explain(query: URLSearchParams): { readonly json: unknown; readonly text: string };
+  /** @returns how many answers were removed, from all workers */
+  purge(purge: Purge): number;
+}
+
+/** A purge of stored answers: of a host (with its port, or any), of a path, or of both; `path` with a `*` at its end is a beginning. */
+export interface Purge {
+  readonly host: string | undefined;
+  readonly path: string | undefined;
 }
 
 /** A query of the admin port that can't be answered; its message tells the user what would be right. */
@@ -57,6 +65,7 @@ export class AdminServer {
 async function answer(views: AdminViews, request: IncomingMessage): Promise<AdminAnswer> {
   const url = URL.parse(request.url ?? '/', 'http://admin');
   if (url === null) return text(400, 'malformed URL');
+  if (url.pathname === '/cache/purge') return purge(views, request, url.searchParams);
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD');
   switch (url.pathname) {
     case '/healthz':
@@ -78,8 +87,21 @@ async function answer(views: AdminViews, request: IncomingMessage): Promise<Admi
         throw error;
       }
     default:
-      return text(404, 'not found; there are /healthz, /readyz, /metrics, /debug/snapshot and /debug/explain?method=&url=');
+      return text(404, 'not found; there are /healthz, /readyz, /metrics, /debug/snapshot, /debug/explain?method=&url= and POST /cache/purge?host=&path=');
   }
+}
+
+const PURGE_USAGE = 'purge needs ?host=shop.example.com, path=/a (or path=/a/* for what begins so), or both; all=true purges everything';
+
+function purge(views: AdminViews, request: IncomingMessage, query: URLSearchParams): AdminAnswer {
+  if (request.method !== 'POST') return text(405, 'only POST');
+  const host = query.get('host') || undefined;
+  const path = query.get('path') || undefined;
+  const unknown = [...query.keys()].find((name) => !['host', 'path', 'all'].includes(name));
+  // What was meant for one page must not take all for a typing mistake.
+  if (unknown !== undefined || (host === undefined && path === undefined && query.get('all') !== 'true')) return text(400, PURGE_USAGE);
+  if (path !== undefined && !path.startsWith('/')) return text(400, `the path "${path}" does not begin with /; ${PURGE_USAGE}`);
+  return json(200, { purged: views.purge({ host, path }) });
 }
 
 function wantsText(request: IncomingMessage, url: URL): boolean {

@@ -26,6 +26,67 @@ export interface Reply {
   readonly body?: string | Buffer;
 }
 
+/** An answer that a filter has from elsewhere than a backend. Response filters see it as any other. */
+export interface GivenAnswer {
+  readonly status: number;
+  /** Kept, and changed. */
+  readonly fields: Fields;
+  /** Of the body, also where a HEAD gets none. */
+  readonly length: BodyLength;
+  /** The whole body, never changed; undefined: there is none, or `source` has it. */
+  readonly body: Buffer | undefined;
+  readonly source: BodySource | undefined;
+  /** For the log; may be empty. */
+  readonly reason: string;
+}
+
+/** A body that is still on its way. No method calls the sink back before it returns, but for `start` and `resume`. */
+export interface BodySource {
+  /** The head went out. @param writable the client takes bytes now */
+  start(sink: BodySink, writable: boolean): void;
+  /** The client takes bytes again. */
+  resume(): void;
+  /** Nobody wants the rest. */
+  stop(): void;
+}
+
+/** The client, as a source sees it. */
+export interface BodySink {
+  /** @returns false: no more for now; `resume` follows */
+  writeGiven(bytes: Buffer, start: number, end: number): boolean;
+  endGiven(trailers: Fields | undefined): void;
+  /** There is no more of it, and it is not whole. @param reason for the log */
+  abortGiven(reason: string): void;
+}
+
+/** The client's side of a request of the gateway's own to the backends of a route. */
+export interface FetchStream extends ClientStream {
+  /**
+   * The head of a backend's answer, before `respond` gets it.
+   * @returns whether it is for others than the request's client as well, so that nothing may be added that is not
+   */
+  judge(status: number, fields: Fields, length: BodyLength): boolean;
+  /** In the place of an answer of a backend, that of the gateway itself. */
+  onReply(reply: Reply): void;
+}
+
+export interface RunningFetch {
+  /** After `respond` or `writeBody` returned false. */
+  resume(): void;
+  /** Nobody wants the answer any more. No call of the stream's follows. */
+  abort(): void;
+}
+
+/** Who runs an exchange. */
+export interface ExchangeRunner {
+  /**
+   * Sends a GET in the place of the exchange's own request: through the filters that come after the one that has it now, to the
+   * route's backends, with retries, hedges and fallback. It goes on when the exchange is over.
+   * @param fields of the request; kept, and changed
+   */
+  fetch(fields: Fields, stream: FetchStream): RunningFetch;
+}
+
 /** A protocol that a request asks to switch to, in lower case; empty: none. Others are not tunnelled, and never get here. */
 export type Upgrade = '' | 'websocket';
 
@@ -133,8 +194,12 @@ export class Exchange {
 
   /** The answer that the gateway gives itself: set by a filter that answers, and by the proxy for its own errors. Undefined: the answer is a backend's. */
   reply: Reply | undefined = undefined;
+  /** The same, for an answer that is no reply of the gateway's. */
+  given: GivenAnswer | undefined = undefined;
+  /** Set by the proxy before the filters run. */
+  runner: ExchangeRunner | undefined = undefined;
   /**
-   * For a filter that returned `Verdict.Waiting`: goes on with the next filter, or answers with `reply` when that is set.
+   * For a filter that returned `Verdict.Waiting`: goes on with the next filter, or answers with `reply` or `given` when that is set.
    * Set by the proxy.
    */
   resume: () => void = ignore;

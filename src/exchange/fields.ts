@@ -240,6 +240,17 @@ export class Fields {
     if (found) for (let index = 0; index < names.length; index++) this.#remove(names[index] as string, FieldKind.Other);
   }
 
+  /** Whether one of these names may be there; false is certain, and costs one look at the lines. */
+  hasOthers({ names, lengths }: OtherNames): boolean {
+    const lines = this.#lines;
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as number;
+      if ((line & KIND_MASK) !== FieldKind.Other || (lengths & lengthBit(line >>> NAME_SHIFT)) === 0) continue;
+      for (const name of names) if (this.#isNamed(line, name)) return true;
+    }
+    return (this.#addedMask & (1 << FieldKind.Other)) !== 0 && names.some((name) => this.has(name));
+  }
+
   /** Removes every field of these kinds. @param mask see maskOf */
   removeKinds(mask: number): void {
     if ((this.#mask & mask) === 0) return;

@@ -8,6 +8,7 @@ import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
 import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import { Passwords } from '../policies/auth/passwords/passwords.ts';
+import { ResponseCache } from '../policies/cache/response-cache.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { Verdict } from '../policies/policy.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
@@ -134,6 +135,7 @@ function reportOthers({ outranked, nearMisses }: Explanation): Pick<ExplainRepor
 const UNASKED: Readonly<Record<string, FilterReport['outcome']>> = {
   auth: 'depends on who calls',
   rateLimit: 'depends on earlier requests',
+  cache: 'depends on earlier requests',
   faultInjection: 'by chance',
   mirror: 'by chance',
 };
@@ -165,6 +167,7 @@ function unsharedContext(): PolicyContext {
   const secrets = new Secrets();
   return {
     rateLimiter: new RateLimiter(memory, 0),
+    cache: ResponseCache.unused(),
     calls: noCalls,
     auth: {
       consumers: new Consumers(),

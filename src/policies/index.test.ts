@@ -21,6 +21,7 @@ import { authPolicySchema } from '../resources/auth-policy.ts';
 import { rateLimitPolicySchema } from '../resources/rate-limit-policy.ts';
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import { knownConsumers } from './auth/context.fixture.ts';
+import { ResponseCache } from './cache/response-cache.ts';
 import { exchangeOf, type RequestSpec, type SilentStream } from './exchange.fixture.ts';
 import { policies } from './index.ts';
 import type { Policy, PolicyContext } from './policy.ts';
@@ -82,6 +83,7 @@ function context(): PolicyContext {
     auth: knownConsumers(),
     secrets: new Secrets(),
     countCall: () => {},
+    cache: ResponseCache.unused(),
     random: () => 0.5,
     counter: () => ({ value: 0 }),
     limitDecisions: () => ({ allowed: 0, refused: 0, shadowRefused: 0, nearlyRefused: 0 }),
@@ -130,6 +132,7 @@ describe('the registry', () => {
       'auth',
       'rateLimit',
       'decompression',
+      'cache',
       'faultInjection',
       'requestRedirect',
       'directResponse',

@@ -11,14 +11,16 @@
  * 3. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
  *    there whatever a header modifier or a backend says.
  *    `decompression` follows: nobody's body is decoded who is not let in.
- * 4. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
- * 5. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
- * 6. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
+ * 4. `cache`: what it serves counts against limits, and nothing that follows happens to it but on its way back. So what it keeps
+ *    is what the backend gave, and header modifiers hold for hits as for anything else.
+ * 5. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
+ * 6. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
+ * 7. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
  *    what they wrote.
- * 7. `mirror`: the copy is what the backend gets.
- * 8. `aggregate`: answers by calls of its own, which see the request as it would go on; a copy of it has gone to the mirror by no
+ * 8. `mirror`: the copy is what the backend gets.
+ * 9. `aggregate`: answers by calls of its own, which see the request as it would go on; a copy of it has gone to the mirror by no
  *    way but a backend's, so there is none.
- * 9. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
+ * 10. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
  * 9. `transform`: next to the backend on both ways. It makes the body that the backend gets, whoever else has looked at the client's, and
  *    what it makes of an answer is what header modifiers, caches of clients and codings see.
@@ -26,6 +28,7 @@
 import type { RouteFilters } from '../snapshot/snapshot.ts';
 import { aggregate } from './aggregate/aggregate.ts';
 import { auth } from './auth/auth.ts';
+import { cache } from './cache/cache.ts';
 import { closed } from './closed.ts';
 import { compression } from './compression/compression.ts';
 import { cors } from './cors.ts';
@@ -54,6 +57,7 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   auth,
   rateLimit,
   decompression,
+  cache,
   faultInjection,
   requestRedirect,
   directResponse,

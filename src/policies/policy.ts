@@ -18,6 +18,7 @@ import type { Introspectors } from './auth/introspection/introspectors.ts';
 import type { JwtVerifiers } from './auth/jwt/verifiers.ts';
 import type { Refreshes } from './auth/oidc/refreshes.ts';
 import type { Passwords } from './auth/passwords/passwords.ts';
+import type { ResponseCache } from './cache/response-cache.ts';
 import type { LimitStore } from './rate-limit/global/limit-store.ts';
 import type { RateLimiter } from './rate-limit/limiter.ts';
 import type { Secrets } from './secrets.ts';
@@ -61,7 +62,7 @@ export interface Filter {
 }
 
 /** Places in `Exchange.filterState` of the policies that keep something there. */
-export const FilterSlot = { rateLimit: 0, oidc: 1, externalAuthorization: 2, transform: 3 } as const;
+export const FilterSlot = { rateLimit: 0, oidc: 1, externalAuthorization: 2, transform: 3, cache: 4 } as const;
 
 /** What one limit has decided in this worker, for `tidegate_rate_limit_decisions_total`; filters count it up. */
 export interface LimitDecisions {
@@ -108,6 +109,7 @@ export interface PolicyContext {
   readonly rateLimiter: RateLimiter;
   /** Counters that replicas share. Absent: there is no `--redis`. */
   readonly limitStore?: LimitStore | undefined;
+  readonly cache: ResponseCache;
   /** Requests of the gateway's own to upstreams. */
   readonly calls: Calls;
   readonly auth: AuthContext;

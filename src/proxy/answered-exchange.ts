@@ -4,6 +4,7 @@
  */
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
+import type { BodySink, BodySource, GivenAnswer } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import type { BodyLength, UpstreamStream } from '../exchange/streams.ts';
 import type { AnswerPipe } from './bodies/answer-pipe.ts';
@@ -13,7 +14,7 @@ import { RoutedExchange } from './routed-exchange.ts';
 import type { Try } from './try.ts';
 import { Tunnel, type TunnelOwner } from './tunnel/tunnel.ts';
 
-export abstract class AnsweredExchange extends RoutedExchange implements TunnelOwner {
+export abstract class AnsweredExchange extends RoutedExchange implements TunnelOwner, BodySink {
   /** The try under way; of several, the one that counts until one of them has the answer. */
   current: Try | undefined = undefined;
   /** Why the fallback's backend was asked; empty: it was not. */
@@ -22,6 +23,10 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
   protected responding = false;
   /** What it has become, once both sides have switched protocols. */
   protected tunnel: Tunnel | undefined = undefined;
+  /** Where its body comes from, when not from a try. */
+  protected source: BodySource | undefined = undefined;
+  /** The request of the gateway's own that brings its answer; for the log. */
+  protected fetched: RoutedExchange | undefined = undefined;
 
   /** Sends an answer on its way. The parameters are those of `UpstreamHandler.onResponse`. @param now `performance.now()` */
   protected respond(
@@ -48,7 +53,7 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
     }
     try {
       attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
-      attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);
+      this.stampAnswer(attempt, status, fields, length);
       if (this.changesAnswers && status !== 101) {
         this.#respondThroughPipe(attempt, now, status, fields, length, first, start, end, stable, last);
         return;
@@ -89,6 +94,64 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
     this.lastActivity = now;
     this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
     if (!this.beginPipe(this.fallbackReason, status, fields, length, first, start, end, stable, last)) attempt.stream?.pauseResponse();
+  }
+
+  /** What the gateway adds to an answer for its one client, before the response filters. */
+  protected stampAnswer(attempt: Try, _status: number, fields: Fields, _length: BodyLength): void {
+    attempt.addressed.backend.affinity?.stamp(this.exchange, attempt.endpoint, fields);
+  }
+
+  protected override give({ status, fields, length, body, source, reason }: GivenAnswer): void {
+    this.responding = true;
+    this.status = status;
+    this.source = source;
+    this.answerReason = reason;
+    const size = body?.length ?? 0;
+    const whole = source === undefined;
+    if (!whole || this.changesAnswers) {
+      this.lastActivity = performance.now();
+      this.deadline = Math.min(this.requestDeadline, this.lastActivity + (this.route as CompiledRoute).route.timeouts.idle);
+      this.proxy.deadlines.add(this);
+    }
+    let writable: boolean;
+    if (this.changesAnswers) {
+      writable = this.beginPipe(reason, status, fields, length, body, 0, size, true, whole);
+    } else {
+      this.filterResponse(status, fields);
+      writable = this.sendHead(status, fields, length, body, 0, size, true, whole);
+    }
+    source?.start(this, writable);
+  }
+
+  writeGiven(bytes: Buffer, start: number, end: number): boolean {
+    if (this.done) return true;
+    this.lastActivity = performance.now();
+    return this.pipe === undefined ? this.sendBody(bytes, start, end, true) : this.pipe.write(bytes, start, end, true);
+  }
+
+  endGiven(trailers: Fields | undefined): void {
+    if (this.done) return;
+    if (this.pipe === undefined) this.sendEnd(trailers);
+    else this.pipe.end(trailers);
+  }
+
+  abortGiven(reason: string): void {
+    if (this.done) return;
+    this.exchange.stream.abort();
+    this.finish(this.status, reason);
+  }
+
+  protected override record(durationMs: number): void {
+    const { fetched } = this;
+    if (fetched !== undefined) {
+      this.backend = fetched.backend;
+      this.endpoint = fetched.endpoint;
+      this.attempts = fetched.attempts;
+      this.upstreamStatus = fetched.upstreamStatus;
+      this.upstreamMs = fetched.upstreamMs;
+      this.exchange.calls ??= fetched.exchange.calls;
+    }
+    super.record(durationMs);
   }
 
   /** Both sides have switched protocols: from here on bytes go both ways until both have ended. */
@@ -133,7 +196,8 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
   }
 
   override resumeAnswer(): void {
-    this.current?.stream?.resumeResponse();
+    if (this.source !== undefined) this.source.resume();
+    else this.current?.stream?.resumeResponse();
   }
 
   #pass(pipe: AnswerPipe, attempt: Try, bytes: Buffer, start: number, end: number, stable: boolean): void {

@@ -8,6 +8,8 @@ import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
 import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
 import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import { Passwords } from '../policies/auth/passwords/passwords.ts';
+import { CacheMemory } from '../policies/cache/cache-memory.ts';
+import { type CacheNews, type CacheResults, ResponseCache } from '../policies/cache/response-cache.ts';
 import type { PolicyContext } from '../policies/policy.ts';
 import { limitScript } from '../policies/rate-limit/global/limit-script.ts';
 import { LimitStore } from '../policies/rate-limit/global/limit-store.ts';
@@ -58,6 +60,7 @@ export type WorkerLog = (level: 'info' | 'warn' | 'error', message: string, fiel
 export interface Tell {
   /** Too many tries in a row have failed at that endpoint. */
   readonly failing: WorkerHealth['tellFailing'];
+  readonly cacheNews: (news: CacheNews) => void;
   /** A document lacks something; its key. */
   refetchDocument(key: string): void;
   /** Spans that are over, of traces that are recorded. */
@@ -97,6 +100,7 @@ export class DataPlane {
   readonly #documents: WorkerDocuments;
   readonly #jwt: JwtVerifiers;
   readonly #introspectors: Introspectors;
+  readonly #cache: ResponseCache;
   readonly #overload: Overload;
   readonly #passthroughs: Passthroughs;
   readonly #http: Listener;
@@ -150,6 +154,8 @@ export class DataPlane {
     const fetcher = new Fetcher({ allowLoopback: settings.allowLoopbackFetch });
     this.#jwt = new JwtVerifiers(this.#documents, this.#secrets);
     this.#introspectors = new Introspectors(fetcher, this.#secrets);
+    const cacheResults = (route: string): CacheResults => metrics.cacheResults(route);
+    this.#cache = new ResponseCache(new CacheMemory(shared.cache, worker), settings.cacheMemory / 2 / workers, cacheResults, tell.cacheNews);
     const policyContext: PolicyContext = {
       rateLimiter: new RateLimiter(shared.rateLimits, worker),
       auth: {
@@ -164,6 +170,7 @@ export class DataPlane {
       },
       secrets: this.#secrets,
       limitStore: this.#limitStore,
+      cache: this.#cache,
       random: Math.random,
       countCall: (route, call, result) => metrics.route(route).countCall(call, result),
       calls: new UpstreamCalls(this.#proxy, this.#upstreams),
@@ -262,6 +269,16 @@ export class DataPlane {
     await this.#https.listen(this.#wire, https.host, https.port, tls, asking).catch((error) => {
       throw new ListenError('https', error);
     });
+  }
+
+  /** What another worker says of requests to backends that are waited for here. */
+  onCacheNews(news: CacheNews): void {
+    this.#cache.onNews(news);
+  }
+
+  /** Nothing more comes of that worker. */
+  workerGone(worker: number): void {
+    this.#cache.workerGone(worker);
   }
 
   /** Also before it listens: then they are the ones that it listens with. */

@@ -4,7 +4,7 @@
  */
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
-import type { Reply } from '../exchange/exchange.ts';
+import type { FetchStream, Reply, RunningFetch } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, isEmptyBody } from '../exchange/streams.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
@@ -268,8 +268,15 @@ export class ExchangeLife extends SentExchange {
     if (recovery === undefined || !this.#recover(recovery).onReply(reply)) this.answer(reply);
   }
 
+  fetch(fields: Fields, stream: FetchStream): RunningFetch {
+    const fetched = this.proxy.fetch(this, fields, stream);
+    this.fetched = fetched;
+    return fetched;
+  }
+
   protected override cancel(): void {
     this.current?.cancel();
+    this.source?.stop();
     this.#recovery?.close();
     this.exchange.onAbandoned?.();
     this.exchange.onAbandoned = undefined;

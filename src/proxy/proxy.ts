@@ -1,5 +1,6 @@
 import { Deadlines } from '../exchange/deadlines.ts';
-import type { Exchange } from '../exchange/exchange.ts';
+import type { Exchange, FetchStream } from '../exchange/exchange.ts';
+import type { Fields } from '../exchange/fields.ts';
 import { GrpcKind, grpcKind } from '../exchange/grpc.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.ts';
@@ -8,11 +9,13 @@ import type { Tracer } from '../telemetry/tracing/tracer.ts';
 import { NO_ROUTE, type RouteMetrics, type WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { ClientIdentity } from './client-identity.ts';
 import { ExchangeLife } from './exchange-life.ts';
+import { FetchLife } from './fetch-life.ts';
 import { GrpcWebStream } from './grpc-web.ts';
 import { Mirrors } from './mirrors.ts';
 import type { Overload } from './overload/overload.ts';
 import * as replies from './replies.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import type { RoutedExchange } from './routed-exchange.ts';
 import type { Runtime } from './runtime.ts';
 import { ClientValidations } from './tls/client-validations.ts';
 import { Tunnels } from './tunnel/tunnels.ts';
@@ -73,6 +76,13 @@ export class Proxy implements ExchangeSink {
       life.fail(error);
     }
     return handler;
+  }
+
+  /** See `ExchangeRunner.fetch`. */
+  fetch(origin: RoutedExchange, fields: Fields, stream: FetchStream): FetchLife {
+    const fetched = new FetchLife(this, origin, fields, stream);
+    fetched.run();
+    return fetched;
   }
 
   /**

@@ -3,7 +3,7 @@
 import { performance } from 'node:perf_hooks';
 import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Timed } from '../exchange/deadlines.ts';
-import type { Exchange, Reply } from '../exchange/exchange.ts';
+import type { Exchange, ExchangeRunner, FetchStream, GivenAnswer, Reply, RunningFetch } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { grpcTimeout } from '../exchange/grpc.ts';
@@ -22,7 +22,7 @@ import * as replies from './replies.ts';
 const NO_BYTES = Buffer.alloc(0);
 const REQUEST_ID = maskOf(FieldKind.XRequestId);
 
-export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
+export abstract class RoutedExchange implements Timed, AnswerPipeOwner, ExchangeRunner {
   readonly exchange: Exchange;
   readonly proxy: Proxy;
   route: CompiledRoute | undefined = undefined;
@@ -65,6 +65,9 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
   protected abstract collectBody(max: number, collected: (body: Buffer) => void): void;
   /** Ends whatever is under way for it. */
   protected abstract cancel(): void;
+  /** Answers with what a filter has. */
+  protected abstract give(answer: GivenAnswer): void;
+  abstract fetch(fields: Fields, stream: FetchStream): RunningFetch;
   abstract onDeadline(now: number): void;
 
   start(): void {
@@ -86,6 +89,7 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
     this.route = route;
     exchange.routeId = route.route.id;
     exchange.matchedPath = route.paths[found.matchIndex];
+    exchange.runner = this;
     const timeouts = route.route.timeouts;
     this.requestDeadline = exchange.startedAt + timeouts.request;
     if (exchange.isGrpc) this.requestDeadline = Math.min(this.requestDeadline, exchange.startedAt + (grpcTimeout(exchange.requestFields) ?? timeouts.request));
@@ -112,6 +116,17 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
     this.#runFilters();
   }
 
+  /** How many of the route's request filters have had it. */
+  get filtersPassed(): number {
+    return this.#nextFilter;
+  }
+
+  /** Goes on where another exchange of the same route stands. */
+  protected runFiltersFrom(next: number): void {
+    this.#nextFilter = next;
+    this.#runFilters();
+  }
+
   #runFilters(): void {
     const filters = (this.route as CompiledRoute).requestFilters;
     while (this.#nextFilter < filters.length) {
@@ -129,7 +144,8 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
       case Verdict.Continue:
         return true;
       case Verdict.Answered:
-        this.answer(exchange.reply ?? replies.internalError);
+        if (exchange.given !== undefined) this.give(exchange.given);
+        else this.answer(exchange.reply ?? replies.internalError);
         return false;
       case Verdict.Waiting:
         exchange.resume = () => this.#resume();
@@ -167,7 +183,8 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner {
     this.exchange.onAbandoned = undefined;
     if (this.done) return;
     try {
-      if (this.exchange.reply !== undefined) this.answer(this.exchange.reply);
+      if (this.exchange.given !== undefined) this.give(this.exchange.given);
+      else if (this.exchange.reply !== undefined) this.answer(this.exchange.reply);
       else this.#runFilters();
     } catch (error) {
       this.fail(error);

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { requestHead, responseHead } from '../expressions/environments.ts';
 import { aggregateSchema } from './aggregate.ts';
 import { compressionSchema, decompressionSchema, errorPagesSchema } from './body-filters.ts';
+import { cacheSchema } from './cache.ts';
 import { corsSchema } from './cors.ts';
 import { expression } from './expression-text.ts';
 import {
@@ -251,9 +252,6 @@ export const ipAccessSchema = strictObject({
   )
   .describe('Who may call, by client address; others get 403.');
 
-/** Filters of the format that come in later versions. */
-const LATER_FILTERS = ['cache'] as const;
-
 export const routeFiltersSchema = strictObject(
   {
     requestHeaderModifier: requestHeaderModifierSchema.exactOptional(),
@@ -271,9 +269,9 @@ export const routeFiltersSchema = strictObject(
     compression: compressionSchema.exactOptional(),
     decompression: decompressionSchema.exactOptional(),
     errorPages: errorPagesSchema.exactOptional(),
+    cache: cacheSchema.exactOptional(),
   },
   {
-    later: LATER_FILTERS,
     cel: [
       { rule: '!(has(self.requestRedirect) && has(self.directResponse))', message: 'a rule answers once: use requestRedirect or directResponse' },
       {

@@ -10,7 +10,7 @@ import { BAD_LOGINS } from './testdata/bad-logins.ts';
 import { BAD_OTHERS } from './testdata/bad-others.ts';
 import { BAD_ROUTES } from './testdata/bad-routes.ts';
 import { BAD_TOKENS } from './testdata/bad-tokens.ts';
-import { backendPolicy, backendRefs, type Fields, filters, limit, limitPolicy, metadata, path, route, service, slice } from './testdata/objects.ts';
+import { backendPolicy, backendRefs, type Fields, limit, limitPolicy, metadata, path, route, service, slice } from './testdata/objects.ts';
 
 describe('what is wrong with one object', () => {
   for (const [what, raw, field, message, hint] of [
@@ -36,21 +36,6 @@ describe('what is wrong with one object', () => {
       assert.match(problem?.message ?? '', message);
       assert.match(problem?.hint ?? '', hint);
       assert.doesNotMatch(problem?.message ?? '', /[.\n]$|undefined/);
-    });
-  }
-});
-
-/** Fields and values of the format that this version does not serve. */
-const LATER: readonly (readonly [raw: Fields, field: string])[] = [[filters({ cache: {} }), 'spec.rules[0].filters.cache']];
-
-describe('what comes in a later version is refused, not ignored', () => {
-  for (const [raw, field] of LATER) {
-    test(`${raw.kind} ${field}`, () => {
-      const problems = decode(raw)?.problems ?? [];
-      const found = problems.find((problem) => problem.field === field);
-      assert.match(found?.message ?? '', /not supported in this version$/, JSON.stringify(problems));
-      assert.equal(found?.reason, 'UnsupportedValue');
-      assert.equal(decode(raw)?.object, undefined);
     });
   }
 });

@@ -85,3 +85,13 @@ export const CIRCUIT_BREAKER = {
 
 /** ms, both from SIGTERM on: how long new connections are still taken, and when to exit at the latest (Kubernetes' grace period). */
 export const DRAIN = { delay: 5_000, timeout: 30_000 } as const;
+
+/** The filter `cache` (api.md, "Settled points: policies"). */
+export const CACHE = {
+  maxEntryBytes: 1024 * 1024,
+  defaultTTL: 0,
+  staleWhileRevalidate: 30_000,
+  staleIfError: 300_000,
+  /** Of the pod, in bytes. */
+  memory: 128 * 1024 * 1024,
+} as const;

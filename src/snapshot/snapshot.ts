@@ -7,6 +7,7 @@
 import type { Aggregate } from './aggregate.ts';
 import type { AuthSpec, ConsumerSpec, SecretId } from './auth.ts';
 import type { Compression, Decompression, ErrorPages } from './body-filters.ts';
+import type { CacheSpec } from './cache.ts';
 import type { Cors } from './cors.ts';
 import type { DocumentRequest } from './documents.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
@@ -184,6 +185,7 @@ export interface RouteFilters {
   readonly faultInjection?: FaultInjection;
   readonly mirror?: Mirror;
   readonly aggregate?: Aggregate;
+  readonly cache?: CacheSpec;
 }
 
 export interface Backend {

@@ -22,6 +22,8 @@ export interface WorkerScrape {
 export interface ScrapedWorkers {
   readonly restarts: number;
   readonly rateLimitOverflows: number;
+  /** Stored answers of the pod. */
+  readonly cache: { readonly bytes: number; readonly entries: number; readonly evicted: number };
   readonly documentCounts: readonly DocumentMetrics[];
   scrape(): Promise<{
     readonly workers: readonly WorkerScrape[];
@@ -58,6 +60,7 @@ export class Metrics {
   readonly #delay: Gauge<'thread'>;
   readonly #restarts: Counter;
   readonly #overflows: Counter;
+  readonly #cacheEvictions: Counter;
 
   /** @param cluster where objects come from one */
   constructor(
@@ -100,6 +103,13 @@ export class Metrics {
       collect: () => this.#delay.set({ thread: 'main' }, mainDelay()),
     });
     this.#restarts = new Counter({ name: 'tidegate_worker_restarts_total', help: 'Workers replaced because they died.', registers });
+    const { cache } = pool;
+    const gauge = (name: string, help: string, read: () => number): void => {
+      const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(read()) });
+    };
+    gauge('tidegate_cache_bytes', 'Memory that stored answers take up, of what --cache-memory allows.', () => cache.bytes);
+    gauge('tidegate_cache_entries', 'Stored answers.', () => cache.entries);
+    this.#cacheEvictions = new Counter({ name: 'tidegate_cache_evictions_total', help: 'Stored answers that made room for others.', registers });
     this.#overflows = new Counter({
       name: 'tidegate_rate_limit_overflows_total',
       help: 'Requests judged by a bucket shared with other keys, because the memory for buckets was full.',
@@ -114,6 +124,7 @@ export class Metrics {
     for (const scrape of workers) this.#delay.set({ thread: `worker-${scrape.worker}` }, scrape.eventLoopDelay);
     setTotal(this.#restarts, this.#pool.restarts);
     setTotal(this.#overflows, this.#pool.rateLimitOverflows);
+    setTotal(this.#cacheEvictions, this.#pool.cache.evicted);
     const { objects, endpoints } = this.#config();
     this.#objects.reset();
     for (const [kind, { valid, invalid }] of objects) {

@@ -146,6 +146,23 @@ export class AuthDecisionMetrics {
   }
 }
 
+/** What the cache did with the requests of one route. */
+export class CacheResultMetrics {
+  readonly route: string;
+  hit = 0;
+  stale = 0;
+  revalidated = 0;
+  collapsed = 0;
+  miss = 0;
+  bypass = 0;
+
+  constructor(route: string) {
+    this.route = route;
+  }
+}
+
+const CACHE_RESULTS = ['hit', 'stale', 'revalidated', 'collapsed', 'miss', 'bypass'] as const;
+
 /** One sample as prom-client's aggregator takes it. */
 export interface MetricSample {
   readonly labels: Readonly<Record<string, string | number>>;
@@ -175,6 +192,7 @@ export class WorkerMetrics {
   readonly #upstreams = new Map<string, UpstreamMetrics>();
   readonly #limits = new Map<string, LimitDecisionMetrics>();
   readonly #auth = new Map<string, AuthDecisionMetrics>();
+  readonly #caches = new Map<string, CacheResultMetrics>();
   readonly #counters = new Map<string, number>();
   readonly #shed = new Map<string, number>();
   readonly policies = new PolicyCounters();
@@ -220,6 +238,16 @@ export class WorkerMetrics {
     return metrics;
   }
 
+  /** What the cache did on a route; the same object for the same id, also over reloads. */
+  cacheResults(route: string): CacheResultMetrics {
+    let metrics = this.#caches.get(route);
+    if (metrics === undefined) {
+      metrics = new CacheResultMetrics(route);
+      this.#caches.set(route, metrics);
+    }
+    return metrics;
+  }
+
   /** Plain counters without labels, by metric name; the names are those in `PLAIN_COUNTERS`. */
   add(name: keyof typeof PLAIN_COUNTERS, by: number): void {
     increment(this.#counters, name, by);
@@ -232,7 +260,10 @@ export class WorkerMetrics {
 
   /** Forgets routes and upstreams that are gone, so that churn does not grow memory. */
   forget(routes: Iterable<string>, upstreams: Iterable<string>): void {
-    for (const id of routes) this.#routes.delete(id);
+    for (const id of routes) {
+      this.#routes.delete(id);
+      this.#caches.delete(id);
+    }
     for (const key of upstreams) this.#upstreams.delete(key);
   }
 
@@ -282,6 +313,10 @@ export class WorkerMetrics {
     for (const { policy, method, ...counts } of this.#auth.values()) {
       for (const [decision, value] of Object.entries(counts)) if (value > 0) authDecisions.push({ labels: { policy, method, decision }, value });
     }
+    const cached: MetricSample[] = [];
+    for (const metrics of this.#caches.values()) {
+      for (const result of CACHE_RESULTS) if (metrics[result] > 0) cached.push({ labels: { route: metrics.route, result }, value: metrics[result] });
+    }
     const gauges = connections.flatMap(({ listener, open, active, passed }) => [
       { labels: { listener, state: 'active' }, value: active },
       { labels: { listener, state: 'idle' }, value: Math.max(0, open - active) },
@@ -316,6 +351,7 @@ export class WorkerMetrics {
       counter('tidegate_rate_limit_decisions_total', 'Decisions of rate limits.', decisions),
       counter('tidegate_rate_limit_near_total', 'Requests that a limit let through with less than a tenth of it left.', near),
       counter('tidegate_auth_decisions_total', 'Decisions of AuthPolicies, by method; none: no credential was there.', authDecisions),
+      counter('tidegate_cache_requests_total', 'Requests of routes with a cache, by route and by what the cache did.', cached),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
       ...this.policies.families(),
       ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>

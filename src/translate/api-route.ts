@@ -52,7 +52,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       isDefaultBackend: false,
       httpsRedirect: spec.tls?.redirect ?? false,
       ...(clientValidation === undefined ? {} : { clientValidation }),
-      filters: translateFilters(entry, rule, field, label, context),
+      filters: translateFilters(entry, rule, field, label, clientValidation !== undefined, context),
       timeouts: translateTimeouts(rule.timeouts),
       ...priorityOf(rule.priority ?? spec.priority),
       backends: translateBackends(entry, rule, field, context),
@@ -139,15 +139,25 @@ function translateTimeouts(written: ApiRouteRule['timeouts']): Timeouts {
   };
 }
 
-function translateFilters(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, label: string, context: RouteContext): RouteFilters {
-  const { mirror: written, aggregate, ...filters } = rule.filters;
+function translateFilters(
+  entry: Entry<ApiRoute>,
+  rule: ApiRouteRule,
+  field: string,
+  label: string,
+  hasClientCertificates: boolean,
+  context: RouteContext,
+): RouteFilters {
+  const { mirror: written, aggregate, cache, ...filters } = rule.filters;
   const { rateLimits, authPolicies } = context;
   const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
+  const guards = authPolicies.filters('ApiRoute', entry.namespace, entry.name, label);
   return {
     ...filters,
     limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits },
-    ...authPolicies.filters('ApiRoute', entry.namespace, entry.name, label),
+    ...guards,
+    // Whom such a route lets in, by a token or by a certificate, is as good as an Authorization field (RFC 9111 section 3.5).
+    ...(cache === undefined ? {} : { cache: guards.auth !== undefined || hasClientCertificates ? { ...cache, authorized: true } : cache }),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
     ...(aggregate === undefined ? {} : { aggregate: translateAggregate(entry, aggregate, rule.timeouts, `${field}.filters.aggregate`, context) }),

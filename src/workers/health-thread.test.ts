@@ -106,6 +106,7 @@ before(async () => {
       maxConnections: 20,
       maxConnectionsPerClient: 0,
       maxConcurrency: 'auto',
+      cacheMemory: 0,
       zone: '',
       traceRatio: undefined,
       allowLoopbackFetch: true,

@@ -86,6 +86,8 @@ export interface WorkerSettings {
   /** 0: no limit. */
   readonly maxConnectionsPerClient: number;
   readonly maxConcurrency: 'auto' | 'off' | number;
+  /** Bytes for stored answers, of the pod. */
+  readonly cacheMemory: number;
   /** PEM of the certificate for unknown names when no Secret gives one. */
   readonly selfSigned: PublishedCertificate;
   readonly ticketKeys: Uint8Array;
@@ -93,6 +95,8 @@ export interface WorkerSettings {
   readonly shared: SharedBuffers;
   /** Name of the BroadcastChannel for `HealthNews`. */
   readonly healthChannel: string;
+  /** Name of the BroadcastChannel for what workers tell each other of their caches' requests. */
+  readonly cacheChannel: string;
   /** The gateway's own; empty: unknown. */
   readonly zone: string;
   /** Share of the traces that are recorded, 0 to 1; undefined: spans go nowhere. */
@@ -120,6 +124,8 @@ export interface SharedBuffers {
   readonly overload: SharedArrayBuffer;
   /** Open connections by client. */
   readonly clients: SharedArrayBuffer;
+  /** Stored answers. */
+  readonly cache: SharedArrayBuffer;
 }
 
 /** What workers and the health thread say to each other, past the main thread, which may be busy with a translation. */
@@ -152,6 +158,8 @@ export type ToWorker =
   | { readonly type: 'document'; readonly state: DocumentState }
   | { readonly type: 'collectMetrics'; readonly id: number }
   | { readonly type: 'reopenLog' }
+  /** Another worker died. */
+  | { readonly type: 'workerGone'; readonly worker: number }
   /** Every answer is from now on the last on its connection. */
   | { readonly type: 'drain' }
   /** Close the listeners, then connections as they become idle; `drained` follows. */

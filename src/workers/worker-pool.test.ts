@@ -54,6 +54,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
       maxConnections: 20,
       maxConnectionsPerClient: 0,
       maxConcurrency: 'auto',
+      cacheMemory: 0,
       zone: '',
       traceRatio: undefined,
       allowLoopbackFetch: true,

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
 import { Fetcher } from '../fetch/fetcher.ts';
 import { type DocumentCounts, PodDocuments } from '../fetch/pod-documents.ts';
+import { CacheMemory } from '../policies/cache/cache-memory.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { ConnectionCounts } from '../proxy/listeners.ts';
 import { ClientConnections } from '../proxy/overload/client-connections.ts';
@@ -25,7 +26,7 @@ import { HealthThread } from './health-thread.ts';
 import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
 import { Publication } from './publication.ts';
 
-export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared' | 'healthChannel'>;
+export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared' | 'healthChannel' | 'cacheChannel'>;
 
 export type PoolLog = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -74,7 +75,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #health: HealthThread;
   /** Its own for each pool of the process. */
   readonly #healthChannel = `tidegate-health-${randomUUID()}`;
+  readonly #cacheChannel = `tidegate-cache-${randomUUID()}`;
   readonly #overload: OverloadMemory;
+  readonly #cache: CacheMemory;
   readonly #breakers: BreakerMemory;
   readonly #breakerSlots: BreakerSlots;
   readonly #publication: Publication;
@@ -108,10 +111,13 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       breakers: BreakerMemory.allocate(workers),
       overload: OverloadMemory.allocate(workers),
       clients: ClientConnections.allocate(workers),
+      cache: CacheMemory.allocate(settings.cacheMemory),
       logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
       health: SharedHealth.allocate(ENDPOINT_SLOTS),
       retries: RetryBudget.allocate(workers),
     };
+    // No worker has that number.
+    this.#cache = new CacheMemory(this.#shared.cache, workers);
     const endpointHealth = new SharedHealth(this.#shared.health);
     this.#endpointHealth = endpointHealth;
     this.#overload = new OverloadMemory(this.#shared.overload, 0);
@@ -145,6 +151,11 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   /** What the pod has fetched for its policies. */
   get documentCounts(): readonly DocumentCounts[] {
     return this.#documents.counts;
+  }
+
+  /** Stored answers, for who is on the main thread. */
+  get cache(): CacheMemory {
+    return this.#cache;
   }
 
   /** What differs from the last one goes to the workers. */
@@ -240,6 +251,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       ticketKeys: this.#ticketKeys,
       shared: this.#shared,
       healthChannel: this.#healthChannel,
+      cacheChannel: this.#cacheChannel,
     };
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     // The flag goes before any resource limit, so it is the flag that is set, for the threads that start from now on.
@@ -321,6 +333,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     if (this.#settings.maxConnectionsPerClient > 0) ClientConnections.releaseWorker(this.#shared.clients, this.#settings.workers, member.index);
     this.#breakers.releaseWorker(member.index, this.#breakerSlots.used, monotonicNow());
     LogBaton.release(this.#shared.logBaton, member.index);
+    CacheMemory.releaseWorker(this.#shared.cache, member.index);
+    this.#broadcast({ type: 'workerGone', worker: member.index });
     RateLimiter.releaseWorker(this.#shared.rateLimits, member.index);
     if (member.lastScrape !== undefined) this.#buried = addCounts(this.#buried, member.lastScrape.families);
     this.#log('error', 'worker died', { worker: member.index, code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });

@@ -1,6 +1,7 @@
 /** Entry of a worker thread: takes messages from the main thread and drives this worker's data plane by them. */
 import { deserialize } from 'node:v8';
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
+import type { CacheNews } from '../policies/cache/response-cache.ts';
 import { DataPlane, ListenError } from '../proxy/data-plane.ts';
 import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createWire } from '../wire/index.ts';
@@ -23,8 +24,10 @@ const eventLoopDelay = new EventLoopDelay();
 
 const wire = await createWire(settings.wire, (message) => log('warn', message, { wire: settings.wire }));
 const news = new BroadcastChannel(settings.healthChannel);
+const cacheNews = new BroadcastChannel(settings.cacheChannel);
 const dataPlane = new DataPlane(settings, wire, log, {
   failing: (upstream, endpoint) => news.postMessage({ type: 'failing', upstream, endpoint } satisfies HealthNews),
+  cacheNews: (told) => cacheNews.postMessage(told),
   refetchDocument: (key) => send({ type: 'refetchDocument', key }),
   spans: (spans) => send({ type: 'spans', spans }),
 });
@@ -66,6 +69,10 @@ news.onmessage = (event) => {
   if (message.type === 'turned') dataPlane.healthChanged(message.upstream);
 };
 
+cacheNews.onmessage = (event) => {
+  dataPlane.onCacheNews((event as MessageEvent).data as CacheNews);
+};
+
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'change':
@@ -82,6 +89,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'collectMetrics':
       send({ type: 'metrics', id: message.id, families: dataPlane.collectMetrics(), eventLoopDelay: eventLoopDelay.take() });
+      break;
+    case 'workerGone':
+      dataPlane.workerGone(message.worker);
       break;
     case 'reopenLog':
       dataPlane.reopenLog();

@@ -21,6 +21,7 @@ describe("the chart's flags", { skip: helm.skip }, () => {
     allowExternalName: true,
     allowLoopbackFetch: true,
     maxConcurrency: 500,
+    cacheMemory: '64MiB',
     maxConnectionsPerClient: 100,
     'affinityKey.secretName': 'affinity',
     redis: { url: 'rediss://gateway@redis.shop.svc:6379?timeout=5', passwordSecret: { name: 'redis', key: 'password' } },

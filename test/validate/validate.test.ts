@@ -101,13 +101,6 @@ const BAD: readonly (readonly [what: string, file: string, text: string | Buffer
     ERROR,
   ],
   [
-    'later field',
-    'a.yaml',
-    route('      filters: { cache: {} }\n'),
-    /^a\.yaml:8 ApiRoute\/default\/shop spec\.rules\[0\]\.filters\.cache: cache is not supported in this version; /,
-    ERROR,
-  ],
-  [
     'a boolean of YAML 1.1',
     'a.yaml',
     route('      matches: [{ headers: [{ name: x, value: on }] }]\n'),

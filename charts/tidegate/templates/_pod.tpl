@@ -69,6 +69,9 @@
 {{- if ne (toString .Values.maxConcurrency) "auto" }}
 - --max-concurrency={{ .Values.maxConcurrency }}
 {{- end }}
+{{- if ne .Values.cacheMemory "128MiB" }}
+- --cache-memory={{ .Values.cacheMemory }}
+{{- end }}
 {{- if gt (int .Values.maxConnectionsPerClient) 0 }}
 - --max-connections-per-client={{ int .Values.maxConnectionsPerClient }}
 {{- end }}

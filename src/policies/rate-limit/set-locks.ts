@@ -43,6 +43,11 @@ export class SetLocks {
     }
   }
 
+  /** Whether that worker, which is dead, holds the lock. */
+  static holds(worker: number, words: Int32Array, lock: number): boolean {
+    return (Atomics.load(words, lock) & ~SLEEPERS) === worker + 1;
+  }
+
   /** Frees the lock if that worker, which is dead, holds it. @returns whether it did */
   static releaseOf(worker: number, words: Int32Array, lock: number): boolean {
     const held = Atomics.load(words, lock);

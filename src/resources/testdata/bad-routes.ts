@@ -461,6 +461,17 @@ export const BAD_ROUTES: readonly BadObject[] = [
     /out of range/,
     /0 to 100/,
   ],
+  ['a cache without room', filters({ cache: { maxEntryBytes: 0 } }), 'spec.rules[0].filters.cache.maxEntryBytes', /0/, /from 1/],
+  ['a cache with a time of no unit', filters({ cache: { defaultTTL: '5' } }), 'spec.rules[0].filters.cache.defaultTTL', /"5"/, /./],
+  [
+    'a cache by a parameter with its value',
+    filters({ cache: { varyOnQuery: ['a=b'] } }),
+    'spec.rules[0].filters.cache.varyOnQuery[0]',
+    /"a=b" is no name/,
+    /name alone/,
+  ],
+  ['a cache by a parameter twice', filters({ cache: { varyOnQuery: ['a', 'a'] } }), 'spec.rules[0].filters.cache.varyOnQuery[1]', /there twice/, /one of them/],
+  ['a misspelt field of a cache', filters({ cache: { defaultTtl: '1s' } }), 'spec.rules[0].filters.cache.defaultTtl', /unknown field/, /defaultTTL\?/],
   ['a mirror to nowhere', filters({ mirror: {} }), 'spec.rules[0].filters.mirror.backendRef', /missing/, /mapping/],
   ['no fault at all', filters({ faultInjection: {} }), 'spec.rules[0].filters.faultInjection', /injects nothing/, /delay, abort/],
   [

@@ -1,0 +1,504 @@
+import type { Exchange, FetchStream, Reply, RunningFetch } from '../../exchange/exchange.ts';
+import { FieldKind, maskOf } from '../../exchange/field-names.ts';
+import type { Fields } from '../../exchange/fields.ts';
+import { type BodyLength, NO_BODY } from '../../exchange/streams.ts';
+import type { CacheSpec } from '../../snapshot/cache.ts';
+import type { Asking } from './asking.ts';
+import { servesOnError, Use, useOf } from './asking.ts';
+import { type RequestKey, variantKey } from './cache-key.ts';
+import type { StoredEntry, StoredMeta } from './cache-memory.ts';
+import { FlightBody } from './flight-body.ts';
+import type { CacheNews, CacheResults, ResponseCache } from './response-cache.ts';
+import { fieldsOfHead, freshenedFields, type GivenHead, giveWhole, hasNoBody, isUnmet, type KeptHead, keptHead, setAge } from './stored-answer.ts';
+import { type Terms, termsOf, varyNames } from './storing.ts';
+
+const AUTHORIZATION = maskOf(FieldKind.Authorization);
+/** Trouble of the origin, which a stale answer may stand in for (RFC 5861 section 4). */
+const TROUBLE = new Set([500, 502, 503, 504]);
+
+/** How long other workers wait for the rest of a body, in milliseconds; then each asks for it once, so that its clients see it come. */
+const SLOW_BODY = 250;
+
+/** A request that waits for what comes. */
+export interface Waiter {
+  readonly exchange: Exchange;
+  readonly asking: Asking;
+  /** What its Cache-Status says of why the origin is asked. */
+  readonly forwarded: string;
+}
+
+/** What becomes of requests that can't have the answer of another one. */
+export interface Returns {
+  /** To its backend by itself. */
+  alone(waiter: Waiter): void;
+  /** As if it had just come. */
+  again(waiter: Waiter): void;
+  /** Sets its Cache-Status. */
+  tell(exchange: Exchange, status: string): void;
+}
+
+/** A stored answer whose origin is asked whether it is still good. */
+export interface Validated {
+  readonly entry: StoredEntry;
+  readonly body: Buffer;
+}
+
+/** How an answer of a backend's is taken. */
+interface Verdict {
+  readonly terms: Terms;
+  readonly kept: KeptHead;
+}
+
+/**
+ * One request to a backend, for all who want the same at the same time: the one who came first, those who came meanwhile, or
+ * nobody, where it is to bring what is stored up to date. As soon as its head shows that the answer is good for all, all get it,
+ * and its body as it comes; otherwise the first has it, and the others go to the backend by themselves at once.
+ */
+export class Flight implements FetchStream {
+  readonly requestBody = NO_BODY;
+  readonly requestEnded = true;
+  responded = false;
+  readonly #cache: ResponseCache;
+  readonly #spec: CacheSpec;
+  readonly #key: RequestKey;
+  /** What it is found by among the flights, and stored by where the answer does not vary. */
+  readonly #storedKey: string;
+  readonly #request: Fields;
+  readonly #validated: Validated | undefined;
+  readonly #returns: Returns;
+  readonly #authorized: boolean;
+  readonly #startedAt: number;
+  #fetch: RunningFetch | undefined = undefined;
+  #waiters: Waiter[] = [];
+  #verdict: Verdict | undefined = undefined;
+  #over = false;
+  /** Other workers wait for it, as far as they ask for the same. */
+  #claimed = false;
+  readonly #body: FlightBody;
+  #status = 0;
+  #length: BodyLength = NO_BODY;
+  /** Of the URL, before the origin was asked. */
+  readonly #epoch: number;
+  #receivedAt = 0;
+  #arrivedAt = 0;
+  #counted = 0;
+
+  /** @param request fields of the one who came first, as it sent them */
+  constructor(cache: ResponseCache, spec: CacheSpec, key: RequestKey, storedKey: string, request: Fields, validated: Validated | undefined, returns: Returns) {
+    this.#cache = cache;
+    this.#spec = spec;
+    this.#key = key;
+    this.#storedKey = storedKey;
+    this.#request = request;
+    this.#validated = validated;
+    this.#returns = returns;
+    this.#authorized = spec.authorized === true || request.mayHave(AUTHORIZATION);
+    this.#startedAt = cache.now();
+    this.#epoch = cache.memory.epoch(key.url);
+    this.#body = new FlightBody(
+      () => this.#fetch?.resume(),
+      () => this.#unread(),
+    );
+  }
+
+  /**
+   * Sends it, for `exchange`.
+   * @param shared others may find it by its key @param keepsConditions the client's own go along @param claimed so may other workers
+   */
+  begin(exchange: Exchange, shared: boolean, keepsConditions: boolean, claimed: boolean): void {
+    this.#claimed = claimed;
+    if (shared) this.#cache.flights.set(this.#storedKey, this);
+    const fields = this.#request.clone();
+    if (!keepsConditions) for (const name of ['if-none-match', 'if-modified-since', 'if-range', 'range']) fields.remove(name);
+    const entry = this.#validated?.entry;
+    if (entry !== undefined) {
+      const stored = fieldsOfHead(entry);
+      const etag = stored.get('etag');
+      const modified = stored.get('last-modified');
+      if (etag !== undefined) fields.set('If-None-Match', etag);
+      if (modified !== undefined) fields.set('If-Modified-Since', modified);
+    }
+    this.#fetch = exchange.runner?.fetch(fields, this);
+  }
+
+  /** Takes a request on that has come meanwhile; not from within its filter's step. */
+  joinLate(waiter: Waiter): void {
+    this.#guarded(() => {
+      if (!this.isOpen) this.#returns.again(waiter);
+      else if (this.#verdict === undefined) this.join(waiter);
+      else this.#give(waiter, false);
+    });
+  }
+
+  /** Takes a request on, as long as there is no head. */
+  join(waiter: Waiter): void {
+    this.#waiters.push(waiter);
+    waiter.exchange.onAbandoned = () => {
+      this.#waiters = this.#waiters.filter((other) => other !== waiter);
+      this.#unread();
+    };
+  }
+
+  /** Whether a request that comes now may wait for it, or have it. */
+  get isOpen(): boolean {
+    return !this.#over && (this.#verdict === undefined || this.#body.isKept);
+  }
+
+  get #isWanted(): boolean {
+    const isStoring = this.#verdict !== undefined && this.#body.isKept;
+    return isStoring || this.#waiters.length > 0 || this.#body.hasReaders;
+  }
+
+  /** Perhaps nobody waits for it any more. What is on its way into memory goes on. */
+  #unread(): void {
+    if (this.#over || this.#isWanted) return;
+    // Not from within a call of the fetch's own.
+    queueMicrotask(() => {
+      if (!this.#over && !this.#isWanted) this.#abandon();
+    });
+  }
+
+  #abandon(): void {
+    this.#over = true;
+    this.#close();
+    this.#fetch?.abort();
+  }
+
+  /** A fault of ours: it costs those who wait, and not the worker. */
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#over = true;
+      this.#close();
+      for (const { exchange } of this.#takeWaiters()) exchange.fail(error);
+      this.#body.break('internal_error');
+      queueMicrotask(() => this.#fetch?.abort());
+    }
+  }
+
+  // --- the answer, as its stream ---
+
+  judge(status: number, fields: Fields, length: BodyLength): boolean {
+    this.#arrivedAt = this.#cache.now();
+    this.#receivedAt = Date.now();
+    this.#verdict = this.#judge(status, fields, length);
+    return this.#verdict !== undefined;
+  }
+
+  #judge(status: number, fields: Fields, length: BodyLength): Verdict | undefined {
+    const asked = { authorized: this.#authorized, delay: this.#arrivedAt - this.#startedAt, now: this.#receivedAt };
+    const entry = this.#validated?.entry;
+    if (status === 304 && entry !== undefined) {
+      const etag = fields.get('etag');
+      if (etag !== undefined && etag !== fieldsOfHead(entry).get('etag')) return undefined;
+      const merged = freshenedFields(entry, fields);
+      const terms = termsOf(this.#spec, entry.status, merged, asked);
+      return terms && { terms: this.#united(terms), kept: keptHead(entry.status, merged, terms.withoutFields) };
+    }
+    if (length > this.#spec.maxEntryBytes || this.#cache.filling + Math.max(length, 0) > this.#cache.maxFilling) return undefined;
+    const terms = termsOf(this.#spec, status, fields, asked);
+    return terms && { terms: this.#united(terms), kept: keptHead(status, fields, terms.withoutFields) };
+  }
+
+  /**
+   * Answers of one URL may name different fields. Those that others named count for this one as well, so that there is one list
+   * for all, and no answer hides those to other requests.
+   */
+  #united(terms: Terms): Terms {
+    const before = this.#cache.memory.find(this.#key.url, this.#key.primary);
+    if (before?.isIndex !== true) return terms;
+    const vary = varyNames([before.head, ...terms.vary]);
+    return vary === undefined ? terms : { ...terms, vary };
+  }
+
+  respond(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, _stable: boolean, last: boolean): boolean {
+    this.#guarded(() => this.#respond(status, fields, length, first, start, end, last));
+    return this.#over || this.#body.hasRoom;
+  }
+
+  #respond(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, last: boolean): void {
+    this.responded = true;
+    this.#status = status;
+    this.#length = length;
+    const { entry, body } = this.#validated ?? {};
+    if (status === 304 && entry !== undefined && body !== undefined) {
+      this.#freshened(entry, body);
+      return;
+    }
+    if (entry !== undefined && TROUBLE.has(status)) {
+      this.#standIn(entry);
+      if (this.#waiters.length === 0) {
+        this.#over = true;
+        this.#close();
+        if (!last) queueMicrotask(() => this.#fetch?.abort());
+        return;
+      }
+    }
+    const verdict = this.#verdict;
+    if (verdict === undefined) {
+      this.#passOn(fields, length);
+      if (first !== undefined) this.#body.write(first, start, end);
+      if (last) this.#end(undefined);
+      return;
+    }
+    this.#count(length > 0 ? length : end - start);
+    this.#rememberVary(verdict.terms);
+    if (first !== undefined) this.#body.write(first, start, end);
+    if (last) this.#store(verdict);
+    const [leader, ...others] = this.#takeWaiters();
+    if (leader !== undefined) this.#giveFirst(leader, fields, last);
+    for (const waiter of others) this.#give(waiter, last);
+    if (last) this.#end(undefined);
+    else if (this.#claimed) setTimeout(() => this.#guarded(() => this.#unclaim('again')), SLOW_BODY).unref();
+  }
+
+  respondText(): void {}
+
+  writeBody(bytes: Buffer, start: number, end: number): boolean {
+    if (this.#over) return true;
+    this.#guarded(() => {
+      if (this.#body.isKept) this.#keepCount(this.#body.length + end - start);
+      this.#body.write(bytes, start, end);
+    });
+    return this.#over || this.#body.hasRoom;
+  }
+
+  /** @param length of the body so far */
+  #keepCount(length: number): void {
+    if (length <= this.#counted) return;
+    if (length <= this.#spec.maxEntryBytes && this.#cache.filling + length - this.#counted <= this.#cache.maxFilling) {
+      this.#count(length - this.#counted);
+      return;
+    }
+    // Too long after all. Those who have begun to read it get the rest; nobody else does.
+    this.#cache.notShared(this.#storedKey);
+    this.#unclaim('alone');
+    this.#close();
+    this.#body.keepNoMore();
+    this.#unread();
+  }
+
+  endBody(trailers: Fields | undefined): void {
+    if (this.#over) return;
+    this.#guarded(() => {
+      if (this.#verdict !== undefined && this.#body.isKept) this.#store(this.#verdict);
+      this.#end(trailers);
+    });
+  }
+
+  /** It breaks off: who has a part of it sees that, and nothing is stored. */
+  abort(): void {
+    if (this.#over) return;
+    this.#guarded(() => {
+      this.#close();
+      this.#over = true;
+      this.#body.break('upstream_reset');
+    });
+  }
+
+  onReply(reply: Reply): void {
+    if (this.#over) return;
+    this.#guarded(() => {
+      const entry = this.#validated?.entry;
+      if (entry !== undefined && TROUBLE.has(reply.status)) this.#standIn(entry);
+      const waiters = this.#takeWaiters();
+      this.#over = true;
+      this.#close();
+      waiters.forEach((waiter, index) => {
+        // Who waited for a backend that is not there need not find out again.
+        if (index > 0 && !TROUBLE.has(reply.status)) {
+          this.#returns.alone(waiter);
+          return;
+        }
+        this.#results(waiter).miss++;
+        this.#returns.tell(waiter.exchange, waiter.forwarded);
+        waiter.exchange.reply = reply;
+        waiter.exchange.resume();
+      });
+    });
+  }
+
+  resumeRequestBody(): void {}
+  pauseRequestBody(): void {}
+  setBodyLimit(): void {}
+  inform(): void {}
+
+  // --- what comes of it ---
+
+  #takeWaiters(): Waiter[] {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const { exchange } of waiters) exchange.onAbandoned = undefined;
+    return waiters;
+  }
+
+  #results({ exchange }: Waiter): CacheResults {
+    return this.#cache.results(exchange.routeId);
+  }
+
+  /** Good for one alone. */
+  #passOn(fields: Fields, length: BodyLength): void {
+    // A 304 to the client's own condition says nothing of the answer.
+    if (this.#status !== 304) this.#cache.notShared(this.#storedKey);
+    this.#unclaim(this.#status === 304 ? 'again' : 'alone');
+    this.#close();
+    // A newer answer that is not to be stored is no reason to go on with the older one, but trouble is.
+    if (this.#validated !== undefined && !TROUBLE.has(this.#status)) this.#cache.memory.remove(this.#key.url, this.#storedKey);
+    const [leader, ...others] = this.#takeWaiters();
+    if (leader !== undefined) {
+      this.#results(leader).miss++;
+      this.#returns.tell(leader.exchange, leader.forwarded);
+      leader.exchange.given = { status: this.#status, fields, length, body: undefined, source: this.#body.reader(), reason: '' };
+      leader.exchange.resume();
+    }
+    this.#body.keepNoMore();
+    for (const waiter of others) this.#returns.alone(waiter);
+    this.#unread();
+  }
+
+  /** @param fields of the answer, as they came */
+  #giveFirst(waiter: Waiter, fields: Fields, last: boolean): void {
+    this.#results(waiter).miss++;
+    this.#returns.tell(waiter.exchange, `${waiter.forwarded}; stored`);
+    this.#deliver(waiter, { status: this.#status, fields, receivedAt: this.#receivedAt, reason: '' }, last);
+  }
+
+  /** To one of those who were not the first. */
+  #give(waiter: Waiter, last: boolean): void {
+    const { terms, kept } = this.#verdict as Verdict;
+    const age = terms.initialAge + (this.#cache.now() - this.#arrivedAt);
+    if (variantKey(this.#key.primary, terms.vary, waiter.exchange.requestFields) !== this.#variant(terms)) {
+      this.#returns.again(waiter);
+      return;
+    }
+    if (useOf(terms, age, waiter.asking) !== Use.Fresh) {
+      this.#returns.alone(waiter);
+      return;
+    }
+    this.#results(waiter).collapsed++;
+    this.#returns.tell(waiter.exchange, `${waiter.forwarded}; collapsed`);
+    const fields = fieldsOfHead(kept);
+    setAge(fields, age);
+    this.#deliver(waiter, { status: kept.status, fields, receivedAt: this.#receivedAt, reason: '' }, last);
+  }
+
+  /** @param whole the body has come to its end */
+  #deliver({ exchange, asking }: Waiter, head: GivenHead, whole: boolean): void {
+    if (whole) {
+      giveWhole(exchange, asking, head, Buffer.concat(this.#body.chunks), this.#length === NO_BODY);
+    } else {
+      const partial = isUnmet(exchange, asking, head);
+      exchange.given = partial ?? { ...head, length: this.#length, body: undefined, source: this.#body.reader() };
+    }
+    exchange.resume();
+  }
+
+  /** The origin says that what is stored is still good. */
+  #freshened(entry: StoredEntry, body: Buffer): void {
+    const verdict = this.#verdict;
+    this.#over = true;
+    this.#close();
+    if (verdict === undefined) {
+      // It is another one after all, or not to be kept any more: everybody asks anew.
+      this.#cache.memory.remove(this.#key.url, this.#storedKey);
+      for (const waiter of this.#takeWaiters()) this.#returns.again(waiter);
+      return;
+    }
+    const { terms, kept } = verdict;
+    this.#put(verdict, [body]);
+    this.#takeWaiters().forEach((waiter, index) => {
+      const { exchange, asking } = waiter;
+      if (index > 0 && useOf(terms, terms.initialAge, asking) !== Use.Fresh) {
+        this.#returns.alone(waiter);
+        return;
+      }
+      this.#results(waiter)[index > 0 ? 'collapsed' : 'revalidated']++;
+      this.#returns.tell(exchange, `${waiter.forwarded}; fwd-status=304; ${index > 0 ? 'collapsed' : 'stored'}`);
+      const fields = fieldsOfHead(kept);
+      setAge(fields, terms.initialAge);
+      giveWhole(exchange, asking, { status: entry.status, fields, receivedAt: this.#receivedAt, reason: 'cache_revalidated' }, body, hasNoBody(entry));
+      exchange.resume();
+    });
+  }
+
+  /** Gives those who may have it what is stored, though it is stale, because the origin fails. */
+  #standIn(entry: StoredEntry): void {
+    const age = entry.initialAge + (this.#cache.now() - entry.storedAt);
+    const { body } = this.#validated as Validated;
+    for (const waiter of this.#takeWaiters()) {
+      const { exchange, asking } = waiter;
+      if (!servesOnError(entry, age, asking)) {
+        this.join(waiter);
+        continue;
+      }
+      this.#results(waiter).stale++;
+      this.#returns.tell(exchange, `hit; fwd=stale${this.#status === 0 ? '' : `; fwd-status=${this.#status}`}`);
+      const fields = fieldsOfHead(entry);
+      setAge(fields, age);
+      giveWhole(exchange, asking, { status: entry.status, fields, receivedAt: entry.receivedAt, reason: 'cache_stale' }, body, hasNoBody(entry));
+      exchange.resume();
+    }
+  }
+
+  // --- memory ---
+
+  #variant({ vary }: Terms): string {
+    return variantKey(this.#key.primary, vary, this.#request);
+  }
+
+  #store(verdict: Verdict): void {
+    this.#put(verdict, this.#body.chunks);
+    this.#cache.shared(this.#storedKey);
+  }
+
+  #put({ terms, kept }: Verdict, body: readonly Buffer[]): void {
+    const { lifetime, initialAge, staleWhileRevalidate, staleIfError, alwaysValidate, neverStale } = terms;
+    const meta: StoredMeta = {
+      ...{ status: kept.status, kinds: kept.kinds, storedAt: this.#arrivedAt, receivedAt: this.#receivedAt, isIndex: false },
+      ...{ lifetime, initialAge, staleWhileRevalidate, staleIfError, alwaysValidate, neverStale },
+    };
+    this.#cache.memory.put(this.#key.url, this.#variant(terms), meta, kept.head, body, this.#epoch);
+  }
+
+  /** Where the next request for the URL finds which of its fields to look at. */
+  #rememberVary({ vary }: Terms): void {
+    const { memory } = this.#cache;
+    const { url, primary } = this.#key;
+    if (vary.length === 0) return;
+    const names = vary.join(',');
+    const before = memory.find(url, primary);
+    if (before?.isIndex === true && before.head === names) return;
+    memory.put(url, primary, INDEX, names, []);
+  }
+
+  #count(bytes: number): void {
+    this.#counted += bytes;
+    this.#cache.filling += bytes;
+  }
+
+  #end(trailers: Fields | undefined): void {
+    this.#over = true;
+    this.#close();
+    this.#body.finish(trailers);
+  }
+
+  #unclaim(outcome: CacheNews['outcome']): void {
+    if (!this.#claimed) return;
+    this.#claimed = false;
+    if (this.#cache.memory.unclaim(this.#key.url, this.#storedKey)) this.#cache.tell({ type: 'over', key: this.#storedKey, outcome });
+  }
+
+  /** Nobody finds it any more. */
+  #close(): void {
+    this.#unclaim('again');
+    this.#cache.filling -= this.#counted;
+    this.#counted = 0;
+    if (this.#cache.flights.get(this.#storedKey) === this) this.#cache.flights.delete(this.#storedKey);
+  }
+}
+
+const INDEX: StoredMeta = {
+  ...{ status: 0, kinds: 0, storedAt: 0, receivedAt: 0, initialAge: 0, lifetime: 0, staleWhileRevalidate: 0, staleIfError: 0 },
+  ...{ alwaysValidate: false, neverStale: false, isIndex: true },
+};

@@ -1,0 +1,118 @@
+/** Answers as they are kept, and as they are given to a request. */
+import type { Exchange, GivenAnswer } from '../../exchange/exchange.ts';
+import { FieldKind, kindOfName, maskOf } from '../../exchange/field-names.ts';
+import { Fields } from '../../exchange/fields.ts';
+import { NO_BODY } from '../../exchange/streams.ts';
+import type { Asking } from './asking.ts';
+import { isNotModified, partOf } from './conditions.ts';
+
+const OTHER = maskOf(FieldKind.Other);
+const CONTENT_LENGTH = maskOf(FieldKind.ContentLength);
+
+/** Never kept: its own for each answer, or of the way that it came. */
+const NOT_KEPT = new Set(['age', 'content-length', 'x-request-id', 'proxy-authentication-info', 'proxy-authenticate', 'proxy-authorization', 'trailer']);
+/** What a 304 says of these is not about the stored body (RFC 9111 section 3.2). */
+const BODY_FIELDS = new Set(['content-encoding', 'content-type', 'content-range', 'content-length']);
+
+/** The head of an answer as it is kept. */
+export interface KeptHead {
+  readonly status: number;
+  /** `Name: value\r\n` each. */
+  readonly head: string;
+  /** Kinds of its fields. */
+  readonly kinds: number;
+}
+
+/** @param without names of fields that are not to be kept */
+export function keptHead(status: number, fields: Fields, without: readonly string[]): KeptHead {
+  let head = '';
+  let kinds = 0;
+  fields.forEach((name, value) => {
+    const lower = name.toLowerCase();
+    if (NOT_KEPT.has(lower) || without.includes(lower)) return;
+    head += `${name}: ${value}\r\n`;
+    kinds |= 1 << kindOfName(name);
+  });
+  return { status, head, kinds };
+}
+
+export function fieldsOfHead({ head, kinds }: KeptHead): Fields {
+  const fields = new Fields();
+  if (head !== '') fields.appendLines(head, kinds);
+  return fields;
+}
+
+/** The fields of a stored answer as a 304 to its validation brings them up to date (RFC 9111 section 3.2). */
+export function freshenedFields(kept: KeptHead, update: Fields): Fields {
+  const fields = fieldsOfHead(kept);
+  const replaced = new Set<string>();
+  update.forEach((name) => {
+    const lower = name.toLowerCase();
+    if (!BODY_FIELDS.has(lower)) replaced.add(lower);
+  });
+  for (const name of replaced) fields.remove(name);
+  update.forEach((name, value) => {
+    if (replaced.has(name.toLowerCase())) fields.append(name, value);
+  });
+  return fields;
+}
+
+/** The head of an answer that is given to a request. */
+export interface GivenHead {
+  readonly status: number;
+  /** Changed. */
+  readonly fields: Fields;
+  /** Wall clock. */
+  readonly receivedAt: number;
+  /** For the log. */
+  readonly reason: string;
+}
+
+/** Whether an answer with that status has no body at all, and so no length. */
+export function hasNoBody({ status }: { readonly status: number }): boolean {
+  return status === 204;
+}
+
+/** 304 where the client has what it asks for; undefined: it has not. */
+export function isUnmet(exchange: Exchange, asking: Asking, { status, fields, receivedAt, reason }: GivenHead): GivenAnswer | undefined {
+  if (status !== 200 || !asking.isConditional || !isNotModified(exchange.requestFields, fields, receivedAt)) return undefined;
+  return notModified(fields, reason);
+}
+
+/**
+ * Sets the answer to what a request asks besides the URL, from one that is at hand as a whole: that it has it already, a part of
+ * the body, or all of it (RFC 9110 section 13.2.2 has the order).
+ */
+export function giveWhole(exchange: Exchange, asking: Asking, head: GivenHead, body: Buffer, bodiless: boolean): void {
+  const { status, fields, reason } = head;
+  exchange.given = isUnmet(exchange, asking, head);
+  if (exchange.given !== undefined) return;
+  const part = status === 200 && asking.hasRange && exchange.method === 'GET' ? partOf(exchange.requestFields, fields, body.length) : undefined;
+  if (part === 'unsatisfiable') {
+    exchange.reply = {
+      status: 416,
+      reason: 'range_not_satisfiable',
+      detail: 'The body has no such part.',
+      fields: [['Content-Range', `bytes */${body.length}`]],
+    };
+  } else if (part !== undefined) {
+    const { first, last } = part;
+    fields.set('Content-Range', `bytes ${first}-${last}/${body.length}`);
+    exchange.given = { status: 206, fields, length: last - first + 1, body: body.subarray(first, last + 1), source: undefined, reason };
+  } else {
+    const sent = exchange.method === 'HEAD' || bodiless ? undefined : body;
+    exchange.given = { status, fields, length: bodiless ? NO_BODY : body.length, body: sent, source: undefined, reason };
+  }
+}
+
+/** RFC 9110 section 15.4.5: nothing that tells of a body that is not there. */
+function notModified(fields: Fields, reason: string): GivenAnswer {
+  for (const name of ['content-type', 'content-encoding', 'content-language', 'content-range']) fields.remove(name);
+  fields.removeKinds(CONTENT_LENGTH);
+  return { status: 304, fields, length: NO_BODY, body: undefined, source: undefined, reason };
+}
+
+/** RFC 9111 section 5.1. @param age milliseconds */
+export function setAge(fields: Fields, age: number): void {
+  fields.appendLines(`Age: ${Math.max(0, Math.floor(age / 1000))}\r\n`, OTHER);
+}
