@@ -63,6 +63,35 @@ test('AuthPolicy: keys and passwords of Secrets, groups of consumers; then the r
   assert.equal((await ask(gateway, { host, headers: { 'x-api-key': 'key-of-nobody' } })).status, 401);
 });
 
+test('logins and external authorization: closed to whom nobody vouches for', async () => {
+  const session = 'oidc-secrets';
+  await cluster.apply([
+    route('login'),
+    route('asked'),
+    policy('AuthPolicy', 'login', {
+      methods: [
+        {
+          oidc: {
+            issuer: 'https://id.policies.test',
+            clientId: 'web',
+            clientSecretRef: { name: session, key: 'client' },
+            sessionSecretRef: { name: session, key: 'session' },
+          },
+        },
+      ],
+    }),
+    policy('AuthPolicy', 'asked', { externalAuthorization: { backendRef: { name: 'nobody', port: 80 } } }),
+  ]);
+  await askUntil(gateway, { host: 'asked.policies.test' }, ({ status }) => status === 503);
+  const host = 'login.policies.test';
+  const headers = { cookie: 'tg_session=1.forged' };
+  await askUntil(gateway, { host, headers }, ({ status }) => status === 503);
+  // Its Secret is read as soon as it is there.
+  await cluster.apply([secret(session, { client: 'of the client', session: 'thirty-two characters for a key!' })]);
+  await askUntil(gateway, { host, headers }, ({ status }) => status === 401);
+  assert.equal((await ask(gateway, { host })).headers['www-authenticate'], 'Cookie');
+});
+
 test('a key that is replaced in its Secret is another one within a moment', async () => {
   await cluster.apply([secret('acme', { key: 'another-key' })]);
   const host = 'keys.policies.test';
