@@ -76,7 +76,9 @@ export class AnswerPipe implements StagesOwner {
     let writable = true;
     if (first !== undefined && start < end) writable = this.write(first, start, end, stable);
     if (last) this.end(undefined);
-    return this.#uncork() && writable;
+    this.#uncork();
+    // That the client takes no more is the last stage's to heed: it is the one that hears when that is over.
+    return writable;
   }
 
   #runFilters(status: number, fields: Fields, length: BodyLength, stages: StagedBody[]): CollectedBody | undefined {
@@ -93,18 +95,16 @@ export class AnswerPipe implements StagesOwner {
     return undefined;
   }
 
-  /** @returns whether more may come */
-  #uncork(): boolean {
+  #uncork(): void {
     const corked = this.#corked;
     this.#corked = undefined;
-    if (corked === undefined || this.#closed || this.#collecting !== undefined || this.#headSent) return true;
+    if (corked === undefined || this.#closed || this.#collecting !== undefined || this.#headSent) return;
     const bytes = corked.length === 1 ? corked[0] : Buffer.concat(corked);
     const length = bytes?.length ?? 0;
     this.#headSent = true;
     const last = this.#ended && this.#trailers === undefined;
-    const writable = this.#owner.sendHead(this.#status, this.#fields as Fields, last ? length : UNKNOWN_LENGTH, bytes, 0, length, true, last);
+    this.#owner.sendHead(this.#status, this.#fields as Fields, last ? length : UNKNOWN_LENGTH, bytes, 0, length, true, last);
     if (this.#ended && !last) this.#owner.sendEnd(this.#trailers);
-    return writable;
   }
 
   write(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
