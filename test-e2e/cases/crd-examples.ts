@@ -1,8 +1,11 @@
+import { AUTH_EXAMPLES } from './auth-rules.ts';
+
 /** For each kind of ours a spec in which every object that the schema knows is there at least once. */
 
 const HEADER_EDITS = { set: [{ name: 'x-set', value: 'a' }], add: [{ name: 'x-add', value: 'b' }], remove: ['x-remove'] };
 
 export const EXAMPLES: Readonly<Record<string, unknown>> = {
+  ...AUTH_EXAMPLES,
   ApiRoute: {
     ingressClassName: 'nobody',
     hostnames: ['example.com', '*.example.com'],

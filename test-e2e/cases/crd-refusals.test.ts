@@ -4,6 +4,7 @@ import { before, describe, test } from 'node:test';
 import { endWith, wholeFile } from '../../test/gateway/lifetime.ts';
 import type { ApiAnswer } from '../cluster/api-client.ts';
 import { Cluster } from '../cluster/cluster.ts';
+import { AUTH_RULES } from './auth-rules.ts';
 import { EXAMPLES } from './crd-examples.ts';
 import { type CustomKind, customKinds, type Schema, walk } from './crd-schemas.ts';
 
@@ -86,6 +87,7 @@ const checks = (...list: readonly object[]): readonly unknown[] => policies(...l
 const PASSED: object = { hostnames: ['a.example.com'], tls: { mode: 'Passthrough' }, rules: [{ backendRefs: [{ name: 'a', port: 443 }] }] };
 
 const RULES: readonly RuleCase[] = [
+  ...AUTH_RULES,
   {
     kind: 'ApiRoute',
     path: 'spec.rules[].filters.cors',

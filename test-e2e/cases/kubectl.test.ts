@@ -65,6 +65,7 @@ describe('kubectl get', () => {
   for (const [plural, targets] of [
     ['backendpolicies', 'orders'],
     ['ratelimitpolicies', 'shop'],
+    ['authpolicies', 'shop'],
   ] as const) {
     test(`${plural} prints targets and age`, async () => {
       const [head, row] = await table(plural);
