@@ -58,7 +58,16 @@ for (const [allowLoopbackFetch, status] of [
     const pool = new WorkerPool(
       {
         ...{ workers: 1, http: { host: '127.0.0.1', port }, https: { host: '127.0.0.1', port: await freePort() }, wire: 'auto', trustedProxies: [] },
-        ...{ proxyProtocol: false, accessLog: 'off', h2c: true, tls: TLS_PARAMETERS, maxConnections: 20, maxConnectionsPerClient: 0, maxConcurrency: 'auto' },
+        ...{
+          proxyProtocol: false,
+          accessLog: 'off',
+          h2c: true,
+          tls: TLS_PARAMETERS,
+          maxConnections: 20,
+          maxConnectionsPerClient: 0,
+          cacheMemory: 0,
+          maxConcurrency: 'auto',
+        },
         ...{ zone: '', traceRatio: 0, allowLoopbackFetch, selfSigned: makeSelfSigned(), ticketKeys: randomBytes(48), affinity: { own: randomBytes(32) } },
       },
       { onListenFailed: (listener, address, code) => assert.fail(`${listener} ${address.port} ${code}`) },
