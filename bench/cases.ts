@@ -107,6 +107,18 @@ const rateLimit: Case = {
   measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
 };
 
+const globalLimit: Case = {
+  name: 'global-limit',
+  title: 'A rate limit for each client address, over all replicas',
+  note: 'Counted in a Redis on the core that the load comes from. The limit refuses nobody; every answer carries its headers.',
+  subjects: [handle, named('Tidegate with global limit, handle', { kind: 'handle', globalLimit: true })],
+  baseline: handle.label,
+  columns: ['rate', 'busyRate', 'cpu'],
+  goals: [{ subject: 'Tidegate with global limit, handle', against: handle.label, metric: 'rate', atLeast: 0.5 }],
+  warmUp: wrk(),
+  measure: (subject, seconds) => throughput(subject, () => wrk()(subject, seconds)),
+};
+
 const takingCodings = wrk({ path: '/json', headers: ['Accept-Encoding: gzip, zstd'] });
 
 const compression: Case = {
@@ -278,6 +290,7 @@ export const cases: readonly Case[] = [
   routes,
   workers,
   rateLimit,
+  globalLimit,
   compression,
   healing,
   ...gatewayCases,

@@ -63,7 +63,7 @@ spec:
 `,
     ]);
   }
-  if (setting.rateLimit === true || setting.gateway === true) {
+  if (setting.rateLimit === true || setting.globalLimit === true || setting.gateway === true) {
     files.push([
       'rate-limit.yaml',
       `apiVersion: tidegate.dev/v1alpha1
@@ -71,6 +71,7 @@ kind: RateLimitPolicy
 metadata: { name: all, namespace: bench }
 spec:
   targetRefs: [{ group: tidegate.dev, kind: ApiRoute, name: all }]
+  scope: ${setting.globalLimit === true ? 'Global' : 'Local'}
   limits:
     - { name: per-client, requests: 1000000, period: 1s, key: [{ type: ClientIP }] }
 `,

@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 missing=
-for pair in nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client go:golang-go taskset:util-linux pip3:python3-pip unzip:unzip; do
+for pair in nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client go:golang-go redis-server:redis-server taskset:util-linux pip3:python3-pip unzip:unzip; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then

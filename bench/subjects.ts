@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../scripts/free-port.ts';
 import type { Addresses } from './load.ts';
+import { LOAD_CORE } from './load.ts';
 import { routeManifests, tidegateManifests } from './manifests.ts';
 import { caddy } from './peers/caddy.ts';
 import { envoy } from './peers/envoy.ts';
@@ -39,6 +40,8 @@ export interface Setting {
   readonly manyRoutes?: boolean;
   /** Tidegate only: a RateLimitPolicy that refuses nobody. */
   readonly rateLimit?: boolean;
+  /** Tidegate only: one of scope Global, with a Redis on the core that the load comes from. */
+  readonly globalLimit?: boolean;
   /** Answers are compressed so for clients that ask for it; nginx has gzip alone. */
   readonly compression?: 'gzip' | 'zstd';
   /** Tidegate only; 1 by default. */
@@ -74,7 +77,8 @@ export async function startSubject(setting: Setting, backends: BackendPorts): Pr
   const folder = mkdtempSync(join(tmpdir(), `tidegate-bench-${setting.kind}-`));
   const http = await freePort();
   const https = await freePort();
-  const process = await start(setting, folder, { http, https }, backends[setting.backend ?? 'http1']);
+  const redis = setting.globalLimit === true ? await startRedis(folder) : undefined;
+  const process = await start(setting, folder, { http, https }, backends[setting.backend ?? 'http1'], redis?.flags);
   await process.untilListening(http);
   await process.untilListening(https);
   return {
@@ -83,12 +87,22 @@ export async function startSubject(setting: Setting, backends: BackendPorts): Pr
     process,
     stop: async () => {
       await process.stop();
+      await redis?.process.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-async function start(setting: Setting, folder: string, ports: Addresses, backend: number): Promise<Process> {
+async function startRedis(folder: string): Promise<{ readonly process: Process; readonly flags: readonly string[] }> {
+  const port = await freePort();
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
+  const process = new Process('Redis', 'redis-server', args, { cores: LOAD_CORE });
+  await process.untilListening(port);
+  // Time enough that nothing is let through uncounted.
+  return { process, flags: ['--redis', `redis://127.0.0.1:${port}?timeout=1000`] };
+}
+
+async function start(setting: Setting, folder: string, ports: Addresses, backend: number, more: readonly string[] = []): Promise<Process> {
   const certificate = exampleCertificate();
   const cores = setting.cores ?? PROXY_CORE;
   const peer = peers[setting.kind];
@@ -113,6 +127,7 @@ async function start(setting: Setting, folder: string, ports: Addresses, backend
     'bench/tls',
     '--drain-delay',
     '0s',
+    ...more,
   ];
   const env = setting.nodeOptions === undefined ? {} : { NODE_OPTIONS: setting.nodeOptions };
   const child = new Process('Tidegate', join(root, 'bin/tidegate'), ['serve', '--manifests', manifests, ...listen, ...flags], { cores, env });
