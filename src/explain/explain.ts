@@ -140,6 +140,9 @@ const UNASKED: Readonly<Record<string, FilterReport['outcome']>> = {
   mirror: 'by chance',
 };
 
+/** Answers by calls, which only workers make; with the reason where all goes well. */
+const BY_CALLS: Readonly<Record<string, string>> = { aggregate: 'aggregate', grpcJson: 'grpc_json' };
+
 /** Runs the request steps of a route's filters on the exchange, as the proxy does. */
 function runFilters(route: Route, exchange: Exchange): { readonly answer: AnswerReport | undefined; readonly filters: readonly FilterReport[] } {
   let answer: AnswerReport | undefined;
@@ -150,8 +153,9 @@ function runFilters(route: Route, exchange: Exchange): { readonly answer: Answer
     if (answer !== undefined) return { ...described, outcome: 'not reached' };
     const unasked = UNASKED[filter.policy];
     if (unasked !== undefined) return { ...described, outcome: unasked };
-    if (filter.policy === 'aggregate') {
-      answer = { status: 200, reason: 'aggregate', by: filter.policy, detail: 'Status and body are what its calls and expressions come to.' };
+    const calling = BY_CALLS[filter.policy];
+    if (calling !== undefined) {
+      answer = { status: 200, reason: calling, by: filter.policy, detail: 'Status and body are what its calls come to.' };
       return { ...described, outcome: 'answers' };
     }
     if (filter.onRequest(exchange) === Verdict.Continue) return { ...described, outcome: 'passed' };

@@ -140,6 +140,7 @@ describe('the registry', () => {
       'urlRewrite',
       'mirror',
       'aggregate',
+      'grpcJson',
       'responseHeaderModifier',
       'transform',
     ];

@@ -19,7 +19,7 @@
  *    what they wrote.
  * 8. `mirror`: the copy is what the backend gets.
  * 9. `aggregate`: answers by calls of its own, which see the request as it would go on; a copy of it has gone to the mirror by no
- *    way but a backend's, so there is none.
+ *    way but a backend's, so there is none. `grpcJson` beside it: a rule has one of them.
  * 10. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
  * 9. `transform`: next to the backend on both ways. It makes the body that the backend gets, whoever else has looked at the client's, and
@@ -36,6 +36,7 @@ import { decompression } from './decompression/decompression.ts';
 import { directResponse } from './direct-response.ts';
 import { errorPages } from './error-pages.ts';
 import { faultInjection } from './fault-injection.ts';
+import { grpcJson } from './grpc-json/grpc-json.ts';
 import { ipAccess } from './ip-access.ts';
 import { limits } from './limits.ts';
 import { mirror } from './mirror.ts';
@@ -65,6 +66,7 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   urlRewrite,
   mirror,
   aggregate,
+  grpcJson,
   responseHeaderModifier,
   transform,
 ];

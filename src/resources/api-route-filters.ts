@@ -21,6 +21,7 @@ import {
   text,
   wholeNumber,
 } from './fields.ts';
+import { grpcJsonSchema } from './grpc-json.ts';
 import { ownedFlaw } from './owned-fields.ts';
 import { faultInjectionSchema, mirrorSchema } from './recovery.ts';
 import { type CelRule, type Flaw, flaws, strictObject } from './strict-object.ts';
@@ -265,6 +266,7 @@ export const routeFiltersSchema = strictObject(
     mirror: mirrorSchema.exactOptional(),
     transform: transformSchema.exactOptional(),
     aggregate: aggregateSchema.exactOptional(),
+    grpcJson: grpcJsonSchema.exactOptional(),
     cors: corsSchema.exactOptional(),
     compression: compressionSchema.exactOptional(),
     decompression: decompressionSchema.exactOptional(),
@@ -278,13 +280,17 @@ export const routeFiltersSchema = strictObject(
         rule: '!(has(self.aggregate) && (has(self.requestRedirect) || has(self.directResponse)))',
         message: 'a rule answers once: use aggregate, requestRedirect or directResponse',
       },
+      {
+        rule: '!(has(self.grpcJson) && (has(self.aggregate) || has(self.requestRedirect) || has(self.directResponse)))',
+        message: 'a rule answers once: use grpcJson, aggregate, requestRedirect or directResponse',
+      },
       { rule: '!(has(self.requestRedirect) && has(self.urlRewrite))', message: 'urlRewrite and requestRedirect exclude each other' },
     ],
   },
 ).superRefine(
   flaws((filters) => {
     const found: Flaw[] = [];
-    const [first, second] = (['requestRedirect', 'directResponse', 'aggregate'] as const).filter((name) => filters[name] !== undefined);
+    const [first, second] = (['requestRedirect', 'directResponse', 'aggregate', 'grpcJson'] as const).filter((name) => filters[name] !== undefined);
     if (first !== undefined && second !== undefined) {
       found.push({ message: `${first} and ${second} both answer the request`, hint: 'keep one of them', path: [second] });
     }

@@ -1,4 +1,4 @@
-/** ConfigMap: certificates of authorities (`ca.crt`) and revocation lists (`ca.crl`); of anything else, nothing is kept. */
+/** ConfigMap: certificates of authorities (`ca.crt`), revocation lists (`ca.crl`), and binary data such as descriptor sets; of other texts, nothing is kept. */
 import { z } from 'zod';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { strictObject } from './strict-object.ts';
@@ -11,10 +11,11 @@ export const configMapSchema = strictObject({
   data: z.record(z.string(), z.string()).default({}),
   binaryData: z.record(z.string(), z.string()).default({}),
   immutable: unused,
-}).transform(({ apiVersion, kind, metadata, data }) => ({
+}).transform(({ apiVersion, kind, metadata, data, binaryData }) => ({
   apiVersion,
   kind,
   metadata,
+  binaryData,
   // What is wrong there is told to those who refer to it: most ConfigMaps are no business of ours.
   trust: readTrustAnchors((key) => (Object.hasOwn(data, key) ? data[key] : undefined)),
 }));

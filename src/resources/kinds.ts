@@ -141,12 +141,12 @@ function classWarnings(object: IngressClass): readonly Flaw[] {
 
 function routeWarnings(object: ApiRoute): readonly Flaw[] {
   return object.spec.rules.flatMap((rule, index) => {
-    const { requestRedirect, directResponse, aggregate } = rule.filters;
-    if (rule.backendRefs.length > 0 || (requestRedirect ?? directResponse ?? aggregate) !== undefined) return [];
+    const { requestRedirect, directResponse, aggregate, grpcJson } = rule.filters;
+    if (rule.backendRefs.length > 0 || (requestRedirect ?? directResponse ?? aggregate ?? grpcJson) !== undefined) return [];
     return [
       {
         message: 'the rule has no backendRefs and no filter that answers: its requests get 404',
-        hint: 'list backendRefs, or write requestRedirect, directResponse or aggregate',
+        hint: 'list backendRefs, or write requestRedirect, directResponse, aggregate or grpcJson',
         path: ['spec', 'rules', index, 'backendRefs'],
       },
     ];

@@ -10,6 +10,7 @@ import type { Compression, Decompression, ErrorPages } from './body-filters.ts';
 import type { CacheSpec } from './cache.ts';
 import type { Cors } from './cors.ts';
 import type { DocumentRequest } from './documents.ts';
+import type { GrpcJson } from './grpc-json.ts';
 import type { GRPC_STATUSES } from './grpc-status.ts';
 import type { Sensitive } from './sensitive.ts';
 import type { Transform } from './transform.ts';
@@ -186,6 +187,7 @@ export interface RouteFilters {
   readonly mirror?: Mirror;
   readonly aggregate?: Aggregate;
   readonly cache?: CacheSpec;
+  readonly grpcJson?: GrpcJson;
 }
 
 export interface Backend {

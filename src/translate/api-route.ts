@@ -9,6 +9,7 @@ import { describeMatch } from '../snapshot/words.ts';
 import { translateAggregate } from './aggregate.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
+import { translateGrpcJson } from './grpc-json.ts';
 import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
 import { loginRoutes } from './login-routes.ts';
 import { claimTermination, translatePassthrough } from './passthrough.ts';
@@ -147,7 +148,7 @@ function translateFilters(
   hasClientCertificates: boolean,
   context: RouteContext,
 ): RouteFilters {
-  const { mirror: written, aggregate, cache, ...filters } = rule.filters;
+  const { mirror: written, aggregate, cache, grpcJson, ...filters } = rule.filters;
   const { rateLimits, authPolicies } = context;
   const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
@@ -160,6 +161,7 @@ function translateFilters(
     ...(cache === undefined ? {} : { cache: guards.auth !== undefined || hasClientCertificates ? { ...cache, authorized: true } : cache }),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
+    ...(grpcJson === undefined ? {} : { grpcJson: translateGrpcJson(entry, grpcJson, rule.timeouts, `${field}.filters.grpcJson`, context) }),
     ...(aggregate === undefined ? {} : { aggregate: translateAggregate(entry, aggregate, rule.timeouts, `${field}.filters.aggregate`, context) }),
   };
 }

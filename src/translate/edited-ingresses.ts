@@ -189,6 +189,7 @@ class EditTranslation {
       claims: editBasis.claims.edited(),
       canaries: new Canaries([], issues),
       passthroughs: new Passthroughs(),
+      configMaps: set.configMaps,
     };
   }
 

@@ -1,7 +1,7 @@
 /** What the translations of Ingress and ApiRoute share. */
 import type { ApiRouteRule } from '../resources/api-route.ts';
 import { objectKey } from '../resources/entry.ts';
-import type { Entry, Problem } from '../resources/resource-set.ts';
+import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { HostPattern, Route } from '../snapshot/snapshot.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { AuthPolicies } from './auth-policies.ts';
@@ -34,6 +34,7 @@ export interface RouteContext {
   readonly claims: Claims<RuleOwner>;
   readonly canaries: Canaries;
   readonly passthroughs: Passthroughs;
+  readonly configMaps: ResourceSet['configMaps'];
 }
 
 /** What policies, metrics and logs call a rule: its name, else its index. */

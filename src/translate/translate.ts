@@ -90,7 +90,18 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
   const canaries = new Canaries(ownIngresses(set, classes), issues);
   const clientValidations = new ClientValidations(issues, trust);
   const passthroughs = new Passthroughs();
-  const context = { issues, upstreams, clientValidations, rateLimits, authPolicies, certificates, claims: new Claims<RuleOwner>(), canaries, passthroughs };
+  const context = {
+    issues,
+    upstreams,
+    clientValidations,
+    rateLimits,
+    authPolicies,
+    certificates,
+    claims: new Claims<RuleOwner>(),
+    canaries,
+    passthroughs,
+    configMaps: set.configMaps,
+  };
   const { routes, statuses, repeatable, youngest } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);

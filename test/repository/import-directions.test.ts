@@ -22,6 +22,7 @@ const refused: readonly (readonly [name: string, file: string, text: string, mes
   ['fetch imports a policy', 'src/fetch/a.ts', importing('../policies/policy.ts'), 'fetch/ makes calls'],
   ['the router imports upstream', 'src/router/a.ts', importing('../upstream/pool.ts'), 'router/ sees'],
   ['expressions import a policy', 'src/expressions/a.ts', importing('../policies/policy.ts'), 'expressions/ sees'],
+  ['transcoding imports a policy', 'src/transcoding/a.ts', importing('../policies/policy.ts'), 'as transcoding/ does'],
   ['wire imports the exchange', 'src/wire/a.ts', importing('../exchange/exchange.ts'), 'wire/ is sockets only'],
   ['wire imports the engine', 'src/wire/a.ts', importing('../http1/head.ts'), 'wire/ is sockets only'],
   ['the engine imports the router', 'src/http1/a.ts', importing('../router/router.ts'), 'http1/ is an engine'],

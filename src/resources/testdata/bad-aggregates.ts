@@ -20,7 +20,19 @@ const whole = (change: Fields) => aggregate({ ...calls(call()), ...change });
 const one = (change: Fields, request: Fields = {}) => aggregate(calls(call(change, request)));
 const two = (first: Fields, second: Fields) => aggregate(calls(call(first), call({ name: 'orders', ...second })));
 
+const grpcJson = (change: Fields): Fields =>
+  route({ rules: [{ filters: { grpcJson: { backendRef: ref, descriptorSetRef: { name: 'shop', key: 'shop.pb' }, services: ['shop.Orders'], ...change } } }] });
+
 export const BAD_AGGREGATES: readonly BadObject[] = [
+  ['grpcJson without services', grpcJson({ services: [] }), 'spec.rules[0].filters.grpcJson.services', /./, /./],
+  [
+    'grpcJson with a service that is none',
+    grpcJson({ services: ['shop/Orders'] }),
+    'spec.rules[0].filters.grpcJson.services[0]',
+    /no name of a gRPC/,
+    /shop\.v1/,
+  ],
+  ['grpcJson without descriptors', grpcJson({ descriptorSetRef: { name: 'shop' } }), 'spec.rules[0].filters.grpcJson.descriptorSetRef.key', /missing/, /./],
   ['aggregate without calls', whole({ calls: [] }), `${AT}.calls`, /./, /./],
   ['aggregate without response', aggregate({ calls: [call()] }), `${AT}.response`, /missing/, /./],
   ['aggregate with a time-out of nothing', whole({ timeout: '0s' }), `${AT}.timeout`, /longer than zero/, /1s/],

@@ -55,8 +55,10 @@ export class NamedReferences {
       for (const { secretName } of object.spec.tls) if (secretName !== undefined && secretName !== '') secrets.add(`${namespace}/${secretName}`);
     }
     for (const { namespace, object } of apiRoutes.values()) {
-      const tls = object?.spec.tls;
-      if (object === undefined || tls === undefined || !classes.ownsApiRoute(object)) continue;
+      if (object === undefined || !classes.ownsApiRoute(object)) continue;
+      const { tls, rules } = object.spec;
+      for (const { filters } of rules) if (filters.grpcJson !== undefined) configMaps.add(`${namespace}/${filters.grpcJson.descriptorSetRef.name}`);
+      if (tls === undefined) continue;
       if (tls.secretName !== undefined) secrets.add(`${namespace}/${tls.secretName}`);
       if (tls.clientValidation !== undefined) {
         trust(namespace, tls.clientValidation.caCertificateRefs);

@@ -1,0 +1,136 @@
+import { type CallAnswer, type Caller, type CallOutcome, contextFields } from '../../exchange/calls.ts';
+import type { Exchange, Reply } from '../../exchange/exchange.ts';
+import type { GrpcJson } from '../../snapshot/grpc-json.ts';
+import { type Binding, readTranscoding, type Transcoding } from '../../transcoding/bindings.ts';
+import { answerJson, RequestFault, requestMessage } from '../../transcoding/messages.ts';
+import { grpcCode, httpStatus } from '../../transcoding/status.ts';
+import { type Filter, type Policy, type PolicyContext, Verdict } from '../policy.ts';
+
+/** Answers JSON requests by unary methods of gRPC. */
+export const grpcJson: Policy<'grpcJson'> = {
+  name: 'grpcJson',
+  compile: (spec, context) => new GrpcJsonFilter(spec, context),
+};
+
+const MAX_REQUEST = 1024 * 1024;
+/** What clients of gRPC take by default. */
+const MAX_ANSWER = 4 * 1024 * 1024;
+
+const noDescriptors: Reply = { status: 500, reason: 'descriptors_not_resolved', detail: 'The route refers to descriptors that can not be used.' };
+const noMethod: Reply = { status: 404, reason: 'no_grpc_method', detail: 'No method takes this request.' };
+const badRequest: Reply = { status: 400, reason: 'request_does_not_fit', detail: 'The request does not fit the method.' };
+const badAnswer: Reply = { status: 502, reason: 'grpc_malformed', detail: 'The backend sent an answer that is not valid gRPC.' };
+
+/** A request's binding with what its path says. */
+interface Match {
+  readonly binding: Binding;
+  readonly values: ReadonlyMap<string, string>;
+}
+
+class GrpcJsonFilter implements Filter {
+  readonly policy = 'grpcJson';
+  readonly maxRequestBody = MAX_REQUEST;
+  readonly #spec: GrpcJson;
+  readonly #transcoding: Transcoding | undefined;
+  readonly #caller: Caller;
+  readonly #timeout: string;
+
+  constructor(spec: GrpcJson, { calls }: PolicyContext) {
+    this.#spec = spec;
+    this.#transcoding = spec.descriptors === undefined ? undefined : readTranscoding(Buffer.from(spec.descriptors, 'base64'), spec.services);
+    this.#caller = calls.to(spec.target);
+    // Eight digits at most.
+    this.#timeout = `${Math.min(spec.target.timeout, 99_999_999)}m`;
+  }
+
+  describe(): string {
+    const { target, services } = this.#spec;
+    return `answer JSON by gRPC of ${services.join(', ')} at ${target.upstream ?? 'nowhere'}`;
+  }
+
+  onRequest(exchange: Exchange): Verdict {
+    const found = this.#find(exchange);
+    if ('status' in found) {
+      exchange.reply = found;
+      return Verdict.Answered;
+    }
+    return found.binding.body === '' ? this.#call(exchange, found, undefined) : Verdict.NeedsBody;
+  }
+
+  onRequestBody(exchange: Exchange, body: Buffer): Verdict {
+    // It was found before.
+    return this.#call(exchange, this.#find(exchange) as Match, body);
+  }
+
+  #find({ method, upstreamPath }: Exchange): Match | Reply {
+    if (this.#transcoding === undefined) return noDescriptors;
+    const others = new Set<string>();
+    try {
+      for (const binding of this.#transcoding.bindings) {
+        const values = binding.template.match(upstreamPath);
+        if (values === undefined) continue;
+        if (binding.httpMethod === method) return { binding, values };
+        others.add(binding.httpMethod);
+      }
+    } catch (error) {
+      if (error instanceof URIError) return badRequest;
+      throw error;
+    }
+    if (others.size === 0) return noMethod;
+    return { status: 405, reason: 'no_grpc_method', detail: 'No method takes this request.', fields: [['Allow', [...others].join(', ')]] };
+  }
+
+  #call(exchange: Exchange, { binding, values }: Match, body: Buffer | undefined): Verdict {
+    const { registry } = this.#transcoding as Transcoding;
+    let message: Buffer;
+    try {
+      message = requestMessage(binding, registry, values, new URLSearchParams(exchange.query), body);
+    } catch (error) {
+      if (!(error instanceof RequestFault)) throw error;
+      exchange.reply = badRequest;
+      return Verdict.Answered;
+    }
+    const fields = contextFields(exchange);
+    fields.remove('accept-encoding');
+    fields.append('Content-Type', 'application/grpc');
+    fields.append('grpc-timeout', this.#timeout);
+    const { method } = binding;
+    const path = `/${method.parent.typeName}/${method.name}`;
+    const request = { name: method.name, method: 'POST', path, query: '', fields, body: message, maxAnswerBytes: MAX_ANSWER, decode: false };
+    const running = this.#caller.call(exchange, request, (outcome) => {
+      exchange.reply = this.#replyTo(binding, outcome);
+      exchange.resume();
+    });
+    exchange.onAbandoned = () => running.abort();
+    return Verdict.Waiting;
+  }
+
+  #replyTo(binding: Binding, outcome: CallOutcome): Reply {
+    if (outcome.failure !== undefined) return outcome.failure;
+    const code = codeOf(outcome);
+    if (code === undefined) return badAnswer;
+    if (code !== 0) {
+      const status = httpStatus(code);
+      const body = JSON.stringify({ code, message: messageOf(outcome) });
+      return { status, reason: 'grpc_status', contentType: 'application/json', body };
+    }
+    const body = answerJson(binding, (this.#transcoding as Transcoding).registry, outcome.body);
+    return body === undefined ? badAnswer : { status: 200, reason: 'grpc_json', contentType: 'application/json', body };
+  }
+}
+
+/** The code of grpc-status, from the trailers or, of an answer without a message, the head; undefined: there is none. */
+function codeOf({ status, fields, trailers }: CallAnswer): number | undefined {
+  const text = trailers?.get('grpc-status') ?? fields.get('grpc-status');
+  if (text === undefined) return status === 200 ? undefined : grpcCode(status);
+  return /^\d{1,3}$/.test(text) ? Number(text) : undefined;
+}
+
+function messageOf({ fields, trailers }: CallAnswer): string {
+  const text = trailers?.get('grpc-message') ?? fields.get('grpc-message') ?? '';
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
