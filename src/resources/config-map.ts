@@ -15,7 +15,7 @@ export const configMapSchema = strictObject({
   apiVersion,
   kind,
   metadata,
-  binaryData,
+  ...(Object.keys(binaryData).length === 0 ? {} : { binaryData }),
   // What is wrong there is told to those who refer to it: most ConfigMaps are no business of ours.
   trust: readTrustAnchors((key) => (Object.hasOwn(data, key) ? data[key] : undefined)),
 }));

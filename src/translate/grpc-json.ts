@@ -55,7 +55,7 @@ function descriptorsOf(
   if (configMap === undefined) {
     return tell({ severity: 'warning', field: `${at}.name`, message: `ConfigMap ${id} does not exist, so requests are answered with 500`, hint: 'create it' });
   }
-  const text = Object.hasOwn(configMap.binaryData, key) ? configMap.binaryData[key] : undefined;
+  const text = Object.hasOwn(configMap.binaryData ?? {}, key) ? configMap.binaryData?.[key] : undefined;
   if (text === undefined) {
     const message = `ConfigMap ${id} has no ${key} in binaryData, so requests are answered with 500`;
     return tell({ severity: 'error', field: `${at}.key`, message, hint: 'make it with kubectl create configmap --from-file' });
