@@ -69,13 +69,6 @@ describe('crds/', () => {
     for (const rule of ['has(self.requestRedirect) && has(self.directResponse)', 'has(self.period) != has(self.calendar)', 'FixedWindow'])
       assert.ok(rules.includes(rule), rule);
   });
-
-  test('fields of later versions are not there', () => {
-    const text = [...files.values()].join('\n');
-    for (const field of ['cache']) {
-      assert.doesNotMatch(text, new RegExp(`^ *${field}:`, 'm'));
-    }
-  });
 });
 
 interface Node {
