@@ -2,8 +2,10 @@
 
 export interface CrdRule {
   readonly kind: string;
+  /** Place of the rule in the schema. */
   readonly path: string;
   readonly message: string;
+  /** Specs that keep the rule, each for a reason of its own. */
   readonly kept: readonly unknown[];
   readonly broken: readonly unknown[];
 }
@@ -127,7 +129,7 @@ export const AUTH_EXAMPLES: Readonly<Record<string, unknown>> = {
     },
     anonymous: 'Deny',
     authorization: [{ expression: "'gold' in identity.groups", message: 'needs gold' }],
-    forward: { token: 'Keep' },
+    forward: { headers: { 'x-user-id': 'identity.subject' }, token: 'Keep' },
   },
   ApiConsumer: {
     groups: ['gold'],

@@ -48,7 +48,8 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
           ipAccess: { allow: ['10.0.0.0/8'], deny: ['10.1.0.0/16'] },
           faultInjection: { delay: { duration: '1s', percent: 5 }, abort: { statusCode: 503, percent: 1 } },
           mirror: { backendRef: { name: 'shadow', namespace: 'other', port: 80 }, percent: 10 },
-          transform: { request: { body: 'request.body' }, response: { body: 'response.body', status: '200' } },
+          transform: { request: { body: 'request.body' }, response: { body: 'response.body', status: '200', headers: { 'x-total': 'response.body.total' } } },
+          cache: { maxEntryBytes: 1048576, defaultTTL: '0s', varyOnQuery: ['page'], staleWhileRevalidate: '30s', staleIfError: '5m' },
         },
         timeouts: { request: '10s', backendRequest: '1s500ms', idle: '1m' },
         retry: { attempts: 2, on: ['reset', 503], backoff: '25ms', maxBackoff: '1s', budgetPercent: 10, nonIdempotent: true },
@@ -70,6 +71,41 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
         name: 'redirect',
         filters: {
           requestRedirect: { scheme: 'https', hostname: 'www.example.com', port: 8443, path: { type: 'ReplaceFullPath', value: '/' }, statusCode: 308 },
+        },
+      },
+      {
+        name: 'aggregate',
+        matches: [{ path: { type: 'PathPrefix', value: '/users/{id}' } }],
+        filters: {
+          requestHeaderModifier: { set: [{ name: 'x-user', expression: 'identity.subject' }], add: [{ name: 'x-id', expression: 'request.path.id' }] },
+          aggregate: {
+            timeout: '2s',
+            calls: [
+              {
+                name: 'user',
+                backendRef: { name: 'users', namespace: 'other', port: 80 },
+                request: { method: 'POST', path: "'/users/' + request.path.id", headers: { 'x-a': "request.headers['x-a']" }, body: 'request.body' },
+                timeout: '300ms',
+                retry: { attempts: 1, on: [503], backoff: '25ms', maxBackoff: '1s' },
+                hedge: { after: '100ms', max: 1 },
+                when: "request.method == 'GET'",
+                onError: { value: '[]' },
+              },
+            ],
+            response: { status: '200', headers: { 'cache-control': "'private'" }, body: "{'name': user.body.name, 'partial': user.failed}" },
+          },
+        },
+      },
+      {
+        name: 'transcoded',
+        filters: {
+          grpcJson: {
+            backendRef: { name: 'orders', namespace: 'other', port: 'grpc' },
+            descriptorSetRef: { name: 'descriptors', key: 'shop.pb' },
+            services: ['shop.v1.Orders'],
+            timeout: '1s',
+            retry: { attempts: 1, on: ['reset'], backoff: '25ms', maxBackoff: '1s' },
+          },
         },
       },
       {
@@ -105,10 +141,17 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   },
   RateLimitPolicy: {
     targetRefs: [{ group: 'tidegate.dev', kind: 'ApiRoute', name: 'shop', sectionName: 'orders' }],
-    scope: 'Local',
+    scope: 'Global',
+    onStoreFailure: 'Local',
     limits: [
       { name: 'burst', algorithm: 'TokenBucket', requests: 10, period: '1m', burst: 20, key: [{ type: 'Header', name: 'x-tenant' }], mode: 'Shadow' },
-      { name: 'quota', algorithm: 'FixedWindow', requests: 1000, calendar: 'Month' },
+      { name: 'quota', algorithm: 'FixedWindow', requests: 1000, calendar: 'Month', when: "'gold' in identity.groups", cost: '2' },
+      {
+        name: 'claims',
+        requests: 10,
+        period: '1s',
+        key: [{ type: 'Claim', name: 'sub' }, { type: 'Consumer' }, { type: 'Expression', expression: 'request.host' }],
+      },
     ],
   },
 };

@@ -6,6 +6,8 @@ import { load } from 'js-yaml';
 export interface Schema {
   readonly type?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
+  /** Of a map: its values. */
+  readonly additionalProperties?: Schema;
   readonly items?: Schema;
   readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
