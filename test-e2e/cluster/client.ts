@@ -14,7 +14,7 @@ export interface Question {
   /** @default GET */
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
   readonly tls?: boolean;
 }
 
