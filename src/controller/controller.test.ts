@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
 import type { ResourceSet } from '../resources/resource-set.ts';
-import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 import type { Source } from '../sources/source.ts';
 import { buildSet, type Manifest } from '../translate/testdata/build-set.ts';
 import type { TranslateOptions } from '../translate/translate.ts';

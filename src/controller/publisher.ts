@@ -1,5 +1,6 @@
 /** Where snapshots go: the workers. */
-import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 
 export interface Publisher {
   /** A whole snapshot takes the place of the one before. */

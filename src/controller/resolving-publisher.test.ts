@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
-import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 import { buildSet, type Manifest } from '../translate/testdata/build-set.ts';
 import { translate } from '../translate/translate.ts';
 import { type Answer, answered, NameServer } from './name-server.fixture.ts';

@@ -2,7 +2,8 @@
 import { isIP } from 'node:net';
 import { forbiddenAddress } from '../exchange/forbidden-address.ts';
 import { sameEndpoints } from '../snapshot/equal.ts';
-import type { Endpoint, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 import { isApiServer } from '../translate/addresses.ts';
 import { compareText } from '../translate/order.ts';
 import type { NameTrouble, NameTroubles } from '../translate/services.ts';

@@ -1,6 +1,6 @@
 /** One request and its response passing through: what filters see and change, whatever the protocol below. */
 
-import type { PathMatch } from '../snapshot/snapshot.ts';
+import type { PathMatch } from '../snapshot/match.ts';
 import type { TlsInfo } from '../wire/wire.ts';
 import type { StagedBody } from './bodies.ts';
 import type { CallRecord } from './calls.ts';

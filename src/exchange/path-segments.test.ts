@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PathMatch } from '../snapshot/snapshot.ts';
+import type { PathMatch } from '../snapshot/match.ts';
 import { endOfElements, fitsNamed, pathSegment } from './path-segments.ts';
 
 const orders: PathMatch = { type: 'PathPrefix', value: '/users/{id}/orders/{order}', names: ['', 'id', '', 'order'] };

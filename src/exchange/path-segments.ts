@@ -1,5 +1,5 @@
 /** Paths of matches that name segments, as `/users/{id}`: what of a request's path stands where. */
-import type { PathMatch } from '../snapshot/snapshot.ts';
+import type { PathMatch } from '../snapshot/match.ts';
 
 const SLASH = 0x2f;
 

@@ -1,5 +1,6 @@
 import { HeaderEdits } from '../policies/header-edits.ts';
-import type { Backend, Route, Snapshot } from '../snapshot/snapshot.ts';
+import type { Backend, Route } from '../snapshot/route.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { BackendReport } from './report.ts';
 
 /** Where a route may send a request, in the order of its backendRefs. */

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { route } from '../router/testdata/routes.ts';
-import type { Backend, Endpoint, Limit, Route, Snapshot, Upstream } from '../snapshot/snapshot.ts';
+import type { Limit } from '../snapshot/rate-limit.ts';
+import type { Backend, Route } from '../snapshot/route.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Endpoint, Upstream } from '../snapshot/upstream.ts';
 import { type ExplainInput, type ExplainReport, ExplainUsageError, explainRequest, renderExplanation } from './explain.ts';
 
 function upstream(service: string, loadBalancer: Upstream['loadBalancer'] = { type: 'RoundRobin' }): readonly [string, Upstream] {

@@ -1,5 +1,6 @@
 /** What `explain` tells, as plain data: the JSON of the command and of the admin port. */
-import type { Fallback, Hedge, Retry, Timeouts } from '../snapshot/snapshot.ts';
+import type { Hedge, Retry } from '../snapshot/recovery.ts';
+import type { Fallback, Timeouts } from '../snapshot/route.ts';
 
 export interface ExplainReport {
   readonly request: RequestReport;

@@ -1,5 +1,5 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { Closed } from '../snapshot/snapshot.ts';
+import type { Closed } from '../snapshot/filters.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
 /**

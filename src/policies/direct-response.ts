@@ -1,5 +1,5 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { DirectResponse } from '../snapshot/snapshot.ts';
+import type { DirectResponse } from '../snapshot/filters.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
 /** Answers by itself, with what the manifest says. */

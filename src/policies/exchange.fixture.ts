@@ -4,7 +4,7 @@ import { Exchange } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import { normalizePath } from '../exchange/path.ts';
 import { type BodyLength, type ClientStream, NO_BODY } from '../exchange/streams.ts';
-import type { PathMatch } from '../snapshot/snapshot.ts';
+import type { PathMatch } from '../snapshot/match.ts';
 
 export interface RequestSpec {
   readonly method?: string;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FaultInjection } from '../snapshot/snapshot.ts';
+import type { FaultInjection } from '../snapshot/filters.ts';
 import { exchangeOf } from './exchange.fixture.ts';
 import { faultInjection } from './fault-injection.ts';
 import { type PolicyContext, Verdict } from './policy.ts';

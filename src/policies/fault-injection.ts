@@ -1,5 +1,5 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { FaultInjection } from '../snapshot/snapshot.ts';
+import type { FaultInjection } from '../snapshot/filters.ts';
 import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 
 /** Makes trouble on purpose: some requests wait, some fail. Whether one waits and whether it fails are two chances, not one. */

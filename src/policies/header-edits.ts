@@ -4,7 +4,7 @@ import { requestHead, responseHead } from '../expressions/environments.ts';
 import { AnswerVariables, ExchangeVariables } from '../expressions/exchange-variables.ts';
 import { compileExpression, type Expression } from '../expressions/expression.ts';
 import { headerValueOf } from '../expressions/header-value.ts';
-import type { HeaderEdit, HeaderModifier } from '../snapshot/snapshot.ts';
+import type { HeaderEdit, HeaderModifier } from '../snapshot/filters.ts';
 
 /** Of a header whose value is an expression that gives null, nothing is set or added. */
 type Value = string | null;

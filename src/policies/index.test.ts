@@ -19,7 +19,7 @@ import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { routeFiltersSchema } from '../resources/api-route-filters.ts';
 import { authPolicySchema } from '../resources/auth-policy.ts';
 import { rateLimitPolicySchema } from '../resources/rate-limit-policy.ts';
-import type { RouteFilters } from '../snapshot/snapshot.ts';
+import type { RouteFilters } from '../snapshot/filters.ts';
 import { knownConsumers } from './auth/context.fixture.ts';
 import { ResponseCache } from './cache/response-cache.ts';
 import { exchangeOf, type RequestSpec, type SilentStream } from './exchange.fixture.ts';

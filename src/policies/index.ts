@@ -25,7 +25,7 @@
  * 9. `transform`: next to the backend on both ways. It makes the body that the backend gets, whoever else has looked at the client's, and
  *    what it makes of an answer is what header modifiers, caches of clients and codings see.
  */
-import type { RouteFilters } from '../snapshot/snapshot.ts';
+import type { RouteFilters } from '../snapshot/filters.ts';
 import { aggregate } from './aggregate/aggregate.ts';
 import { auth } from './auth/auth.ts';
 import { cache } from './cache/cache.ts';

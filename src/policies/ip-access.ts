@@ -1,6 +1,6 @@
 import { CidrSet } from '../exchange/cidr.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { IpAccess } from '../snapshot/snapshot.ts';
+import type { IpAccess } from '../snapshot/filters.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
 /**

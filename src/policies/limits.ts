@@ -1,6 +1,6 @@
 import type { CollectedBody } from '../exchange/bodies.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { BodyLimits } from '../snapshot/snapshot.ts';
+import type { BodyLimits } from '../snapshot/filters.ts';
 import { CutStage } from './cut-stage.ts';
 import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 

@@ -1,5 +1,5 @@
 import type { Exchange } from '../exchange/exchange.ts';
-import type { Mirror } from '../snapshot/snapshot.ts';
+import type { Mirror } from '../snapshot/filters.ts';
 import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 
 /** Marks the requests of which a copy goes elsewhere. The proxy sends the copy, when it knows what the backend gets. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { normalizePath } from '../exchange/path.ts';
-import type { PathMatch, PathRewrite } from '../snapshot/snapshot.ts';
+import type { PathRewrite } from '../snapshot/filters.ts';
+import type { PathMatch } from '../snapshot/match.ts';
 import { exchangeOf } from './exchange.fixture.ts';
 import { compilePathRewrite } from './path-rewrite.ts';
 

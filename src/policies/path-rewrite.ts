@@ -2,7 +2,8 @@ import { RE2JS } from 're2js';
 import type { Exchange } from '../exchange/exchange.ts';
 import { normalizePath } from '../exchange/path.ts';
 import { endOfElements } from '../exchange/path-segments.ts';
-import type { PathMatch, PathRewrite } from '../snapshot/snapshot.ts';
+import type { PathRewrite } from '../snapshot/filters.ts';
+import type { PathMatch } from '../snapshot/match.ts';
 
 /** A longer path is one that no server takes; a substitution that repeats could make megabytes of a short one. */
 const MAX_PATH = 16 * 1024;

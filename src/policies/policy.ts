@@ -12,7 +12,7 @@ import type { CountPolicy } from '../exchange/policy-counters.ts';
 import type { BodyLength } from '../exchange/streams.ts';
 import type { FetchAnswer, FetchRequest } from '../fetch/fetcher.ts';
 import type { Documents } from '../fetch/worker-documents.ts';
-import type { RouteFilters } from '../snapshot/snapshot.ts';
+import type { RouteFilters } from '../snapshot/filters.ts';
 import type { Consumers } from './auth/consumers.ts';
 import type { Introspectors } from './auth/introspection/introspectors.ts';
 import type { JwtVerifiers } from './auth/jwt/verifiers.ts';

@@ -1,5 +1,5 @@
 import type { Exchange } from '../exchange/exchange.ts';
-import type { HeaderModifier } from '../snapshot/snapshot.ts';
+import type { HeaderModifier } from '../snapshot/filters.ts';
 import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';

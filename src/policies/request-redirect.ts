@@ -1,6 +1,6 @@
 import { parseAuthority } from '../exchange/authority.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { RequestRedirect } from '../snapshot/snapshot.ts';
+import type { RequestRedirect } from '../snapshot/filters.ts';
 import { compilePathRewrite, describePathRewrite, type RewritePath } from './path-rewrite.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 

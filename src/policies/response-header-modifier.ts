@@ -1,7 +1,7 @@
 import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import type { HeaderModifier } from '../snapshot/snapshot.ts';
+import type { HeaderModifier } from '../snapshot/filters.ts';
 import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
 import type { Filter, Policy } from './policy.ts';

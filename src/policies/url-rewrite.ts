@@ -1,5 +1,5 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
-import type { UrlRewrite } from '../snapshot/snapshot.ts';
+import type { UrlRewrite } from '../snapshot/filters.ts';
 import { compilePathRewrite, describePathRewrite, type RewritePath } from './path-rewrite.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 

@@ -1,7 +1,7 @@
 import type { Deadlines } from '../exchange/deadlines.ts';
 import { ClientConnection } from '../http1/client-connection.ts';
 import { ClientConnection as Http2ClientConnection } from '../http2/client-connection.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from '../upstream/connector.ts';
 import type { ConnectionHandler, Wire } from '../wire/wire.ts';
 import type { BackendTlsStore } from './tls/backend-tls-store.ts';

@@ -19,7 +19,7 @@ import { RedisConnection } from '../redis/redis-connection.ts';
 import type { RedisSettings } from '../redis/redis-settings.ts';
 import { Script } from '../redis/script-connection.ts';
 import { LISTENER } from '../snapshot/defaults.ts';
-import type { UpstreamKey } from '../snapshot/snapshot.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import { AccessLog, LogBaton } from '../telemetry/access-log.ts';
 import { LimitStoreMetrics } from '../telemetry/limit-store-metrics.ts';
 import type { Span } from '../telemetry/tracing/span.ts';

@@ -1,7 +1,9 @@
 /** What a route says about tries that fail: retry, hedge and fallback, compiled. */
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import type { Fallback, Hedge, Retry, Route, UpstreamProtocol } from '../snapshot/snapshot.ts';
+import type { Hedge, Retry } from '../snapshot/recovery.ts';
+import type { Fallback, Route } from '../snapshot/route.ts';
+import type { UpstreamProtocol } from '../snapshot/upstream.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import { isIdempotent, RetryRules } from './retry.ts';

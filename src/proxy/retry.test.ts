@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Fields } from '../exchange/fields.ts';
 import { GRPC_STATUSES } from '../snapshot/grpc-status.ts';
-import type { Retry } from '../snapshot/snapshot.ts';
+import type { Retry } from '../snapshot/recovery.ts';
 import { RetryRules } from './retry.ts';
 
 function rules(retry: Partial<Retry>): RetryRules {

@@ -2,7 +2,7 @@ import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { isEmptyBody, type UpstreamFailure } from '../exchange/streams.ts';
 import { GRPC_STATUSES } from '../snapshot/grpc-status.ts';
-import type { GrpcStatusName, Retry } from '../snapshot/snapshot.ts';
+import type { GrpcStatusName, Retry } from '../snapshot/recovery.ts';
 
 /** Where a failed try may be repeated. */
 export const Where = {

@@ -1,7 +1,7 @@
 import type { PolicyContext } from '../policies/policy.ts';
 import { RouterBuilder } from '../router/compile.ts';
 import type { Router } from '../router/router.ts';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';
 import type { ChangeEnd, ChangePart } from '../workers/messages.ts';

@@ -5,7 +5,7 @@ import type { Fields } from '../exchange/fields.ts';
 import type { UpstreamRequest } from '../exchange/streams.ts';
 import { expressionReply } from '../policies/expression-reply.ts';
 import type { HeaderEdits } from '../policies/header-edits.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 import type { PickedBackend } from '../upstream/backend-picker.ts';
 import { writeProxyHeader } from '../wire/proxy-header.ts';
 import type { CompiledBackend, CompiledRoute } from './compiled-route.ts';

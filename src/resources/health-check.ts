@@ -1,7 +1,7 @@
 /** `healthCheck` of a BackendPolicy: when endpoints are taken out of use, and when they come back. */
 import { z } from 'zod';
 import { EJECTION, HEALTH_CHECK } from '../snapshot/defaults.ts';
-import type { ActiveCheck, StatusRange } from '../snapshot/snapshot.ts';
+import type { ActiveCheck, StatusRange } from '../snapshot/upstream.ts';
 import { duration, oneOf, portNumber, quote, text, wholeNumber } from './fields.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 

@@ -1,7 +1,7 @@
 /** What an ApiRoute's rule says about trouble: retry, hedge and fallback, the mirror, and faults made on purpose. */
 import { z } from 'zod';
 import { GRPC_STATUSES } from '../snapshot/grpc-status.ts';
-import type { RetryCondition } from '../snapshot/snapshot.ts';
+import type { RetryCondition } from '../snapshot/recovery.ts';
 import { BODILESS, dnsLabel, duration, headerValue, portReference, quote, wholeNumber } from './fields.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 import { nearest } from './suggestion.ts';

@@ -1,7 +1,8 @@
 /** The router that serves: host table, path tries, compiled matches. Held to the oracle by the tests. */
 import { RE2JS } from 're2js';
 import { hostKey } from '../snapshot/host-key.ts';
-import type { HostPattern, Route } from '../snapshot/snapshot.ts';
+import type { HostPattern } from '../snapshot/match.ts';
+import type { Route } from '../snapshot/route.ts';
 import { HostTable, type LevelChange } from './host-table.ts';
 import { Candidate } from './match.ts';
 import { PathTrie } from './path-trie.ts';

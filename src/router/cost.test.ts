@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { Session } from 'node:inspector';
 import { test } from 'node:test';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 import { compileRouter } from './compile.ts';
 import { compileOracle } from './oracle.ts';
 import type { CompileRouter } from './router.ts';

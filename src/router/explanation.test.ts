@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 import { explain } from './explanation.ts';
 import { type RequestText, type RouteText, request, route } from './testdata/routes.ts';
 

@@ -1,5 +1,6 @@
 /** Why a request goes where it goes: the match that wins, those that fit too, and those that fail by little. */
-import type { Match, Route } from '../snapshot/snapshot.ts';
+import type { Match } from '../snapshot/match.ts';
+import type { Route } from '../snapshot/route.ts';
 import { describeHost } from '../snapshot/words.ts';
 import { hostFits, Judge, type Mismatch, PARTS } from './judge.ts';
 import { compareFits, decisionBetween, type Fit, fits } from './oracle.ts';

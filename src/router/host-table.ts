@@ -1,6 +1,6 @@
 /** Look-up by host: exact names in a map, wildcards in a trie of labels from the right. */
 import { hostKey } from '../snapshot/host-key.ts';
-import type { HostPattern } from '../snapshot/snapshot.ts';
+import type { HostPattern } from '../snapshot/match.ts';
 import { SegmentMap } from './segment-map.ts';
 
 interface LabelNode<Level> {

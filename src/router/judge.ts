@@ -5,7 +5,7 @@
 import { RE2JS } from 're2js';
 import { CidrSet } from '../exchange/cidr.ts';
 import { fitsNamed } from '../exchange/path-segments.ts';
-import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
+import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/match.ts';
 import { describeField, describePath } from '../snapshot/words.ts';
 import type { Routable } from './router.ts';
 

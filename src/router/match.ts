@@ -1,7 +1,7 @@
 /** One match of one route, compiled: everything but host and path. */
 import type { RE2JS } from 're2js';
 import { CidrSet } from '../exchange/cidr.ts';
-import type { FieldMatch, Match } from '../snapshot/snapshot.ts';
+import type { FieldMatch, Match } from '../snapshot/match.ts';
 import type { Found, Routable } from './router.ts';
 
 /** Compiles a regular expression, or gives the one that was compiled before for the same text. */

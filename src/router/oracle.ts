@@ -1,5 +1,6 @@
 /** The router as the API page words it: every match of every route is judged, and the one that ranks first wins. */
-import type { HostPattern, Match, PathMatch, Route } from '../snapshot/snapshot.ts';
+import type { HostPattern, Match, PathMatch } from '../snapshot/match.ts';
+import type { Route } from '../snapshot/route.ts';
 import { describeHost } from '../snapshot/words.ts';
 import { hostFits, Judge } from './judge.ts';
 import type { CompileRouter, Found, Routable } from './router.ts';

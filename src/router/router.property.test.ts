@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 import { compileRouter, RouterBuilder } from './compile.ts';
 import { explain } from './explanation.ts';
 import { compileOracle } from './oracle.ts';

@@ -1,7 +1,7 @@
 /** What every router must do; run on the oracle and on the one that serves. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 import { compileRouter } from './compile.ts';
 import { compileOracle } from './oracle.ts';
 import type { CompileRouter } from './router.ts';

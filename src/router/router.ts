@@ -1,5 +1,5 @@
 /** Finding the route of a request. Two implementations, one suite: the linear oracle and the host table with path tries. */
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 
 /** What matching looks at. `Exchange` is one. */
 export interface Routable {

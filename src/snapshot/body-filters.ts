@@ -1,6 +1,6 @@
 /** Specifications of filters that change bodies, or answers as a whole. */
 
-import type { StatusRange } from './snapshot.ts';
+import type { StatusRange } from './upstream.ts';
 
 /** Content codings (RFC 9110 section 8.4.1) that the gateway speaks. */
 export const CODINGS = ['zstd', 'br', 'gzip'] as const;

@@ -1,4 +1,5 @@
-import type { Hedge, Retry, UpstreamKey } from './snapshot.ts';
+import type { Hedge, Retry } from './recovery.ts';
+import type { UpstreamKey } from './upstream.ts';
 
 /** Where the gateway's own calls of one kind go, and what is done about those that fail. */
 export interface CallTarget {

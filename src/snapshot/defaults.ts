@@ -2,7 +2,8 @@
  * What holds where nobody says otherwise: time-outs in milliseconds, sizes in bytes, and counts. The values are part of what
  * users are promised; docs/architecture.md ("Limits") lists them, and a test compares the two.
  */
-import type { LoadBalancer, StatusRange, Timeouts, UpstreamProtocol } from './snapshot.ts';
+import type { Timeouts } from './route.ts';
+import type { LoadBalancer, StatusRange, UpstreamProtocol } from './upstream.ts';
 
 /** Of each listener; nothing changes them in this version. */
 export const LISTENER = {

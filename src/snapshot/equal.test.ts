@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { changedEndpoints, equalButEndpoints } from './equal.ts';
 import { Sensitive } from './sensitive.ts';
-import type { Endpoint, Snapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Endpoint } from './upstream.ts';
 
 function snapshot(key = 'key', address = '10.0.0.1', path = '/'): Snapshot {
   const endpoint: Endpoint = { address, port: 80, state: 'Ready' };

@@ -1,7 +1,9 @@
 /** Whether two snapshots say the same, so that nothing is published that changes nothing. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Sensitive } from './sensitive.ts';
-import type { Certificate, Endpoint, Snapshot, UpstreamKey } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Certificate } from './tls.ts';
+import type { Endpoint, UpstreamKey } from './upstream.ts';
 
 /** Everything but the endpoints, which travel by themselves; the upstreams that have endpoints are the same then, too. */
 export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {

@@ -1,4 +1,4 @@
-import type { UpstreamKey } from './snapshot.ts';
+import type { UpstreamKey } from './upstream.ts';
 
 /** A service that is asked about each request. */
 export interface ExternalAuthorization {

@@ -1,4 +1,4 @@
-import type { HostPattern } from './snapshot.ts';
+import type { HostPattern } from './match.ts';
 
 /** Equal for equal patterns, and in the order in which hosts rank: exact, wildcard, any. */
 export function hostKey(host: HostPattern): string {

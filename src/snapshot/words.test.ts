@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Match } from './snapshot.ts';
+import type { Match } from './match.ts';
 import { describeMatch } from './words.ts';
 
 const plain: Match = { path: { type: 'Exact', value: '/a' }, headers: [], queryParams: [], cookies: [] };

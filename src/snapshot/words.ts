@@ -1,5 +1,5 @@
 /** Matches and hosts as people would say them, for messages and for `explain`. */
-import type { FieldMatch, HostPattern, Match, PathMatch } from './snapshot.ts';
+import type { FieldMatch, HostPattern, Match, PathMatch } from './match.ts';
 
 export function describeHost(pattern: HostPattern): string {
   switch (pattern.type) {

@@ -1,7 +1,9 @@
 /** What a rule of an ApiRoute says about trouble: retry, hedge, fallback, and the mirror. */
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
-import type { Mirror, Route, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Mirror } from '../snapshot/filters.ts';
+import type { Route } from '../snapshot/route.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import type { RouteContext } from './routes.ts';
 
 /** RFC 9110 section 9.2.2; what is sent once more must be among them. */

@@ -3,8 +3,10 @@
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
+import type { RouteFilters } from '../snapshot/filters.ts';
 import { hostKey } from '../snapshot/host-key.ts';
-import type { Backend, HostPattern, Match, Route, RouteFilters, Timeouts } from '../snapshot/snapshot.ts';
+import type { HostPattern, Match } from '../snapshot/match.ts';
+import type { Backend, Route, Timeouts } from '../snapshot/route.ts';
 import { describeMatch } from '../snapshot/words.ts';
 import { translateAggregate } from './aggregate.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';

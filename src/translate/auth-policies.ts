@@ -8,9 +8,10 @@ import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource
 import type { Secret } from '../resources/secret.ts';
 import type { AuthMethodSpec, AuthSpec, CredentialSource, OidcSpec, SecretId } from '../snapshot/auth.ts';
 import { type DocumentRequest, discoveryUrl } from '../snapshot/documents.ts';
+import type { RouteFilters } from '../snapshot/filters.ts';
 import { parseHtpasswd } from '../snapshot/htpasswd.ts';
 import { Sensitive } from '../snapshot/sensitive.ts';
-import type { RouteFilters, Snapshot } from '../snapshot/snapshot.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import { translateExternalAuthorization } from './external-authorization.ts';
 import type { Issues } from './issues.ts';
 import { sortedMap } from './order.ts';

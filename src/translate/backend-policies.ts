@@ -3,7 +3,7 @@ import type { BackendPolicy } from '../resources/backend-policy.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
-import type { LoadBalancer, Upstream, UpstreamProtocol } from '../snapshot/snapshot.ts';
+import type { LoadBalancer, Upstream, UpstreamProtocol } from '../snapshot/upstream.ts';
 import { type BackendTlsSettings, backendTlsOf } from './backend-tls.ts';
 import type { Certificates } from './certificates.ts';
 import type { Issues } from './issues.ts';

@@ -2,7 +2,7 @@
 import type { BackendPolicy } from '../resources/backend-policy.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { AUTHORITIES_KEY } from '../resources/trust-anchors.ts';
-import type { UpstreamTls } from '../snapshot/snapshot.ts';
+import type { UpstreamTls } from '../snapshot/upstream.ts';
 import type { Certificates } from './certificates.ts';
 import type { Trust } from './trust.ts';
 

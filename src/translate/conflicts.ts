@@ -1,6 +1,6 @@
 /** Who claimed a host and a match first. */
 import { hostKey } from '../snapshot/host-key.ts';
-import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/snapshot.ts';
+import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/match.ts';
 
 /**
  * Hosts times matches of one object beyond which its matches are not compared with others: the product grows much faster

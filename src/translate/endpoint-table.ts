@@ -1,7 +1,7 @@
 /** Endpoints of all upstreams, brought up to date for those alone whose slices changed. */
 import type { ResourceSet } from '../resources/resource-set.ts';
 import { sameEndpoints } from '../snapshot/equal.ts';
-import type { Endpoint, Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Endpoint, Upstream, UpstreamKey } from '../snapshot/upstream.ts';
 import { endpointsOf, sliceFindings, strayFindings } from './endpoints.ts';
 import type { Finding } from './issues.ts';
 import type { ServiceOptions } from './services.ts';

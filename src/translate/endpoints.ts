@@ -4,7 +4,7 @@ import { forbiddenAddress } from '../exchange/forbidden-address.ts';
 import type { EndpointSlice } from '../resources/endpoint-slice.ts';
 import type { Problem } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
-import type { Endpoint, Upstream } from '../snapshot/snapshot.ts';
+import type { Endpoint, Upstream } from '../snapshot/upstream.ts';
 import { addressKey, isApiServer } from './addresses.ts';
 import type { Finding } from './issues.ts';
 import { compareText } from './order.ts';

@@ -3,7 +3,7 @@ import type { ExternalAuthorizationFields } from '../resources/auth/external-aut
 import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem } from '../resources/resource-set.ts';
 import type { ExternalAuthorization } from '../snapshot/external-authorization.ts';
-import type { UpstreamKey } from '../snapshot/snapshot.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import type { Issues } from './issues.ts';
 import type { Upstreams } from './services.ts';
 

@@ -1,6 +1,6 @@
 /** Hosts and paths of manifests in the normal form that requests are compared in. */
 import { normalizePath } from '../exchange/path.ts';
-import type { HostPattern, PathMatch } from '../snapshot/snapshot.ts';
+import type { HostPattern, PathMatch } from '../snapshot/match.ts';
 
 export const ANY_HOST: HostPattern = { type: 'Any' };
 

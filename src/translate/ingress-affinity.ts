@@ -1,6 +1,6 @@
 /** `affinity` and what goes with it: session affinity as ingress-nginx's users write it. */
 import { cookieNameFlaw, headerValueFlaw } from '../resources/fields.ts';
-import type { SessionAffinity } from '../snapshot/snapshot.ts';
+import type { SessionAffinity } from '../snapshot/upstream.ts';
 import type { AnnotationValues } from './annotation-values.ts';
 
 /** ingress-nginx's own. */

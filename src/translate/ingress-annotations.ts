@@ -2,7 +2,7 @@
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, NGINX_MAX_BODY_BYTES } from '../snapshot/defaults.ts';
-import type { SessionAffinity } from '../snapshot/snapshot.ts';
+import type { SessionAffinity } from '../snapshot/upstream.ts';
 import { AnnotationValues, PREFIX, parseBoolean } from './annotation-values.ts';
 import { AFFINITY_ANNOTATIONS, readAffinity } from './ingress-affinity.ts';
 import { BACKEND_ANNOTATIONS } from './ingress-backend-protocol.ts';

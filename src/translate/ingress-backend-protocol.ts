@@ -7,7 +7,7 @@ import { hostnameFlaw } from '../resources/fields.ts';
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { AUTHORITIES_KEY } from '../resources/trust-anchors.ts';
-import type { UpstreamProtocol } from '../snapshot/snapshot.ts';
+import type { UpstreamProtocol } from '../snapshot/upstream.ts';
 import { AnnotationValues, fieldOf } from './annotation-values.ts';
 import { type BackendTlsSettings, PLAIN_TLS } from './backend-tls.ts';
 import type { Certificates } from './certificates.ts';

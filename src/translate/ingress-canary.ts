@@ -9,7 +9,7 @@
 import { cookieNameFlaw, headerNameFlaw, headerValueFlaw, regexFlaw } from '../resources/fields.ts';
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
-import type { FieldMatch, Match } from '../snapshot/snapshot.ts';
+import type { FieldMatch, Match } from '../snapshot/match.ts';
 import { AnnotationValues, PREFIX, parseBoolean } from './annotation-values.ts';
 import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
 import { hostPattern, pathMatch } from './hosts-and-paths.ts';

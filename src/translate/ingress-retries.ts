@@ -1,7 +1,8 @@
 /** Annotations of ingress-nginx that say how long a backend is waited for, and when the next one is asked. */
 import { RETRY_BUDGET_PERCENT } from '../resources/recovery.ts';
 import { ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
-import type { Retry, RetryCondition, Timeouts } from '../snapshot/snapshot.ts';
+import type { Retry, RetryCondition } from '../snapshot/recovery.ts';
+import type { Timeouts } from '../snapshot/route.ts';
 import type { AnnotationValues } from './annotation-values.ts';
 
 const NEXT_UPSTREAM = 'proxy-next-upstream';

@@ -3,7 +3,9 @@
 import type { Ingress, IngressBackend } from '../resources/ingress.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { hostKey } from '../snapshot/host-key.ts';
-import type { Backend, HostPattern, Match, PathMatch, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { HostPattern, Match, PathMatch } from '../snapshot/match.ts';
+import type { Backend } from '../snapshot/route.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';

@@ -2,7 +2,7 @@
 import type { Entry } from '../resources/resource-set.ts';
 import type { AuthSpec } from '../snapshot/auth.ts';
 import { hostKey } from '../snapshot/host-key.ts';
-import type { Match } from '../snapshot/snapshot.ts';
+import type { Match } from '../snapshot/match.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { Issues } from './issues.ts';
 import type { RouteDraft } from './routes.ts';

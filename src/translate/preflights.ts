@@ -1,4 +1,4 @@
-import type { FieldMatch, Match } from '../snapshot/snapshot.ts';
+import type { FieldMatch, Match } from '../snapshot/match.ts';
 
 const ORIGIN: FieldMatch = { name: 'origin', type: 'Present', value: '' };
 const REQUEST_METHOD = 'access-control-request-method';

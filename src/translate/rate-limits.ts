@@ -2,7 +2,7 @@
 import type { ClassOwnership } from '../resources/classes.ts';
 import type { RateLimit, RateLimitPolicy } from '../resources/rate-limit-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
-import type { Limit } from '../snapshot/snapshot.ts';
+import type { Limit } from '../snapshot/rate-limit.ts';
 import type { Issues } from './issues.ts';
 import { type Attachments, attachPolicies, type PolicyTarget } from './policy-targets.ts';
 import { judgeRouteTarget, routeKey } from './route-targets.ts';

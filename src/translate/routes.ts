@@ -2,7 +2,8 @@
 import type { ApiRouteRule } from '../resources/api-route.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
-import type { HostPattern, Route } from '../snapshot/snapshot.ts';
+import type { HostPattern } from '../snapshot/match.ts';
+import type { Route } from '../snapshot/route.ts';
 import { describeHost } from '../snapshot/words.ts';
 import type { AuthPolicies } from './auth-policies.ts';
 import type { Certificates } from './certificates.ts';

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Service } from '../resources/service.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
-import type { SessionAffinity, Upstream, UpstreamKey, UpstreamProtocol } from '../snapshot/snapshot.ts';
+import type { SessionAffinity, Upstream, UpstreamKey, UpstreamProtocol } from '../snapshot/upstream.ts';
 import { isApiServer, isApiServerName, isForbiddenName } from './addresses.ts';
 import type { BackendPolicies } from './backend-policies.ts';
 import { PLAIN_TLS } from './backend-tls.ts';

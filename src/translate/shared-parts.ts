@@ -1,4 +1,5 @@
-import type { Match, Route } from '../snapshot/snapshot.ts';
+import type { Match } from '../snapshot/match.ts';
+import type { Route } from '../snapshot/route.ts';
 import type { RouteDraft } from './routes.ts';
 
 /**

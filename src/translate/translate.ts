@@ -6,8 +6,10 @@
 import { ClassOwnership, ingressClassOf } from '../resources/classes.ts';
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
-import type { Endpoint, Route, Snapshot, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
+import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 import { translateApiRoute } from './api-route.ts';
 import { AuthPolicies } from './auth-policies.ts';
 import { BackendPolicies } from './backend-policies.ts';

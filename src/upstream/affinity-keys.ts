@@ -1,6 +1,6 @@
 /** What the values of affinity cookies are made with. */
 import { createHmac } from 'node:crypto';
-import type { SessionAffinity, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { SessionAffinity, UpstreamKey } from '../snapshot/upstream.ts';
 
 /** Crosses to the workers as it is. */
 export interface AffinitySecrets {

@@ -1,7 +1,7 @@
 /** Session affinity in a worker: from a cookie to the endpoint that it names, and back. */
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
-import type { SessionAffinity } from '../snapshot/snapshot.ts';
+import type { SessionAffinity } from '../snapshot/upstream.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { EndpointState } from './endpoint-state.ts';
 

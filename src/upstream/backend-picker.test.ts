@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Backend } from '../snapshot/snapshot.ts';
+import type { Backend } from '../snapshot/route.ts';
 import { BackendPicker, type PickedBackend } from './backend-picker.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { EndpointState } from './endpoint-state.ts';

@@ -1,4 +1,5 @@
-import type { Backend, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Backend } from '../snapshot/route.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import { Affinity } from './affinity.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import type { EndpointState } from './endpoint-state.ts';

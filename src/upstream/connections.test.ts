@@ -7,7 +7,7 @@ import { Deadlines } from '../exchange/deadlines.ts';
 import { Fields } from '../exchange/fields.ts';
 import { NO_BODY, type UpstreamFailure, type UpstreamHandler } from '../exchange/streams.ts';
 import { ClientConnection } from '../http1/client-connection.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 import { createWire } from '../wire/index.ts';
 import type { EndpointState } from './endpoint-state.ts';
 import { fakeContext, request, upstream } from './fixtures.ts';

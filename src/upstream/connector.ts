@@ -1,6 +1,6 @@
 /** What a pool needs of an engine's client side: connections that carry one request at a time (http1/), or several (http2/). */
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 
 export interface PooledConnection {
   /** Requests begun on it so far. */

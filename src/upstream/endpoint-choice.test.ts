@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { HealthCheck } from '../snapshot/snapshot.ts';
+import type { HealthCheck } from '../snapshot/upstream.ts';
 import { type Candidate, chooseEndpoints } from './endpoint-choice.ts';
 
 interface Named extends Candidate {

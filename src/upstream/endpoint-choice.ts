@@ -1,5 +1,5 @@
 /** Which of an upstream's endpoints are in use: by their state, their health and their zone. */
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 
 export interface Candidate {
   readonly state: 'Ready' | 'Terminating';

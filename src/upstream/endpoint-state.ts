@@ -1,4 +1,4 @@
-import type { Endpoint } from '../snapshot/snapshot.ts';
+import type { Endpoint } from '../snapshot/upstream.ts';
 import type { FailureCounter, TryResult } from './health/worker-health.ts';
 import type { PeakLatency } from './peak-latency.ts';
 import type { ConnectionPool } from './pool.ts';

@@ -1,7 +1,7 @@
 /** What the tests of this folder stand on: endpoints without a network, a clock and a chance that can be told what to be. */
 import { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 import { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
 import { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced } from './balancers/balancer.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest } from '../exchange/streams.ts';
-import type { Upstream } from '../snapshot/snapshot.ts';
+import type { Upstream } from '../snapshot/upstream.ts';
 import { type FakeConnection, FakeConnector, upstream } from './fixtures.ts';
 import { ConnectionPool, MAX_IDLE_CONNECTIONS } from './pool.ts';
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines, Timed } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
-import type { Upstream, UpstreamProtocol } from '../snapshot/snapshot.ts';
+import type { Upstream, UpstreamProtocol } from '../snapshot/upstream.ts';
 import { writeProxyHeader } from '../wire/proxy-header.ts';
 import type { BudgetedPool, ConnectionBudget } from './breaker/connection-budget.ts';
 import type { ConnectionOwner, Connector, PooledConnection } from './connector.ts';

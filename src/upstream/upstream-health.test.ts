@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { LoadBalancer } from '../snapshot/snapshot.ts';
+import type { LoadBalancer } from '../snapshot/upstream.ts';
 import type { EndpointState, SlottedEndpoint } from './endpoint-state.ts';
 import { endpoint, fakeContext, request, upstream } from './fixtures.ts';
 import { PASSIVE, slotted } from './health/health.fixture.ts';

@@ -1,4 +1,4 @@
-import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Upstream, UpstreamKey } from '../snapshot/upstream.ts';
 import type { SlottedEndpoint } from './endpoint-state.ts';
 import { monotonicNow } from './health/monotonic-clock.ts';
 import { type Availability, type UpstreamContext, UpstreamState } from './upstream-state.ts';

@@ -1,4 +1,4 @@
-import type { Upstream, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Upstream, UpstreamKey } from '../snapshot/upstream.ts';
 import { BREAKER_SLOTS, type BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
 
 /**

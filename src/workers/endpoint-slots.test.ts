@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Endpoint } from '../snapshot/snapshot.ts';
+import type { Endpoint } from '../snapshot/upstream.ts';
 import { EndpointSlots } from './endpoint-slots.ts';
 
 function endpoint(address: string, state: Endpoint['state'] = 'Ready'): Endpoint {

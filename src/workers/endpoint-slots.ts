@@ -1,4 +1,4 @@
-import type { Endpoint, UpstreamKey } from '../snapshot/snapshot.ts';
+import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 import type { PublishedEndpoint, PublishedEndpoints } from './messages.ts';
 
 /** Endpoints that can be counted at once; 4 bytes a worker each. */

@@ -1,7 +1,7 @@
 /** Entry of the health thread: checks endpoints, and decides which are in use, whatever else the process is busy with. */
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { BackendTlsStore } from '../proxy/tls/backend-tls-store.ts';
-import type { UpstreamKey } from '../snapshot/snapshot.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import { healthFamilies } from '../upstream/health/health-metrics.ts';
 import { type CheckedUpstream, HealthMonitor } from '../upstream/health/health-monitor.ts';
 import { monotonicNow } from '../upstream/health/monotonic-clock.ts';

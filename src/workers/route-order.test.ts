@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { route } from '../router/testdata/routes.ts';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 import { RouteOrder } from './route-order.ts';
 
 /** Routes in this order, ranked by their place as translation does it. @param names with a number that stands for the content */

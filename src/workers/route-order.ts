@@ -1,6 +1,6 @@
 /** Routes as workers have them, and what is to be sent so that they have others. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Route } from '../snapshot/snapshot.ts';
+import type { Route } from '../snapshot/route.ts';
 
 export interface RouteChange {
   /** Ids. */

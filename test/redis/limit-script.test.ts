@@ -8,7 +8,7 @@ import { GlobalMeter } from '../../src/policies/rate-limit/global/global-meter.t
 import { ACTIONS, Action, FIELDS, limitScript } from '../../src/policies/rate-limit/global/limit-script.ts';
 import { limitOf } from '../../src/policies/rate-limit/limiter.fixture.ts';
 import { type Model, modelOf } from '../../src/policies/rate-limit/models.fixture.ts';
-import type { Limit } from '../../src/snapshot/snapshot.ts';
+import type { Limit } from '../../src/snapshot/rate-limit.ts';
 import { wholeFile } from '../gateway/lifetime.ts';
 import { RedisServer } from './redis-server.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { exchangeOf } from '../exchange.fixture.ts';
 import { limitOf, SimulatedTime } from './limiter.fixture.ts';
 import { RateLimiter } from './limiter.ts';

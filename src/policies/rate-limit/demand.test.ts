@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Fields } from '../../exchange/fields.ts';
 import type { Identity } from '../../exchange/identity.ts';
-import type { Limit, LimitKeyPart } from '../../snapshot/snapshot.ts';
+import type { Limit, LimitKeyPart } from '../../snapshot/rate-limit.ts';
 import { contextOf, noDecisions } from '../context.fixture.ts';
 import { exchangeOf, type RequestSpec } from '../exchange.fixture.ts';
 import { type LimitDecisions, Verdict } from '../policy.ts';

@@ -4,7 +4,7 @@ import { requestHead } from '../../expressions/environments.ts';
 import { ExchangeVariables } from '../../expressions/exchange-variables.ts';
 import { compileExpression, type Expression } from '../../expressions/expression.ts';
 import { ExpressionError } from '../../expressions/expression-error.ts';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 
 export class Demand {
   /** Whether it is one request of each, with nothing to evaluate. */

@@ -1,6 +1,6 @@
 /** For tests: a worker thread that asks a limiter as fast as it can, at the same time as others. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { exchangeOf } from '../exchange.fixture.ts';
 import { SimulatedTime } from './limiter.fixture.ts';
 import { RateLimiter } from './limiter.ts';

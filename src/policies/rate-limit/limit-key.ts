@@ -2,7 +2,7 @@ import type { Exchange } from '../../exchange/exchange.ts';
 import { requestHead } from '../../expressions/environments.ts';
 import { ExchangeVariables } from '../../expressions/exchange-variables.ts';
 import { compileExpression, type Expression } from '../../expressions/expression.ts';
-import type { LimitKeyPart } from '../../snapshot/snapshot.ts';
+import type { LimitKeyPart } from '../../snapshot/rate-limit.ts';
 import type { KeyedHash } from './keyed-hash.ts';
 
 /**

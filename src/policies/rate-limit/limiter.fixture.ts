@@ -1,5 +1,5 @@
 /** For tests: limits, a clock that stands still until it is moved, and models of the algorithms in plain terms. */
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import type { TimeSource } from './time.ts';
 
 export function limitOf(limit: Partial<Limit> = {}): Limit {

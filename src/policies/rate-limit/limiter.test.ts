@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { exchangeOf } from '../exchange.fixture.ts';
 import { limitOf, SimulatedTime } from './limiter.fixture.ts';
 import { RateLimiter } from './limiter.ts';

@@ -1,6 +1,6 @@
 import type { Exchange } from '../../exchange/exchange.ts';
 import { ExpressionError } from '../../expressions/expression-error.ts';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { Bucket } from './bucket.ts';
 import { Departures } from './departures.ts';
 import { FixedWindow } from './fixed-window.ts';

@@ -1,4 +1,4 @@
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { Demand } from './demand.ts';
 import type { Place } from './slot-table.ts';
 

@@ -1,5 +1,5 @@
 /** For tests: the algorithms in plain terms, exact in whole numbers, one key each, on a wall clock that nobody sets. */
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 
 /** What a limit makes of one more request at a time. Costs are whole numbers, 1 where none is given. */
 export interface Judgement {

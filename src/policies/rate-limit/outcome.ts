@@ -1,6 +1,6 @@
 /** What becomes of a request once its limits have decided, whoever keeps their counters. */
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
-import type { Limit, LimitKeyPart } from '../../snapshot/snapshot.ts';
+import type { Limit, LimitKeyPart } from '../../snapshot/rate-limit.ts';
 import type { LimitDecisions } from '../policy.ts';
 import { wholeSeconds } from './limit-headers.ts';
 import type { ShownMeter } from './meter.ts';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Exchange } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { contextOf, noDecisions } from '../context.fixture.ts';
 import { exchangeOf, type RequestSpec } from '../exchange.fixture.ts';
 import { type Filter, type LimitDecisions, Verdict } from '../policy.ts';

@@ -1,4 +1,4 @@
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import { LOG_STATE, ZERO_STATE } from './memory.ts';
 import { Meter } from './meter.ts';
 import type { Place } from './slot-table.ts';

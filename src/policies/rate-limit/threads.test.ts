@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import type { Limit } from '../../snapshot/snapshot.ts';
+import type { Limit } from '../../snapshot/rate-limit.ts';
 import type { HammerTask } from './hammer.fixture.ts';
 import { limitOf, SimulatedTime } from './limiter.fixture.ts';
 import { RateLimiter } from './limiter.ts';

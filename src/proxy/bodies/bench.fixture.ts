@@ -10,7 +10,7 @@ import { ServerConnection } from '../../http1/server-connection.ts';
 import type { ServerOptions } from '../../http1/server-options.ts';
 import { ServerConnection as Http2ServerConnection } from '../../http2/server-connection.ts';
 import type { Filter } from '../../policies/policy.ts';
-import type { Backend, Route } from '../../snapshot/snapshot.ts';
+import type { Backend, Route } from '../../snapshot/route.ts';
 import type { AccessRecord } from '../../telemetry/access-line.ts';
 import type { AccessLog } from '../../telemetry/access-log.ts';
 import { WorkerMetrics } from '../../telemetry/worker-metrics.ts';

@@ -9,7 +9,7 @@ import { contextOf } from '../../policies/context.fixture.ts';
 import { requestHeaderModifier } from '../../policies/request-header-modifier.ts';
 import { responseHeaderModifier } from '../../policies/response-header-modifier.ts';
 import { transform } from '../../policies/transform/transform.ts';
-import type { HeaderModifier } from '../../snapshot/snapshot.ts';
+import type { HeaderModifier } from '../../snapshot/filters.ts';
 import type { Transform } from '../../snapshot/transform.ts';
 import { startBench } from './bench.fixture.ts';
 

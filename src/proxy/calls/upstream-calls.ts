@@ -2,7 +2,7 @@ import type { Caller, CallOutcome, CallRequest, Calls, RunningCall } from '../..
 import type { Exchange } from '../../exchange/exchange.ts';
 import type { CallTarget } from '../../snapshot/calls.ts';
 import { ROUTE_TIMEOUTS } from '../../snapshot/defaults.ts';
-import type { Backend, Route } from '../../snapshot/snapshot.ts';
+import type { Backend, Route } from '../../snapshot/route.ts';
 import { RouteMetrics } from '../../telemetry/worker-metrics.ts';
 import { BackendPicker } from '../../upstream/backend-picker.ts';
 import type { Upstreams } from '../../upstream/upstreams.ts';

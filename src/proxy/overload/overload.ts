@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { Reply } from '../../exchange/exchange.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { type BodyLength, UNKNOWN_LENGTH } from '../../exchange/streams.ts';
-import type { Route } from '../../snapshot/snapshot.ts';
+import type { Route } from '../../snapshot/route.ts';
 import { AdaptiveLimit, TICK } from './adaptive-limit.ts';
 import type { OverloadMemory } from './overload-memory.ts';
 import { RecentCount } from './recent-count.ts';

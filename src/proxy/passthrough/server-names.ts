@@ -1,5 +1,5 @@
 import { HostTable } from '../../router/host-table.ts';
-import type { Passthrough, PassthroughRoute } from '../../snapshot/snapshot.ts';
+import type { Passthrough, PassthroughRoute } from '../../snapshot/tls.ts';
 import { BackendPicker, type UpstreamLookup } from '../../upstream/backend-picker.ts';
 
 /** A passthrough route as one worker runs it. */

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
-import type { Upstream, UpstreamKey, UpstreamTls } from '../../snapshot/snapshot.ts';
+import type { Upstream, UpstreamKey, UpstreamTls } from '../../snapshot/upstream.ts';
 import { secureContextOptions } from '../../wire/secure-context.ts';
 import type { ClientTls, SessionSlot } from '../../wire/wire.ts';
 import type { KeyPair } from './certificate-material.ts';

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import type { ClientValidation } from '../../snapshot/snapshot.ts';
+import type { ClientValidation } from '../../snapshot/tls.ts';
 import { secureContextOptions, sessionIdContextOf } from '../../wire/secure-context.ts';
 import type { HandshakeOffer } from '../../wire/wire.ts';
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
-import type { HostPattern } from '../../snapshot/snapshot.ts';
+import type { HostPattern } from '../../snapshot/match.ts';
 import { type Connection, createWire, type WireListener } from '../../wire/index.ts';
 import type { KeyPair } from './certificate-material.ts';
 import { CertificateStore, type CertificatesSnapshot } from './certificate-store.ts';

@@ -1,5 +1,6 @@
 import type { SecureContext, SecureContextOptions } from 'node:tls';
-import type { ClientValidation, HostPattern, ServerName } from '../../snapshot/snapshot.ts';
+import type { HostPattern } from '../../snapshot/match.ts';
+import type { ClientValidation, ServerName } from '../../snapshot/tls.ts';
 import { secureContextOptions } from '../../wire/secure-context.ts';
 import type { HandshakeOffer } from '../../wire/wire.ts';
 import { CertificateMaterial, type KeyPair } from './certificate-material.ts';

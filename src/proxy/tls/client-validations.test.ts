@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Authority } from '../../../test/certificates/authority.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
-import type { ClientValidation, HostPattern, Route } from '../../snapshot/snapshot.ts';
+import type { HostPattern } from '../../snapshot/match.ts';
+import type { Route } from '../../snapshot/route.ts';
+import type { ClientValidation } from '../../snapshot/tls.ts';
 import { ClientCertificate } from '../../wire/client-certificate.ts';
 import { ClientValidations } from './client-validations.ts';
 

@@ -1,6 +1,7 @@
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
 import { HostTable, type LevelChange } from '../../router/host-table.ts';
-import type { ClientValidation, Route, SnapshotClientValidation } from '../../snapshot/snapshot.ts';
+import type { Route } from '../../snapshot/route.ts';
+import type { ClientValidation, SnapshotClientValidation } from '../../snapshot/tls.ts';
 import type { ClientCertificate } from '../../wire/client-certificate.ts';
 
 /** Nobody is asked on the host. */

@@ -1,7 +1,8 @@
 /** Routes and requests for tests, with defaults for what a test does not care about. */
 import { parseCookies } from '../../exchange/cookies.ts';
 import { parseQuery } from '../../exchange/query.ts';
-import type { FieldMatch, HostPattern, Match, PathMatch, Route } from '../../snapshot/snapshot.ts';
+import type { FieldMatch, HostPattern, Match, PathMatch } from '../../snapshot/match.ts';
+import type { Route } from '../../snapshot/route.ts';
 import type { Routable } from '../router.ts';
 
 /** `*` any host, `*.x` any labels, `+.x` one label, else exact. */

@@ -1,4 +1,4 @@
-import type { LoadBalancer } from '../../snapshot/snapshot.ts';
+import type { LoadBalancer } from '../../snapshot/upstream.ts';
 import type { EndpointState } from '../endpoint-state.ts';
 
 /** What a balancer may look at of a request. `Exchange` is one. */

@@ -1,4 +1,4 @@
-import type { LoadBalancer } from '../../snapshot/snapshot.ts';
+import type { LoadBalancer } from '../../snapshot/upstream.ts';
 import type { EndpointState } from '../endpoint-state.ts';
 import type { Balanced, Balancer, BalancerContext } from './balancer.ts';
 import { Rendezvous } from './rendezvous.ts';

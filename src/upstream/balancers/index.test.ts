@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { LoadBalancer } from '../../snapshot/snapshot.ts';
+import type { LoadBalancer } from '../../snapshot/upstream.ts';
 import { fakeContext } from '../fixtures.ts';
 import { describeBalancer } from './balancer.suite.ts';
 import { ConsistentHash } from './consistent-hash.ts';

@@ -1,4 +1,4 @@
-import type { LoadBalancer } from '../../snapshot/snapshot.ts';
+import type { LoadBalancer } from '../../snapshot/upstream.ts';
 import type { Balancer, BalancerContext, CreateBalancer } from './balancer.ts';
 import { ConsistentHash } from './consistent-hash.ts';
 import { LeastRequest } from './least-request.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { CIRCUIT_BREAKER } from '../../snapshot/defaults.ts';
-import type { CircuitBreaker as Settings } from '../../snapshot/snapshot.ts';
+import type { CircuitBreaker as Settings } from '../../snapshot/upstream.ts';
 import { BreakerMemory, Permit } from './breaker-memory.ts';
 import { CircuitBreaker, Refusal } from './circuit-breaker.ts';
 

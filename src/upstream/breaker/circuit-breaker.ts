@@ -1,4 +1,4 @@
-import type { CircuitBreaker as Settings } from '../../snapshot/snapshot.ts';
+import type { CircuitBreaker as Settings } from '../../snapshot/upstream.ts';
 import { type BreakerMemory, BUCKETS, begunOf, generationOf, goodOf, Kind, kindOf, MOST_TRIALS, nextGeneration, Permit, stateOf } from './breaker-memory.ts';
 
 /** What a try is let through with, to be given back; never negative. */

@@ -1,7 +1,7 @@
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { isEmptyBody, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../../exchange/streams.ts';
-import type { CircuitBreaker } from '../../snapshot/snapshot.ts';
+import type { CircuitBreaker } from '../../snapshot/upstream.ts';
 import type { PooledConnection } from '../connector.ts';
 import { type BreakerMemory, Permit } from './breaker-memory.ts';
 

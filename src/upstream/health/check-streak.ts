@@ -1,4 +1,4 @@
-import type { ActiveCheck } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck } from '../../snapshot/upstream.ts';
 
 /** What an endpoint's checks say: it changes its mind after as many in a row that say otherwise as the thresholds ask for. */
 export class CheckStreak {

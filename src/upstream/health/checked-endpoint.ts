@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ActiveCheck, Upstream, UpstreamKey } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck, Upstream, UpstreamKey } from '../../snapshot/upstream.ts';
 import { endpointName, type SlottedEndpoint } from '../endpoint-state.ts';
 import type { CheckQueue } from './check-queue.ts';
 import { CheckStreak } from './check-streak.ts';

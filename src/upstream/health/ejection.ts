@@ -1,6 +1,6 @@
 /** When an endpoint at which requests fail is ejected, and for how long. Times in milliseconds. */
 import { EJECTION } from '../../snapshot/defaults.ts';
-import type { PassiveCheck } from '../../snapshot/snapshot.ts';
+import type { PassiveCheck } from '../../snapshot/upstream.ts';
 
 /** @returns how many of so many endpoints may be ejected at once: never the last one */
 export function ejectionLimit(endpoints: number, maxEjectionPercent: number): number {

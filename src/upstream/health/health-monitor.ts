@@ -1,5 +1,5 @@
 /** Decides which endpoints are healthy: by checks that it makes, and by the failures of which workers tell. */
-import type { Upstream, UpstreamKey } from '../../snapshot/snapshot.ts';
+import type { Upstream, UpstreamKey } from '../../snapshot/upstream.ts';
 import { endpointName, type SlottedEndpoint } from '../endpoint-state.ts';
 import { CheckQueue } from './check-queue.ts';
 import { CheckedEndpoint } from './checked-endpoint.ts';

@@ -1,5 +1,5 @@
 /** A monitor whose clock, timers and probes a test drives. */
-import type { ActiveCheck, HealthCheck, Upstream } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck, HealthCheck, Upstream } from '../../snapshot/upstream.ts';
 import type { SlottedEndpoint } from '../endpoint-state.ts';
 import { endpoint, seeded, upstream } from '../fixtures.ts';
 import { type HealthContext, HealthMonitor } from './health-monitor.ts';

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import type { ActiveCheck } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck } from '../../snapshot/upstream.ts';
 import { dial } from './dial.ts';
 import { authorityOf, outcomeOf, type Probe, USER_AGENT } from './probe.ts';
 

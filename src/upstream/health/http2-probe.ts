@@ -1,4 +1,4 @@
-import type { ActiveCheck } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck } from '../../snapshot/upstream.ts';
 import { requestOverHttp2 } from './http2-request.ts';
 import { outcomeOf, type Probe } from './probe.ts';
 

@@ -1,5 +1,5 @@
 /** One check of one endpoint, as it is carried out, and what its kinds have in common. */
-import type { ActiveCheck, Upstream } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck, Upstream } from '../../snapshot/upstream.ts';
 import type { ClientTls } from '../../wire/wire.ts';
 
 export interface ProbeTarget {

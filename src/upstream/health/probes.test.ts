@@ -15,7 +15,7 @@ import {
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { createSecureContext, type TLSSocket } from 'node:tls';
-import type { ActiveCheck, UpstreamProtocol } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck, UpstreamProtocol } from '../../snapshot/upstream.ts';
 import { upstream } from '../fixtures.ts';
 import type { ProbeResult, ProbeTarget } from './probe.ts';
 import { probe } from './probes.ts';

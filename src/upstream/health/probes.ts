@@ -1,5 +1,5 @@
 /** Every kind of check. */
-import type { ActiveCheck } from '../../snapshot/snapshot.ts';
+import type { ActiveCheck } from '../../snapshot/upstream.ts';
 import { grpcProbe } from './grpc-probe.ts';
 import { httpProbe } from './http-probe.ts';
 import { http2Probe } from './http2-probe.ts';

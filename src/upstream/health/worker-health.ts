@@ -1,4 +1,4 @@
-import type { PassiveCheck, UpstreamKey } from '../../snapshot/snapshot.ts';
+import type { PassiveCheck, UpstreamKey } from '../../snapshot/upstream.ts';
 import type { SharedHealth } from './shared-health.ts';
 
 /** One worker's side of health: it reads what is known, and tells when an endpoint has failed too often. */

@@ -7,7 +7,7 @@
  */
 import type { Exchange } from '../../../exchange/exchange.ts';
 import { ExpressionError } from '../../../expressions/expression-error.ts';
-import type { Limit } from '../../../snapshot/snapshot.ts';
+import type { Limit } from '../../../snapshot/rate-limit.ts';
 import { GlobalMeter } from './global-meter.ts';
 import { ACTIONS, Action, FIELDS } from './limit-script.ts';
 import type { LimitStore, StoreQuestion } from './limit-store.ts';

@@ -1,7 +1,7 @@
 /** One limit of one route whose counters replicas share, as a worker runs it. */
 import { hash } from 'node:crypto';
 import type { Exchange } from '../../../exchange/exchange.ts';
-import type { Limit } from '../../../snapshot/snapshot.ts';
+import type { Limit } from '../../../snapshot/rate-limit.ts';
 import { Demand } from '../demand.ts';
 import { keyValue } from '../limit-key.ts';
 import type { ShownMeter } from '../meter.ts';

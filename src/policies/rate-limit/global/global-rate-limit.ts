@@ -2,7 +2,7 @@
 import type { Exchange, Reply } from '../../../exchange/exchange.ts';
 import type { Fields } from '../../../exchange/fields.ts';
 import { ExpressionError } from '../../../expressions/expression-error.ts';
-import type { Limit } from '../../../snapshot/snapshot.ts';
+import type { Limit } from '../../../snapshot/rate-limit.ts';
 import { expressionReply } from '../../expression-reply.ts';
 import { type Filter, FilterSlot, type LimitDecisions, type PolicyContext, Verdict } from '../../policy.ts';
 import { LimitHeaders } from '../limit-headers.ts';
