@@ -53,7 +53,7 @@ export class DocumentKeys implements KeySource {
   readonly #cacheFor: number;
   readonly #now: () => number;
   #state: DocumentState | undefined;
-  #revision = 0;
+  #text: string | undefined;
   #keys: KeySet | undefined;
   #usableUntil = Number.NEGATIVE_INFINITY;
 
@@ -82,15 +82,18 @@ export class DocumentKeys implements KeySource {
     return this.current() ?? null;
   }
 
-  /** The same revision is the same set, so that what was verified by it stays known. */
+  /**
+   * The same text is the same set, so that what was verified by it stays known. Revisions would not tell: those of a document that no
+   * policy named for a while begin anew.
+   */
   #read(state: DocumentState | undefined): void {
     this.#state = state;
     if (state?.text === undefined) {
       this.#keys = undefined;
       return;
     }
-    if (state.revision !== this.#revision || this.#keys === undefined) {
-      this.#revision = state.revision;
+    if (state.text !== this.#text || this.#keys === undefined) {
+      this.#text = state.text;
       this.#keys = KeySet.read(state.text);
     }
     this.#usableUntil = state.fetchedAt + this.#cacheFor + SERVE_ON;

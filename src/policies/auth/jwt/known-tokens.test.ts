@@ -142,6 +142,14 @@ describe('keys of a document', () => {
     assert.equal(setting.asked.length, 1);
   });
 
+  test('begin anew where no policy named them for a while, and are not taken for those of before', async () => {
+    const setting = new Setting();
+    setting.publish(setOf(jwkOf(one, 'one')));
+    assert.equal(reason(await setting.verifier.verify(token)), 'verified');
+    setting.publish(setOf(jwkOf(two, 'one')));
+    assert.equal(reason(await setting.verifier.verify(token)), 'bad_signature');
+  });
+
   test('a token that is refused anyway asks for nothing', async () => {
     const setting = new Setting();
     setting.publish(setOf(jwkOf(two, 'two')));
