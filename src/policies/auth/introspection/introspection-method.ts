@@ -50,6 +50,6 @@ export class IntrospectionMethod implements AuthMethod {
     // RFC 7662 section 2.2: both may be missing.
     const subject = [claims.sub, claims.username].find((name) => typeof name === 'string') ?? '';
     const consumer = this.#consumers.byClaims(this.#namespace, claims);
-    return { method: 'oauth2Introspection', subject: subject as string, claims, consumer: consumer?.name ?? '', groups: consumer?.groups ?? NO_GROUPS };
+    return { method: 'oauth2Introspection', subject: subject as string, claims, consumer: consumer?.name, groups: consumer?.groups ?? NO_GROUPS };
   }
 }

@@ -70,7 +70,7 @@ export class JwtMethod implements AuthMethod {
       const { claims } = outcome;
       const consumer = this.#consumers.byClaims(this.#namespace, claims);
       const subject = typeof claims.sub === 'string' ? claims.sub : '';
-      identity = { method: 'jwt', subject, claims, consumer: consumer?.name ?? '', groups: consumer?.groups ?? NO_GROUPS };
+      identity = { method: 'jwt', subject, claims, consumer: consumer?.name, groups: consumer?.groups ?? NO_GROUPS };
       this.#identities.set(outcome, identity);
     }
     return identity;

@@ -104,7 +104,7 @@ export class OidcMethod implements AuthMethod {
 
   #identity({ claims }: Session): Identity {
     const consumer = this.#context.auth.consumers.byClaims(this.#owner.namespace, claims);
-    return { method: 'oidc', subject: String(claims.sub), claims, consumer: consumer?.name ?? '', groups: consumer?.groups ?? NO_GROUPS };
+    return { method: 'oidc', subject: String(claims.sub), claims, consumer: consumer?.name, groups: consumer?.groups ?? NO_GROUPS };
   }
 
   /** The session has expired, and the provider may renew it; else the browser logs in again. */
