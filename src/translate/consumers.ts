@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { normalSubject } from '../exchange/certificate-subject.ts';
 import type { ApiConsumer } from '../resources/api-consumer.ts';
+import type { SecretReference } from '../resources/auth/secret-reference.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Secret } from '../resources/secret.ts';
@@ -77,7 +78,9 @@ function make(entry: Entry<ApiConsumer>, secrets: Entries<Secret>, read: Made['s
     if ('problem' in found) issues.push({ consequence: 'ResolvedRefs', problem: found.problem });
     else {
       const digest = keyDigest(found.value);
-      if (taken.isFree('key', digest, `${field}.key`, 'the API key')) digests.add(digest);
+      // Who sends an empty header, or a parameter without a value, would be the consumer.
+      if (digest === undefined) issues.push({ consequence: 'ResolvedRefs', problem: emptyKey(entry, secretRef, field) });
+      else if (taken.isFree('key', digest, `${field}.key`, 'the API key')) digests.add(digest);
     }
   }
   const subjects = certificateSubjects.map(normalSubject);
@@ -94,11 +97,20 @@ function make(entry: Entry<ApiConsumer>, secrets: Entries<Secret>, read: Made['s
   return { secrets: read, spec: kept, issues, status: routeStatus(entry, issues, true) };
 }
 
-/** A line break at the end is that of the file which the key was read from; no header could carry it. */
-function keyDigest(key: Sensitive): string {
-  return createHash('sha256')
-    .update(key.reveal().replace(/\r?\n$/, ''), 'latin1')
-    .digest('hex');
+/** A line break at the end is that of the file which the key was read from; no header could carry it. @returns undefined for a key of nothing but blanks */
+function keyDigest(key: Sensitive): string | undefined {
+  const text = key.reveal().replace(/\r?\n$/, '');
+  return text.trim() === '' ? undefined : createHash('sha256').update(text, 'latin1').digest('hex');
+}
+
+function emptyKey({ namespace }: Entry<unknown>, { name, key }: SecretReference, field: string): Problem {
+  return {
+    severity: 'error',
+    reason: 'InvalidSecretRef',
+    field: `${field}.key`,
+    message: `${JSON.stringify(key)} of Secret ${namespace}/${name} is nothing but blanks: the key is not known`,
+    hint: `put the value under ${key}`,
+  };
 }
 
 function sameSpec({ keyDigests: oneKeys, ...one }: ConsumerSpec, { keyDigests: otherKeys, ...other }: ConsumerSpec): boolean {
