@@ -31,7 +31,7 @@ export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: nu
     upstreamMs: life.upstreamMs,
     attempts: life.attempts,
     userAgent: fields.mayHave(USER_AGENT) ? (fields.get('user-agent') ?? '') : '',
-    referer: fields.mayHave(REFERER) ? (fields.get('referer') ?? '') : '',
+    referer: fields.mayHave(REFERER) ? loggedReferer(fields.get('referer') ?? '', life) : '',
     traceId: exchange.traceId,
     consumer: exchange.identity?.consumer,
     calls: exchange.calls,
@@ -44,4 +44,10 @@ export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: nu
 function loggedQuery(query: string, { route }: RoutedExchange): string {
   const names = route?.route.filters.auth?.credentialParameters;
   return names === undefined ? query : redactedQuery(query, names);
+}
+
+/** A page of the same route, more often than not, whose URL has the same credentials. */
+function loggedReferer(referer: string, life: RoutedExchange): string {
+  const mark = referer.indexOf('?');
+  return mark < 0 ? referer : referer.slice(0, mark) + loggedQuery(referer.slice(mark), life);
 }
