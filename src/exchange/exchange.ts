@@ -181,6 +181,9 @@ export class Exchange {
   /** The path part of the match that won; set by the proxy before the filters run. */
   matchedPath: PathMatch | undefined = undefined;
 
+  /** Lower-case names of fields that the gateway alone may send to the backend; as trailers of the client they are dropped. Set by authentication. */
+  ownFields: readonly string[] | undefined = undefined;
+
   /** Set by authentication; undefined: nobody is known. */
   identity: Identity | undefined = undefined;
 

@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
 import { type ClientHandler, isEmptyBody } from '../exchange/streams.ts';
+import { allowedTrailers } from '../http1/trailers.ts';
 import { AnsweredExchange } from './answered-exchange.ts';
 import { RequestIntake, type RequestIntakeOwner } from './bodies/request-intake.ts';
 import type { CompiledRoute } from './compiled-route.ts';
@@ -94,9 +95,10 @@ export abstract class SentExchange extends AnsweredExchange implements ClientHan
   }
 
   onRequestEnd(trailers: Fields | undefined): void {
+    const passing = trailers && withoutOwnFields(trailers, this.exchange.ownFields);
     if (this.tunnel !== undefined) this.tunnel.onClientEnd();
-    else if (this.intake === undefined) this.takeEnd(trailers);
-    else if (!this.done) this.#endIntake(this.intake, trailers);
+    else if (this.intake === undefined) this.takeEnd(passing);
+    else if (!this.done) this.#endIntake(this.intake, passing);
   }
 
   takeEnd(trailers: Fields | undefined): void {
@@ -185,4 +187,11 @@ export abstract class SentExchange extends AnsweredExchange implements ClientHan
     this.cancel();
     this.finish(this.responding ? this.status : CLIENT_GONE, 'client_gone');
   }
+}
+
+/** Trailers but for those that would be a client's word in the gateway's name (RFC 9110 section 6.5.1). @returns undefined when nothing is left */
+function withoutOwnFields(trailers: Fields, names: readonly string[] | undefined): Fields | undefined {
+  if (names === undefined) return trailers;
+  for (const name of names) trailers.remove(name);
+  return allowedTrailers(trailers);
 }

@@ -57,7 +57,7 @@ before(async () => {
           `methods: [{ apiKey: { from: [{ header: x-api-key }, { queryParam: k }] } }]\n  forward: { headers: { x-user: identity.subject }, token: Strip }`,
         ) +
         policy('admin', 'admin', `methods: [{ apiKey: {} }]\n  authorization: [{ expression: "'gold' in identity.groups", message: needs gold }]`) +
-        policy('people', 'people', 'methods: [{ basic: { secretRef: { name: users } } }]') +
+        policy('people', 'people', 'methods: [{ basic: { secretRef: { name: users } } }]\n  forward: { headers: { x-user: identity.subject } }') +
         policy('lost', 'lost', 'methods: [{ basic: { secretRef: { name: nowhere } } }]') +
         policy('bad', 'bad', 'methods: [{ apiKey: { form: [] } }]') +
         policy('open', 'open', 'methods: [{ apiKey: {} }]\n  anonymous: Allow\n  forward: { headers: { x-user: identity.subject } }'),
@@ -103,10 +103,11 @@ test('nobody, unknown keys and keys twice are refused, with a reason in the log 
 });
 
 test('the log names the consumer, and no credential', async () => {
-  await shop('/keys/logged?k=key-a&x=1');
+  await shop('/keys/logged?k=key-a&x=1', { referer: 'http://shop.test/keys/page?a=b&k=key-a' });
   const line = await gateway.untilAccess(({ path }) => path.startsWith('/keys/logged'));
   assert.equal(line.consumer, 'acme');
   assert.equal(line.path, '/keys/logged?k=[redacted]&x=1');
+  assert.equal(line.referer, 'http://shop.test/keys/page?a=b&k=[redacted]');
   const dump = await get(gateway.admin, '/debug/snapshot');
   assert.match(dump.body, /acme/);
   assert.doesNotMatch(dump.body, /key-a|key-of-globex|5en6G6MezRro/);
@@ -140,6 +141,21 @@ test('what can not be checked is closed: a Secret that is missing, a policy that
   assert.equal((await gateway.untilAccess(({ path }) => path === '/lost')).reason, 'passwords_missing');
   assert.equal((await shop('/bad', { 'x-api-key': 'key-a' })).status, 503);
   assert.equal((await gateway.untilAccess(({ path }) => path === '/bad')).reason, 'auth_policy_invalid');
+});
+
+test('what forward names is nothing for a client to say, in trailers no more than in headers', async () => {
+  const head = 'Host: shop.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: x-user, x-sum\r\n';
+  const credentials = 'x-api-key: key-a\r\nAuthorization: Basic YWxpY2U6c2VjcmV0\r\n';
+  for (const rule of ['keys', 'people', 'open']) {
+    const body = `2\r\nhi\r\n0\r\nX-User: root\r\nx-sum: ${rule}\r\n\r\n`;
+    const answer = await raw(gateway.http, `POST /${rule}/trailers HTTP/1.1\r\n${head}${credentials}\r\n${body}`);
+    assert.match(answer, /^HTTP\/1.1 200 /);
+    assert.ok(
+      backend.streams.some((bytes) => bytes.includes(`\r\nx-sum: ${rule}\r\n`)),
+      rule,
+    );
+  }
+  for (const bytes of backend.streams) assert.doesNotMatch(bytes, /root/);
 });
 
 test('who is anonymous says nothing of itself to the backend', async () => {

@@ -19,18 +19,22 @@ interface Header {
 
 export class Forward {
   readonly #headers: readonly Header[];
+  readonly #names: readonly string[];
 
   /** @throws ExpressionFault for what translation has not let through */
   constructor(headers: readonly ForwardedHeader[]) {
     this.#headers = headers.map(({ name, value }) => ({ name, value: compileExpression(value, requestHead, 'text') }));
+    this.#names = headers.map(({ name }) => name);
   }
 
   describe(): string {
     return `forwards ${this.#headers.map(({ name, value }) => `${name}: ${value.source}`).join(', ')}`;
   }
 
-  /** Takes away what the client has written. */
-  clear({ requestFields }: Exchange): void {
+  /** Takes away what the client has written, and has its trailers without it. */
+  clear(exchange: Exchange): void {
+    const { requestFields } = exchange;
+    exchange.ownFields = this.#names;
     for (let index = 0; index < this.#headers.length; index++) requestFields.remove((this.#headers[index] as Header).name);
   }
 
@@ -42,7 +46,7 @@ export class Forward {
       try {
         const text = value.evaluate(variables);
         if (CONTROL.test(text)) return UNSAFE;
-        exchange.requestFields.append(name, bytesOf(text));
+        exchange.requestFields.set(name, bytesOf(text));
       } catch (error) {
         if (error instanceof ExpressionError) return FAILURES[error.reason];
         throw error;

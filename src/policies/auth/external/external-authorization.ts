@@ -54,7 +54,9 @@ export class ExternalAuthorizationCheck implements AuthCheck {
 
   #judge(exchange: Exchange, outcome: CallOutcome): Refusal | undefined {
     // Whatever comes of it: these are the service's to say, never the client's.
-    for (const name of this.#spec.headersToBackend) if (!isMessageField(name)) exchange.requestFields.remove(name);
+    const { headersToBackend } = this.#spec;
+    for (const name of headersToBackend) if (!isMessageField(name)) exchange.requestFields.remove(name);
+    if (headersToBackend.length > 0) exchange.ownFields = [...(exchange.ownFields ?? []), ...headersToBackend];
     if (outcome.failure !== undefined) return this.#fail(outcome.failure.status === TIMED_OUT ? LATE : FAILED);
     const answer = this.#protocol.read(outcome);
     if (answer === undefined) return this.#fail(NO_ANSWER);
