@@ -1,105 +1,35 @@
 /** The whole program without its command line: source, controller, workers and admin port, started and stopped in order. */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import type { Logger } from 'pino';
-import { AdminServer, BadQuery } from './admin/admin-server.ts';
-import { Controller } from './controller/controller.ts';
-import { systemLookup } from './controller/name-lookup.ts';
-import { ResolvingPublisher } from './controller/resolving-publisher.ts';
-import { ExplainUsageError, explainRequest, renderExplanation } from './explain/explain.ts';
-import { purgeOf } from './policies/cache/cache-key.ts';
-import { makeSelfSigned } from './proxy/tls/self-signed.ts';
-import { TicketKeyRing } from './proxy/tls/ticket-keys.ts';
-import { currentPassword, type RedisSettings } from './redis/redis-settings.ts';
-import type { Entries } from './resources/resource-set.ts';
-import { LISTENER } from './snapshot/defaults.ts';
-import type { Snapshot } from './snapshot/snapshot.ts';
-import { FileSource } from './sources/file-source.ts';
-import { FolderError } from './sources/folder-scan.ts';
-import type { ApiClient } from './sources/kubernetes/api-client.ts';
-import type { ClusterOptions } from './sources/kubernetes/connect.ts';
-import { CredentialsError } from './sources/kubernetes/errors.ts';
-import type { KubernetesSource } from './sources/kubernetes/kubernetes-source.ts';
-import type { ReporterOptions, StatusReporter } from './status/status-reporter.ts';
-import { EventLoopDelay } from './telemetry/event-loop-delay.ts';
-import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from './telemetry/log-sink.ts';
-import { CONTENT_TYPE, type ConfigState, type EndpointCounts, Metrics } from './telemetry/metrics.ts';
-import type { SpanExporter, SpanExporterOptions } from './telemetry/tracing/span-exporter.ts';
-import type { TlsParameters } from './wire/secure-context.ts';
-import { MemoryGuard } from './workers/memory-guard.ts';
-import type { Address, WorkerSettings } from './workers/messages.ts';
-import { WorkerPool } from './workers/worker-pool.ts';
+import { AdminServer } from '../admin/admin-server.ts';
+import { Controller } from '../controller/controller.ts';
+import { systemLookup } from '../controller/name-lookup.ts';
+import { ResolvingPublisher } from '../controller/resolving-publisher.ts';
+import { purgeOf } from '../policies/cache/cache-key.ts';
+import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
+import { TicketKeyRing } from '../proxy/tls/ticket-keys.ts';
+import { LISTENER } from '../snapshot/defaults.ts';
+import { FileSource } from '../sources/file-source.ts';
+import { FolderError } from '../sources/folder-scan.ts';
+import type { ApiClient } from '../sources/kubernetes/api-client.ts';
+import { CredentialsError } from '../sources/kubernetes/errors.ts';
+import type { KubernetesSource } from '../sources/kubernetes/kubernetes-source.ts';
+import type { StatusReporter } from '../status/status-reporter.ts';
+import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
+import { CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts';
+import type { SpanExporter, SpanExporterOptions } from '../telemetry/tracing/span-exporter.ts';
+import { MemoryGuard } from '../workers/memory-guard.ts';
+import { WorkerPool } from '../workers/worker-pool.ts';
+import type { ClusterSource, GatewayOptions, TracingOptions } from './options.ts';
+import { checkRedisPassword, claim, listenMessage, prepareAccessLog, readAffinityKey, StartError } from './start-checks.ts';
+import { configState, explainQuery, withHealth } from './views.ts';
 
 /** How long the last spans may take at the end (ms). */
 const LAST_SPANS = 1000;
 /** Of `--drain-timeout`, what is kept for the last word to the cluster (ms). */
 const REPORT_TIME = 5000;
 
-export interface ClusterSource {
-  readonly cluster: ClusterOptions;
-  readonly namespaces: readonly string[];
-  /** Where clients reach the gateway: what Ingresses get as their addresses. */
-  readonly publish: ReporterOptions['publish'];
-  /** Among replicas; no other process ever has it. */
-  readonly identity: string;
-  /** Where replicas agree on their leader; undefined: in the namespace of the kubeconfig's context, or of the ServiceAccount. */
-  readonly ownNamespace: string | undefined;
-}
-
-export interface TracingOptions {
-  /** URL of an OpenTelemetry collector. */
-  readonly endpoint: string;
-  /** Share of the traces that are recorded, 0 to 1. */
-  readonly ratio: number;
-  /** Who we are, as OpenTelemetry's attributes of a resource. */
-  readonly resource: Readonly<Record<string, string>>;
-  readonly version: string;
-}
-
-export interface GatewayOptions {
-  /** Objects come from a folder of manifests, or from an API server: from some of its namespaces, or from all where none is named. */
-  readonly source: { readonly manifests: string } | ClusterSource;
-  readonly http: Address;
-  readonly https: Address;
-  readonly admin: Address;
-  readonly workers: number;
-  readonly ingressClass: string;
-  readonly trustedProxies: readonly string[];
-  /** Connections of `trustedProxies` begin with a PROXY header, on both ports. */
-  readonly proxyProtocol: boolean;
-  readonly defaultCertificate?: string;
-  readonly allowExternalName: boolean;
-  /** URLs that policies name may lead to this machine; with a folder they always may. */
-  readonly allowLoopbackFetch: boolean;
-  /** Milliseconds. */
-  readonly drainDelay: number;
-  readonly drainTimeout: number;
-  readonly wire: WorkerSettings['wire'];
-  readonly accessLog: string;
-  /** HTTP/2 by prior knowledge on the plain listener. */
-  readonly h2c: 'on' | 'off';
-  /** What TLS clients get; `parametersFlaw` finds none. */
-  readonly tls: TlsParameters;
-  /** File with the secret that affinity cookies are made with. */
-  readonly affinityKeyFile?: string;
-  /** 0: no limit. */
-  readonly maxConnectionsPerClient: number;
-  readonly maxConcurrency: WorkerSettings['maxConcurrency'];
-  /** Bytes for stored answers. */
-  readonly cacheMemory: number;
-  /** The pod's; empty: unknown. */
-  readonly zone: string;
-  /** Where traces go; undefined: nowhere. */
-  readonly tracing: TracingOptions | undefined;
-  /** Where replicas count together; absent: nowhere. */
-  readonly redis?: RedisSettings;
-}
-
 const SINK_REMEDY = 'give standard output a pipe or a file, or write the access log to a file of its own with --access-log';
-
-/** Serving can't begin, and it is the user's to mend; the message is one line. */
-export class StartError extends Error {}
 
 export class Gateway {
   readonly #options: GatewayOptions;
@@ -259,9 +189,9 @@ export class Gateway {
   async #openCluster({ cluster, namespaces, publish, identity, ownNamespace }: ClusterSource): Promise<KubernetesSource> {
     // Loaded only here, so that a folder costs nothing of it.
     const [{ connect }, { KubernetesSource }, { StatusReporter }] = await Promise.all([
-      import('./sources/kubernetes/connect.ts'),
-      import('./sources/kubernetes/kubernetes-source.ts'),
-      import('./status/status-reporter.ts'),
+      import('../sources/kubernetes/connect.ts'),
+      import('../sources/kubernetes/kubernetes-source.ts'),
+      import('../status/status-reporter.ts'),
     ]);
     const client = await connect(cluster).catch((error) => {
       if (!(error instanceof CredentialsError)) throw error;
@@ -333,135 +263,6 @@ export class Gateway {
 
 /** The library for it is loaded where it is used alone. */
 async function openExporter({ endpoint, resource, version }: TracingOptions, log: SpanExporterOptions['log']): Promise<SpanExporter> {
-  const [{ SpanExporter }, { encodeSpans }] = await Promise.all([import('./telemetry/tracing/span-exporter.ts'), import('./telemetry/tracing/otlp.ts')]);
+  const [{ SpanExporter }, { encodeSpans }] = await Promise.all([import('../telemetry/tracing/span-exporter.ts'), import('../telemetry/tracing/otlp.ts')]);
   return new SpanExporter({ endpoint, log, encode: (spans) => encodeSpans(spans, resource, version) });
-}
-
-/** Fewer bytes are no secret; what people make keys with gives at least 32. */
-const LEAST_AFFINITY_KEY = 16;
-
-/** @throws StartError when the file can't be read, or holds no key */
-function readAffinityKey(file: string | undefined): Uint8Array | undefined {
-  if (file === undefined) return undefined;
-  let key: Buffer;
-  try {
-    key = readFileSync(file);
-  } catch (error) {
-    throw new StartError(`--affinity-key-file ${file}: ${(error as Error).message}`);
-  }
-  if (key.length < LEAST_AFFINITY_KEY) {
-    throw new StartError(
-      `--affinity-key-file ${file}: has ${key.length} bytes; write at least ${LEAST_AFFINITY_KEY} random ones, such as openssl rand -hex 32 gives`,
-    );
-  }
-  return key;
-}
-
-/** @throws StartError when the password can't be read: that it is wrong, only Redis can tell */
-function checkRedisPassword(redis: RedisSettings | undefined): void {
-  if (redis === undefined) return;
-  try {
-    currentPassword(redis);
-  } catch (error) {
-    throw new StartError(`--redis-password-file ${redis.passwordFile}: ${(error as Error).message}`);
-  }
-}
-
-/**
- * @returns what is to be known of standard output, where the log goes there
- * @throws StartError when the log can't be opened, before any worker finds out
- */
-function prepareAccessLog(target: string): StandardOutput | undefined {
-  if (target === 'off') return undefined;
-  if (target === 'stdout') return unblockStandardOutput();
-  try {
-    closeSink(openSink(target));
-  } catch (error) {
-    // Opened as a sink is, a named pipe waits for no reader.
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new StartError(`--access-log ${target}: ${code === 'ENXIO' ? 'nobody reads this named pipe; start its reader first' : message}`);
-  }
-  return undefined;
-}
-
-function configState({ resources }: Controller, published: Snapshot | undefined, pool: WorkerPool): ConfigState {
-  const objects = new Map<string, { valid: number; invalid: number }>();
-  const endpoints = new Map<string, EndpointCounts>();
-  for (const entries of Object.values(resources ?? {})) {
-    if (!(entries instanceof Map)) continue;
-    for (const entry of (entries as Entries<unknown>).values()) {
-      const counts = objects.get(entry.kind) ?? { valid: 0, invalid: 0 };
-      objects.set(entry.kind, counts);
-      if (entry.problems.some((problem) => problem.severity === 'error')) counts.invalid++;
-      else counts.valid++;
-    }
-  }
-  for (const [key, list] of published?.endpoints ?? []) {
-    const counts = { healthy: 0, unhealthy: 0, ejected: 0, terminating: 0 };
-    for (const endpoint of list) counts[endpoint.state === 'Terminating' ? 'terminating' : pool.healthOf(key, endpoint)]++;
-    endpoints.set(key, counts);
-  }
-  return { objects, endpoints };
-}
-
-/** The snapshot, with the health of those endpoints that are not healthy. */
-function withHealth(snapshot: Snapshot, pool: WorkerPool): unknown {
-  const endpoints = [...snapshot.endpoints].map(([key, list]) => {
-    const told = list.map((endpoint) => {
-      const health = pool.healthOf(key, endpoint);
-      return health === 'healthy' ? endpoint : { ...endpoint, health };
-    });
-    return [key, told] as const;
-  });
-  return { ...snapshot, endpoints: new Map(endpoints) };
-}
-
-/** @throws BadQuery */
-function explainQuery(snapshot: Snapshot | undefined, query: URLSearchParams): { json: unknown; text: string } {
-  const url = query.get('url');
-  if (url === null) throw new BadQuery('explain needs ?method=GET&url=http://host/path; further: header=name:value (repeatable), clientIp=');
-  if (snapshot === undefined) throw new BadQuery('there is no snapshot yet');
-  const headers = query.getAll('header').map((header): readonly [string, string] => {
-    const colon = header.indexOf(':');
-    if (colon < 1) throw new BadQuery(`"${header}" is no header; expected 'name: value'`);
-    return [header.slice(0, colon).trim(), header.slice(colon + 1).trim()];
-  });
-  try {
-    const report = explainRequest(snapshot, { method: query.get('method') ?? 'GET', url, headers, clientIp: query.get('clientIp') ?? '127.0.0.1' });
-    return { json: report, text: renderExplanation(report) };
-  } catch (error) {
-    throw error instanceof ExplainUsageError ? new BadQuery(error.message) : error;
-  }
-}
-
-/**
- * Workers share their ports, and so would two gateways without a word. So the port is taken alone first; that also finds
- * the port where 0 was asked for.
- * @throws (rejects) StartError
- */
-async function claim(name: string, address: Address): Promise<Address> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(new StartError(listenMessage(name, address, error))));
-    server.listen({ host: address.host, port: address.port, exclusive: true }, () => {
-      const bound = server.address();
-      const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-      server.close(() => resolve({ host: address.host, port }));
-    });
-  });
-}
-
-function listenMessage(name: string, { host, port }: Address, error: NodeJS.ErrnoException): string {
-  const where = `${name} ${host.includes(':') ? `[${host}]` : host}:${port}`;
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `${where}: the port is in use by another process; stop it or choose another port`;
-    case 'EACCES':
-      return `${where}: not permitted; ports below 1024 need a privilege, choose a higher one`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${where}: ${host} is not an address of this machine`;
-    default:
-      return `${where}: ${error.message}`;
-  }
 }
