@@ -9,6 +9,7 @@ import { FieldKind, maskOf } from './field-names.ts';
 import type { Fields } from './fields.ts';
 import type { Identity } from './identity.ts';
 import { pathSegment } from './path-segments.ts';
+import type { Peer } from './peer.ts';
 import { parseQuery } from './query.ts';
 import { type BodyLength, type ClientStream, isEmptyBody, UNKNOWN_LENGTH } from './streams.ts';
 import type { SpanContext } from './trace-context.ts';
@@ -110,29 +111,6 @@ export interface RequestHead {
   readonly headBytes: number;
   /** Absent: none. See streams.ts on tunnels. */
   readonly upgrade?: Upgrade;
-}
-
-/** The client's end of a connection. One object for all exchanges of the connection, which keeps what they have in common. */
-export interface Peer {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localPort: number;
-  readonly tls: TlsInfo | undefined;
-  /** What the last request's backend was told of the client. */
-  forwarding?: ForwardingLines | undefined;
-  /** Where the client connected to; asks the kernel. Absent: unknown. */
-  readonly localAddress?: string;
-  /** What connections to backends begin with that are to know whose they are, by version of the PROXY protocol. */
-  proxyHeaders?: { V1?: Buffer; V2?: Buffer } | undefined;
-}
-
-/** Field lines that hold for every request of a connection with the same authority and scheme. */
-export interface ForwardingLines {
-  readonly authority: string;
-  readonly scheme: 'http' | 'https';
-  lines: string;
-  /** `lines` is in one piece. */
-  isFlat: boolean;
 }
 
 const COOKIE = maskOf(FieldKind.Cookie);

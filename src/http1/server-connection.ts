@@ -1,8 +1,9 @@
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
 import type { Timed } from '../exchange/deadlines.ts';
-import { Exchange, type Peer } from '../exchange/exchange.ts';
+import { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
+import { ConnectionPeer, type Peer } from '../exchange/peer.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import { type ExchangeSink, UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import type { Connection, ConnectionHandler } from '../wire/wire.ts';
@@ -73,13 +74,7 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** Takes the connection over. @param onClosed called once when it is gone */
   constructor(connection: Connection, options: ServerOptions, sink: ExchangeSink, onClosed?: () => void) {
     this.#connection = connection;
-    const { remoteAddress, remotePort, localPort, tls } = connection;
-    this.#peer = {
-      ...{ remoteAddress, remotePort, localPort, tls, forwarding: undefined, proxyHeaders: undefined },
-      get localAddress() {
-        return connection.localAddress;
-      },
-    };
+    this.#peer = new ConnectionPeer(connection);
     this.#options = options;
     this.#sink = sink;
     this.#onClosed = onClosed;

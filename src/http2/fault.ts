@@ -1,8 +1,9 @@
 /** What is wrong with an HTTP/2 request beyond what HTTP/1.1 knows, as its line in the log tells it; RST_STREAM answers it (RFC 9113 section 8.1.1). */
 import { parseAuthority } from '../exchange/authority.ts';
-import type { Exchange, Peer } from '../exchange/exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
+import type { Peer } from '../exchange/peer.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import type { Refusal } from '../exchange/streams.ts';
 import { BAD_HOST, BAD_TARGET, type Fault, HOST_MISMATCH } from '../http1/fault.ts';

@@ -1,5 +1,5 @@
 import type { Timed } from '../exchange/deadlines.ts';
-import type { Peer } from '../exchange/exchange.ts';
+import { ConnectionPeer, type Peer } from '../exchange/peer.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import type { ExchangeSink } from '../exchange/streams.ts';
 import { FLUSH_TIMEOUT, LingeringClose } from '../http1/lingering-close.ts';
@@ -75,13 +75,7 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
   /** Takes the connection over. @param onClosed called once when it is gone */
   constructor(connection: Connection, options: ServerOptions, sink: ExchangeSink, onClosed?: () => void) {
     this.#connection = connection;
-    const { remoteAddress, remotePort, localPort, tls } = connection;
-    this.#peer = {
-      ...{ remoteAddress, remotePort, localPort, tls, forwarding: undefined, proxyHeaders: undefined },
-      get localAddress() {
-        return connection.localAddress;
-      },
-    };
+    this.#peer = new ConnectionPeer(connection);
     this.#options = options;
     this.#sink = sink;
     this.#onClosed = onClosed;

@@ -1,8 +1,9 @@
 // The global of that name is looked up anew at each use.
 import { performance } from 'node:perf_hooks';
-import { Exchange, type Peer } from '../exchange/exchange.ts';
+import { Exchange } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
+import type { Peer } from '../exchange/peer.ts';
 import { problemBody } from '../exchange/problem.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import { type BodyLength, type ExchangeSink, NO_BODY, UNKNOWN_LENGTH } from '../exchange/streams.ts';

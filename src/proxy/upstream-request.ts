@@ -1,7 +1,8 @@
 import { AnswerRefusal } from '../exchange/answer-refusal.ts';
-import type { Exchange, Peer } from '../exchange/exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { Fields } from '../exchange/fields.ts';
+import type { Peer } from '../exchange/peer.ts';
 import type { UpstreamRequest } from '../exchange/streams.ts';
 import { expressionReply } from '../policies/expression-reply.ts';
 import type { HeaderEdits } from '../policies/header-edits.ts';
