@@ -1,28 +1,29 @@
 /**
  * The registry of policies. Its order is the order of execution on requests, and backwards on answers:
  *
- * 0. `compression`, `errorPages`: they have no part in requests. On answers they come last, in the order error page, coding: what is
+ * 1. `closed`: what is not to be served at all costs the least.
+ * 2. `compression`, `errorPages`: they have no part in requests. On answers they come last, in the order error page, coding: what is
  *    encoded can't be changed any more, and a page is encoded as any answer.
- * 1. `closed`, `ipAccess`, `cors`, then `limits`: what is not to be served at all costs the least, and uses up nobody's rate limit, as with
- *    Envoy's RBAC before its rate limits. (nginx counts first and looks at allow and deny after; there a client that is
- *    shut out eats into the limits of others.) A preflight is answered before anybody asks who it is: browsers send it without credentials.
- * 2. `auth`: who calls, and whether they may. After what needs no look at who calls, before everything that may be counted or
+ * 3. `ipAccess`, `cors`, then `limits`: who is shut out uses up nobody's rate limit, as with Envoy's RBAC before its rate limits.
+ *    (nginx counts first and looks at allow and deny after; there a client that is shut out eats into the limits of others.)
+ *    A preflight is answered before anybody asks who it is: browsers send it without credentials.
+ * 4. `auth`: who calls, and whether they may. After what needs no look at who calls, before everything that may be counted or
  *    answered by who calls. It sees the request as it was matched: what a rewrite makes of it later goes round no check.
- * 3. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes last, so that its fields are
+ * 5. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes late, so that its fields are
  *    there whatever a header modifier or a backend says.
  *    `decompression` follows: nobody's body is decoded who is not let in.
- * 4. `cache`: what it serves counts against limits, and nothing that follows happens to it but on its way back. So what it keeps
+ * 6. `cache`: what it serves counts against limits, and nothing that follows happens to it but on its way back. So what it keeps
  *    is what the backend gave, and header modifiers hold for hits as for anything else.
- * 5. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
- * 6. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
- * 7. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
+ * 7. `faultInjection`: what is made to fail counts against limits, as it would if it failed by itself.
+ * 8. `requestRedirect`, `directResponse`: they see the request as the client sent it, before any rewrite.
+ * 9. `requestHeaderModifier`, then `urlRewrite`, both for the backend only: keys of limits, matches and redirects never see
  *    what they wrote.
- * 8. `mirror`: the copy is what the backend gets.
- * 9. `aggregate`: answers by calls of its own, which see the request as it would go on; a copy of it has gone to the mirror by no
+ * 10. `mirror`: the copy is what the backend gets.
+ * 11. `aggregate`: answers by calls of its own, which see the request as it would go on; a copy of it has gone to the mirror by no
  *    way but a backend's, so there is none. `grpcJson` beside it: a rule has one of them.
- * 10. `responseHeaderModifier`: nearest to the backend, so first on answers; those of a backendRef come before it, and the
+ * 12. `responseHeaderModifier`: so near to the backend that everything else has the last word on answers; those of a backendRef come before it, and the
  *    gateway's own answers get it too.
- * 9. `transform`: next to the backend on both ways. It makes the body that the backend gets, whoever else has looked at the client's, and
+ * 13. `transform`: next to the backend on both ways. It makes the body that the backend gets, whoever else has looked at the client's, and
  *    what it makes of an answer is what header modifiers, caches of clients and codings see.
  */
 import type { RouteFilters } from '../snapshot/filters.ts';
