@@ -119,5 +119,6 @@ export function useOf(kept: Kept, age: number, asking: Asking): Use {
 
 /** Whether it may be served because the origin fails. */
 export function servesOnError(kept: Kept, age: number, asking: Asking): boolean {
-  return !asking.fresh && age - kept.lifetime < kept.staleIfError;
+  // What the origin wants to be asked about each time needs its word, fresh or not (RFC 9111 section 5.2.2.4).
+  return !kept.alwaysValidate && !asking.fresh && age - kept.lifetime < kept.staleIfError;
 }

@@ -29,16 +29,25 @@ export function queryPart(query: string, names: readonly string[]): string | und
   if (names.length === 0 || query === '') return query;
   // Some take a semicolon for an ampersand: what is hidden behind one would not be in the key.
   if (/;|%3b/i.test(query)) return undefined;
+  const wanted = new Set(names.map(asBackendsRead));
   const kept: string[] = [];
   for (const pair of query.slice(1).split('&')) {
     const equals = pair.indexOf('=');
     const name = decoded(equals < 0 ? pair : pair.slice(0, equals));
     if (name === undefined) return undefined;
-    // PHP and others read `a[]` and `a[b]` as `a`.
-    if (names.includes(name) || names.includes(name.replace(/\[.*$/, ''))) kept.push(pair);
+    if (wanted.has(asBackendsRead(name))) kept.push(pair);
   }
   // Backends differ in which of several counts, so their order stays; that of different names says nothing.
   return kept.length === 0 ? '' : `?${kept.sort((one, other) => compare(one.split('=')[0] ?? '', other.split('=')[0] ?? '')).join('&')}`;
+}
+
+/**
+ * Names that some backend takes for one and the same have the same form here: what would reach it by another way of writing
+ * has to be in the key. PHP reads `a[]`, ` a` and `a%00b` as `a`, and dots and blanks as underscores; ASP.NET does not look at case.
+ */
+function asBackendsRead(name: string): string {
+  const end = name.search(/[[\0]/);
+  return (end < 0 ? name : name.slice(0, end)).trim().replace(/[. ]/g, '_').toLowerCase();
 }
 
 function compare(one: string, other: string): number {
@@ -94,7 +103,8 @@ function varyValue(name: string, values: readonly string[]): string {
   // Absent is another thing than empty.
   if (values.length === 0) return '\0';
   const joined = values.join(', ');
-  if (!LISTS.has(name)) return joined.replace(/[ \t]*,[ \t]*/g, ',');
+  // As it is: to look for blanks round commas would cost the square of a long row of blanks.
+  if (!LISTS.has(name)) return joined;
   const lower = name === 'accept' ? joined : joined.toLowerCase();
   return lower
     .split(',')

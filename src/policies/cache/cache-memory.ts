@@ -102,7 +102,8 @@ export class CacheMemory {
 
   /** @param bytes all in all; 0: nothing is ever stored */
   static allocate(bytes: number): SharedArrayBuffer {
-    const room = bytes - HEADER_WORDS * 4;
+    // Blocks begin at a multiple of 64.
+    const room = bytes - HEADER_WORDS * 4 - 64;
     // A bucket for every two blocks at most, so about two entries in each when all of them are small.
     const blocks = Math.max(0, Math.floor(room / (BLOCK + WORDS * 4 + 4)));
     const buckets = blocks < 2 ? 1 : 2 ** Math.floor(Math.log2(blocks));
@@ -229,10 +230,13 @@ export class CacheMemory {
       Atomics.store(this.#buckets, bucket, first + 1);
       Atomics.add(this.#words, HEADER.used, needed);
       Atomics.add(this.#words, HEADER.entries, 1);
+      // Whoever invalidates what is not there yet takes no lock, but counts first and looks then: what it has not seen sees its count.
+      if (epoch === undefined || Atomics.load(this.#words, epochOf(bucket)) === epoch) return true;
+      this.#removeWhere(bucket, (block) => block === first);
+      return false;
     } finally {
       this.#locks.release(HEADER.lock);
     }
-    return true;
   }
 
   remove(url: string, key: string): void {

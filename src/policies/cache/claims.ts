@@ -52,8 +52,10 @@ export class Claims {
   /** Gives back what a worker had that died. */
   static release(words: Int32Array, first: number, worker: number): void {
     for (let place = first; place < first + CLAIMS; place++) {
-      const held = Atomics.load(words, place);
-      if ((held & WORKER_MASK) === worker + 1) Atomics.compareExchange(words, place, held, 0);
+      // Again, should another worker just now say that it waits.
+      for (let held = Atomics.load(words, place); (held & WORKER_MASK) === worker + 1; held = Atomics.load(words, place)) {
+        Atomics.compareExchange(words, place, held, 0);
+      }
     }
   }
 }

@@ -44,7 +44,7 @@ export class FlightBody {
     return this.#chunks;
   }
 
-  /** Of all that has come, for an answer. */
+  /** Of all that has come, for an answer. It counts from its `start` on, which comes at once or, where the client has just gone, never. */
   reader(): BodySource {
     return new Reader(this);
   }
@@ -148,12 +148,12 @@ class Reader implements BodySource {
 
   constructor(body: FlightBody) {
     this.#body = body;
-    body.join(this);
   }
 
   start(sink: BodySink, writable: boolean): void {
     this.#sink = sink;
     this.#writable = writable;
+    this.#body.join(this);
     this.pump();
   }
 

@@ -123,11 +123,13 @@ export class Flight implements FetchStream {
 
   /** Takes a request on that has come meanwhile; not from within its filter's step. */
   joinLate(waiter: Waiter): void {
-    this.#guarded(() => {
+    try {
       if (!this.isOpen) this.#returns.again(waiter);
       else if (this.#verdict === undefined) this.join(waiter);
       else this.#give(waiter, false);
-    });
+    } catch (error) {
+      waiter.exchange.fail(error);
+    }
   }
 
   /** Takes a request on, as long as there is no head. */

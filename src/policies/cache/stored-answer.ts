@@ -45,7 +45,8 @@ export function fieldsOfHead({ head, kinds }: KeptHead): Fields {
 /** The fields of a stored answer as a 304 to its validation brings them up to date (RFC 9111 section 3.2). */
 export function freshenedFields(kept: KeptHead, update: Fields): Fields {
   const fields = fieldsOfHead(kept);
-  const replaced = new Set<string>();
+  // A 304 without a Date is of now (RFC 9110 section 6.6.1), and with it what it freshens.
+  const replaced = new Set(['date']);
   update.forEach((name) => {
     const lower = name.toLowerCase();
     if (!BODY_FIELDS.has(lower)) replaced.add(lower);
