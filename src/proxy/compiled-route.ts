@@ -5,7 +5,8 @@ import { responseHeaderModifier } from '../policies/response-header-modifier.ts'
 import type { RouteFilters } from '../snapshot/filters.ts';
 import type { PathMatch } from '../snapshot/match.ts';
 import type { Backend, Route } from '../snapshot/route.ts';
-import type { RouteMetrics, WorkerMetrics } from '../telemetry/worker-metrics.ts';
+import type { RouteMetrics } from '../telemetry/route-metrics.ts';
+import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
 import { BackendPicker } from '../upstream/backend-picker.ts';
 import type { UpstreamState } from '../upstream/upstream-state.ts';
 import type { Upstreams } from '../upstream/upstreams.ts';

@@ -1,4 +1,5 @@
-import { counter, Histogram, type MetricFamily, pushHistogram } from './worker-metrics.ts';
+import { Histogram, pushHistogram } from './histogram.ts';
+import { counter, type MetricFamily } from './metric-family.ts';
 
 /** What a worker counts of the store of global limits. The labels are fixed words. */
 export class LimitStoreMetrics {

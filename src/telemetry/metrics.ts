@@ -1,12 +1,12 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { addDocumentMetrics, type DocumentMetrics } from './document-metrics.ts';
+import type { MetricFamily } from './metric-family.ts';
 import { addNameMetrics, type NameState } from './name-metrics.ts';
 import { addSourceMetrics, type SourceState } from './source-metrics.ts';
 import { addSpanMetrics } from './span-metrics.ts';
 import { addStatusMetrics, type ReportingState } from './status-metrics.ts';
 import type { SpanCounts } from './tracing/span-exporter.ts';
-import type { MetricFamily } from './worker-metrics.ts';
 
 export const CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 

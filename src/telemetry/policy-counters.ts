@@ -1,5 +1,5 @@
 import { POLICY_COUNTERS, type PolicyCounter } from '../exchange/policy-counters.ts';
-import type { MetricFamily, MetricSample } from './worker-metrics.ts';
+import type { MetricFamily, MetricSample } from './metric-family.ts';
 
 interface Series extends PolicyCounter {
   readonly labels: Readonly<Record<string, string>>;

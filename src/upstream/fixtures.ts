@@ -2,7 +2,7 @@
 import { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Upstream } from '../snapshot/upstream.ts';
-import { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
+import { UpstreamMetrics } from '../telemetry/upstream-metrics.ts';
 import { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced } from './balancers/balancer.ts';
 import { BreakerMemory } from './breaker/breaker-memory.ts';

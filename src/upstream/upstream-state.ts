@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Deadlines } from '../exchange/deadlines.ts';
 import { SHARED_OFFSET } from '../exchange/shared-clock.ts';
 import type { SessionAffinity, Upstream, UpstreamKey } from '../snapshot/upstream.ts';
-import type { UpstreamMetrics } from '../telemetry/worker-metrics.ts';
+import type { UpstreamMetrics } from '../telemetry/upstream-metrics.ts';
 import { type AffineUpstream, EndpointDigests } from './affinity.ts';
 import type { AffinityKeys } from './affinity-keys.ts';
 import type { Balanced, Balancer, BalancerContext } from './balancers/balancer.ts';

@@ -1,6 +1,6 @@
 /** The health thread, as the main thread sees it: started when something is to be checked, replaced when it dies. */
 import { Worker } from 'node:worker_threads';
-import type { MetricFamily } from '../telemetry/worker-metrics.ts';
+import type { MetricFamily } from '../telemetry/metric-family.ts';
 import type { CheckedUpstream } from '../upstream/health/health-monitor.ts';
 import type { FromHealthThread, HealthSettings, ToHealthThread } from './messages.ts';
 import type { CheckedChange } from './publication.ts';

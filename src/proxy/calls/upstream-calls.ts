@@ -3,7 +3,7 @@ import type { Exchange } from '../../exchange/exchange.ts';
 import type { CallTarget } from '../../snapshot/calls.ts';
 import { ROUTE_TIMEOUTS } from '../../snapshot/defaults.ts';
 import type { Backend, Route } from '../../snapshot/route.ts';
-import { RouteMetrics } from '../../telemetry/worker-metrics.ts';
+import { RouteMetrics } from '../../telemetry/route-metrics.ts';
 import { BackendPicker } from '../../upstream/backend-picker.ts';
 import type { Upstreams } from '../../upstream/upstreams.ts';
 import type { CompiledRoute } from '../compiled-route.ts';

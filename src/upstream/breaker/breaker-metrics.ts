@@ -1,4 +1,4 @@
-import type { MetricFamily, MetricSample } from '../../telemetry/worker-metrics.ts';
+import type { MetricFamily, MetricSample } from '../../telemetry/metric-family.ts';
 import type { UpstreamState } from '../upstream-state.ts';
 import type { BreakerState } from './circuit-breaker.ts';
 

@@ -1,4 +1,4 @@
-import type { MetricFamily } from '../../telemetry/worker-metrics.ts';
+import type { MetricFamily } from '../../telemetry/metric-family.ts';
 import type { HealthCounts } from './health-monitor.ts';
 
 /** What a scrape is told of health checks. */
