@@ -1,6 +1,6 @@
 /** Cases of what an API gateway does beyond passing on: identity, limits, transforms, caching. */
 import { type Case, handle, named, throughput } from './case.ts';
-import { wrk } from './load.ts';
+import { constantRate, type LoadResult, wrk } from './load.ts';
 import type { Setting } from './subjects.ts';
 import { writeTokens } from './tokens.ts';
 
@@ -55,4 +55,26 @@ const newTokens: Case = {
   },
 };
 
-export const gatewayCases: readonly Case[] = [everything, newTokens];
+const RATE = 1000;
+
+const aggregation: Case = {
+  name: 'aggregate',
+  title: 'An answer made of three calls',
+  note: `${RATE} requests a second, in an open loop. The calls go out at once, to the backend that the first row's single request goes to.`,
+  subjects: [handle, named('Tidegate, three calls', { kind: 'handle', aggregate: true })],
+  baseline: handle.label,
+  columns: ['rate', 'p50', 'p99', 'cpu'],
+  goals: [{ subject: 'Tidegate, three calls', metric: 'p50', atMost: 2 }],
+  warmUp: wrk(),
+  measure: async (subject, seconds) => {
+    let latencies: LoadResult['latencies'];
+    const sample = await throughput(subject, async () => {
+      const result = await constantRate(subject, seconds, RATE);
+      latencies = result.latencies;
+      return result;
+    });
+    return latencies === undefined ? sample : { ...sample, p50: latencies.p50 / 1000, p99: latencies.p99 / 1000 };
+  },
+};
+
+export const gatewayCases: readonly Case[] = [everything, newTokens, aggregation];

@@ -44,7 +44,7 @@ metadata: { name: all, namespace: bench }
 spec:
   ingressClassName: tidegate
   rules:
-    - backendRefs: [{ name: backend, port: 80 }]
+    - ${setting.aggregate === true ? AGGREGATE : 'backendRefs: [{ name: backend, port: 80 }]'}
 ${ruleOptions(setting)}`,
     ],
   ];
@@ -79,6 +79,16 @@ spec:
   }
   return files;
 }
+
+/** Three calls at once, and some of each answer. */
+const AGGREGATE = `filters:
+        aggregate:
+          calls:
+            - { name: one, backendRef: { name: backend, port: 80 }, request: { path: "'/one'" } }
+            - { name: two, backendRef: { name: backend, port: 80 }, request: { path: "'/two'" } }
+            - { name: three, backendRef: { name: backend, port: 80 }, request: { path: "'/three'" } }
+          response:
+            body: "{'one': one.body.name, 'two': two.body.price, 'three': three.body.tags}"`;
 
 /** What the one rule has besides its backend, as lines of YAML. */
 function ruleOptions({ compression, gateway, healing }: Setting): string {

@@ -32,6 +32,8 @@ export interface Setting {
   readonly backend?: BackendProtocol;
   /** Tidegate only: health checks, a circuit breaker, retries and session affinity. */
   readonly healing?: boolean;
+  /** Tidegate only: each request is answered from three calls to the backend. */
+  readonly aggregate?: boolean;
   /** JWT (but for nginx and Traefik, which have none), a rate limit for each client, a header for the backend. */
   readonly gateway?: boolean;
   /** A JSON line a request, to a file. */
