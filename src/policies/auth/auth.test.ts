@@ -174,9 +174,17 @@ describe('authorization', () => {
       reason: 'not_authorized',
       detail: 'needs gold',
     });
-    assert.deepEqual((await allowing.run({ method: 'POST' })).reply, { status: 403, reason: 'not_authorized', detail: 'needs gold' });
-    assert.equal((await allowing.run({ url: 'http://a.test/%6Eever' })).reply?.detail, 'This is not allowed.');
+    assert.equal((await allowing.run({ url: 'http://a.test/%6Eever', headers: { 'x-api-key': 'key-of-acme' } })).reply?.detail, 'This is not allowed.');
+    assert.deepEqual(allowing.counts().authorization, { allowed: 2, refused: 2, failed: 0 });
+  });
+
+  it('has whom nobody knows say who they are, where there is a way to', async () => {
+    const { reply } = await allowing.run({ method: 'POST' });
+    assert.deepEqual([reply?.status, reply?.reason, reply?.fields], [401, 'no_credential', [['WWW-Authenticate', 'ApiKey']]]);
     assert.deepEqual(allowing.counts().authorization, { allowed: 2, refused: 3, failed: 0 });
+    const nameless = new Policy({ authorization: [{ expression: "request.method == 'GET'" }] });
+    assert.equal((await nameless.run({})).reply, undefined);
+    assert.deepEqual((await nameless.run({ method: 'POST' })).reply, { status: 403, reason: 'not_authorized', detail: 'This is not allowed.' });
   });
 
   it('fails closed', async () => {

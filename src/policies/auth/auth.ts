@@ -105,13 +105,18 @@ class AuthFilter implements Filter {
       this.#nobody.allowed++;
       return this.#checkAll(exchange);
     }
+    return this.#challenge(exchange, this.#nobody);
+  }
+
+  /** Has the client say who it is, in the way that suits it. */
+  #challenge(exchange: Exchange, decisions: AuthDecisions): Verdict {
     for (const method of this.#methods) {
       const invitation = method.invite?.(exchange);
       if (invitation === undefined) continue;
-      if (invitation instanceof Pending) return this.#await(exchange, invitation, (result) => refuse(exchange, result, this.#nobody));
-      return refuse(exchange, invitation, this.#nobody);
+      if (invitation instanceof Pending) return this.#await(exchange, invitation, (result) => refuse(exchange, result, decisions));
+      return refuse(exchange, invitation, decisions);
     }
-    return refuse(exchange, this.#unauthenticated, this.#nobody);
+    return refuse(exchange, this.#unauthenticated, decisions);
   }
 
   #checkAll(exchange: Exchange): Verdict {
@@ -126,20 +131,28 @@ class AuthFilter implements Filter {
     for (let index = from; index < checks.length; index++) {
       const result = (checks[index] as AuthCheck).check(exchange);
       if (result instanceof Pending) {
-        return this.#await(exchange, result, (refusal) => (this.#passes(exchange, index, refusal) ? this.#check(exchange, index + 1) : Verdict.Answered));
+        return this.#await(exchange, result, (refusal) => {
+          const verdict = this.#checked(exchange, index, refusal);
+          return verdict === Verdict.Continue ? this.#check(exchange, index + 1) : verdict;
+        });
       }
-      if (!this.#passes(exchange, index, result)) return Verdict.Answered;
+      const verdict = this.#checked(exchange, index, result);
+      if (verdict !== Verdict.Continue) return verdict;
     }
     if (this.#spec.stripToken) for (const method of this.#methods) method.strip(exchange);
     const unsaid = exchange.identity && this.#forward?.write(exchange);
     return unsaid === undefined ? Verdict.Continue : refuse(exchange, unsaid, this.#forwardDecisions);
   }
 
-  #passes(exchange: Exchange, index: number, refusal: Refusal | undefined): boolean {
+  #checked(exchange: Exchange, index: number, refusal: Refusal | undefined): Verdict {
     const decisions = this.#checkDecisions[index] as AuthDecisions;
-    if (refusal !== undefined) refuse(exchange, refusal, decisions);
-    else decisions.allowed++;
-    return refusal === undefined;
+    if (refusal === undefined) {
+      decisions.allowed++;
+      return Verdict.Continue;
+    }
+    // RFC 9110 sections 15.5.2 and 15.5.4: 403 is for whom we know. Who has not said who they are may be allowed once they do.
+    const mayBeAllowed = exchange.identity === undefined && this.#methods.length > 0 && !refusal.isFailure;
+    return mayBeAllowed && this.#checks[index]?.isOfIdentity === true ? this.#challenge(exchange, decisions) : refuse(exchange, refusal, decisions);
   }
 
   /** @param next what comes of the result */

@@ -25,6 +25,7 @@ interface Rule {
 
 export class Authorization implements AuthCheck {
   readonly name = 'authorization';
+  readonly isOfIdentity = true;
   readonly #rules: readonly Rule[];
 
   /** @throws ExpressionFault for what translation has not let through */

@@ -91,6 +91,8 @@ export interface AuthMethod {
 export interface AuthCheck {
   /** The label of metrics. */
   readonly name: string;
+  /** A no to nobody in particular may be a yes once the client says who it is. */
+  readonly isOfIdentity?: true;
   describe(): string;
   /** @returns undefined: it may pass */
   check(exchange: Exchange): Refusal | Pending<Refusal | undefined> | undefined;
