@@ -55,6 +55,10 @@ describe('crds/', () => {
         if (!path.endsWith('[]') && path !== '.metadata') assert.match(String(node.description), /^\S.{7,}\.$/, `${path} needs a description`);
         assert.ok(!('default' in node), `${path} has a default, which the API server would write into users' objects`);
         if (typeof node.pattern === 'string') new RegExp(node.pattern);
+        assert.ok(
+          node.properties === undefined || Object.keys(node.properties).length > 0,
+          `${path} has properties and none in them, which the API server drops`,
+        );
         for (const { rule, message } of (node['x-kubernetes-validations'] as { rule: string; message: string }[] | undefined) ?? []) {
           for (const [, field] of rule.matchAll(/self\.([A-Za-z0-9]+)/g))
             assert.ok(field !== undefined && field in (node.properties ?? {}), `${path}: the rule names ${field}`);

@@ -125,7 +125,7 @@ test('a permission that is taken away while it runs: log and metric say so, traf
     { apiGroups: [''], resources: ['services', 'secrets'], verbs: read },
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: read },
     { apiGroups: ['networking.k8s.io'], resources: ['ingresses'], verbs: read },
-    { apiGroups: ['tidegate.dev'], resources: ['apiroutes', 'ratelimitpolicies', 'backendpolicies'], verbs: read },
+    { apiGroups: ['tidegate.dev'], resources: ['apiroutes', 'ratelimitpolicies', 'backendpolicies', 'authpolicies', 'apiconsumers'], verbs: read },
     { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
   ];
   const writes = [

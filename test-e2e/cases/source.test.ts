@@ -199,7 +199,7 @@ describe("a control plane of one's own", () => {
       await bind(namespace, 'serve', [
         { apiGroups: [''], resources: ['services'], verbs: read },
         { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: read },
-        { apiGroups: ['tidegate.dev'], resources: ['apiroutes', 'ratelimitpolicies', 'backendpolicies'], verbs: read },
+        { apiGroups: ['tidegate.dev'], resources: ['apiroutes', 'ratelimitpolicies', 'backendpolicies', 'authpolicies', 'apiconsumers'], verbs: read },
       ]);
       bindings.push(await bind(namespace, 'ingresses', [{ apiGroups: ['networking.k8s.io'], resources: ['ingresses'], verbs: read }]));
     }

@@ -136,6 +136,18 @@ describe("the Deployment's pod", () => {
       await cluster.api.create(one);
     await cluster.until(trusting, (one) => condition(one, 'Accepted') === 'True' && condition(one, 'ResolvedRefs') === 'True');
 
+    // Clients are known by keys in Secrets, which are read because consumers name them.
+    const consumer = {
+      ...object('tidegate.dev/v1alpha1', 'ApiConsumer', 'acme', 'example'),
+      spec: { apiKeys: [{ secretRef: { name: 'acme', key: 'key' } }] },
+    };
+    const guard = {
+      ...object('tidegate.dev/v1alpha1', 'AuthPolicy', 'guard', 'example'),
+      spec: { targetRefs: [{ kind: 'ApiRoute', name: 'api', sectionName: 'orders' }], methods: [{ apiKey: { from: [{ header: 'x-api-key' }] } }] },
+    };
+    for (const one of [{ ...object('v1', 'Secret', 'acme', 'example'), stringData: { key: 'sesame' } }, consumer, guard]) await cluster.api.create(one);
+    for (const one of [consumer, guard]) await cluster.until(one, (found) => condition(found, 'Accepted') === 'True');
+
     const service = object('v1', 'Service', 'tidegate', NAMESPACE);
     const patched = await cluster.api.call(
       'PATCH',
