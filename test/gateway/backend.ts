@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type Socket } from 'node:net';
+import { Changes } from './changes.ts';
 import { endWith, type Lifetime } from './lifetime.ts';
 
 export interface RecordedRequest {
@@ -28,7 +29,7 @@ export class Backend {
   respond: Responder;
   connections = 0;
   readonly #server: Server;
-  #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   private constructor(respond: Responder) {
     this.respond = respond;
@@ -48,12 +49,12 @@ export class Backend {
 
   /** Waits until that many whole requests have come. */
   async untilRequests(count: number): Promise<void> {
-    while (this.requests.length < count) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    await this.until(() => this.requests.length >= count);
   }
 
   /** Waits until the state of connections and bytes is as wanted. */
   async until(satisfied: () => boolean): Promise<void> {
-    while (!satisfied()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    await this.#changes.until(satisfied, () => `${this.requests.length} requests on ${this.connections} connections, of which ${this.sockets.size} are open`);
   }
 
   /** Its port refuses connections from then on. */
@@ -78,18 +79,13 @@ export class Backend {
         const answer = this.respond(request, socket);
         if (answer !== undefined) socket.write(answer);
       }
-      this.#wake();
+      this.#changes.wake();
     });
     socket.on('error', () => {});
     socket.on('close', () => {
       this.sockets.delete(socket);
-      this.#wake();
+      this.#changes.wake();
     });
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
   }
 }
 

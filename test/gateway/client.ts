@@ -1,6 +1,7 @@
 /** Clients for tests: a plain one on node:http, and a raw one that sends bytes as they are given. */
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { Changes } from './changes.ts';
 import { endWith, type Lifetime, PATIENCE } from './lifetime.ts';
 
 export interface Answer {
@@ -66,19 +67,19 @@ export class RawConnection {
   readonly socket: Socket;
   received = '';
   ended = false;
-  #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk) => {
       this.received += chunk.toString('latin1');
-      this.#wake();
+      this.#changes.wake();
     });
     socket.on('error', () => {});
     for (const event of ['end', 'close']) {
       socket.on(event, () => {
         this.ended = true;
-        this.#wake();
+        this.#changes.wake();
       });
     }
   }
@@ -100,21 +101,18 @@ export class RawConnection {
 
   /** Waits until what was received satisfies, or the other side closed. */
   async until(satisfied: (received: string) => boolean): Promise<string> {
-    while (!satisfied(this.received) && !this.ended) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    await this.#changes.until(
+      () => this.ended || satisfied(this.received),
+      () => `${satisfied}, after ${JSON.stringify(this.received.slice(-1000))}`,
+    );
     return this.received;
   }
 
   async untilEnded(): Promise<string> {
-    while (!this.ended) await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    return this.received;
+    return await this.until(() => false);
   }
 
   close(): void {
     this.socket.destroy();
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
   }
 }

@@ -1,6 +1,7 @@
 /** A raw backend for tunnels: it takes a handshake, and then says and hears bytes as the test wants. */
 import { createHash } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { Changes } from './changes.ts';
 import { endWith, type Lifetime } from './lifetime.ts';
 
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -74,15 +75,17 @@ export class TunnelBackend {
   /** What a handshake is answered with; by default it is accepted. */
   onHead: (connection: BackendSocket) => void = (connection) => connection.socket.write(accepting(connection.head));
   readonly #server: Server;
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   private constructor() {
-    const wake = () => {
-      for (const resolve of this.#waiting) resolve();
-      this.#waiting.clear();
-    };
     this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-      this.connections.push(new BackendSocket(socket, (connection) => this.onHead(connection), wake));
+      this.connections.push(
+        new BackendSocket(
+          socket,
+          (connection) => this.onHead(connection),
+          () => this.#changes.wake(),
+        ),
+      );
     });
   }
 
@@ -102,18 +105,12 @@ export class TunnelBackend {
 
   /** The connection on which that path was asked for; waits for it. */
   async asked(path: string): Promise<BackendSocket> {
-    for (;;) {
-      const found = this.connections.find((connection) => connection.path === path);
-      if (found !== undefined) return found;
-      await this.#changed();
-    }
+    const find = (): BackendSocket | undefined => this.connections.find((connection) => connection.path === path);
+    await this.until(() => find() !== undefined);
+    return find() as BackendSocket;
   }
 
   async until(satisfied: () => boolean): Promise<void> {
-    while (!satisfied()) await this.#changed();
-  }
-
-  #changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.add(resolve));
+    await this.#changes.until(satisfied, () => `${this.connections.length} connections`);
   }
 }
