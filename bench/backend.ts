@@ -58,6 +58,7 @@ http {
     listen 127.0.0.1:${http2Port} http2 backlog=4096;
     location / { return 200 '${body150()}'; }
     location = /down { root ${folder}/files; default_type application/octet-stream; }
+    location = /cached { add_header Cache-Control max-age=60; return 200 '${body150()}'; }
     location = /json { root ${folder}/files; open_file_cache max=4; }
     # A POST to a file is refused, and the refusal answered with the file.
     location = /bench.Echo/Say { error_page 405 =200 /grpc; return 405; }

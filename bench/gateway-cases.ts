@@ -77,4 +77,18 @@ const aggregation: Case = {
   },
 };
 
-export const gatewayCases: readonly Case[] = [everything, newTokens, aggregation];
+const toCached = wrk({ path: '/cached' });
+
+const cache: Case = {
+  name: 'cache',
+  title: 'Answers from the cache',
+  note: '150 bytes that are good for a minute. Plain Tidegate asks the backend each time.',
+  subjects: [handle, named('nginx with cache', { kind: 'nginx', cache: true }), named('Tidegate with cache, handle', { kind: 'handle', cache: true })],
+  baseline: handle.label,
+  columns: ['rate', 'busyRate', 'cpu'],
+  goals: [{ subject: 'Tidegate with cache, handle', against: handle.label, metric: 'rate', atLeast: 1.5 }],
+  warmUp: toCached,
+  measure: (subject, seconds) => throughput(subject, () => toCached(subject, seconds)),
+};
+
+export const gatewayCases: readonly Case[] = [everything, newTokens, cache, aggregation];

@@ -91,9 +91,10 @@ const AGGREGATE = `filters:
             body: "{'one': one.body.name, 'two': two.body.price, 'three': three.body.tags}"`;
 
 /** What the one rule has besides its backend, as lines of YAML. */
-function ruleOptions({ compression, gateway, healing }: Setting): string {
+function ruleOptions({ cache, compression, gateway, healing }: Setting): string {
   const filters: string[] = [];
   if (compression !== undefined) filters.push(`compression: { algorithms: [${compression}] }`);
+  if (cache === true) filters.push('cache: {}');
   if (gateway === true) filters.push('requestHeaderModifier: { set: [{ name: X-Bench, value: "1" }] }');
   const lines = filters.length === 0 ? [] : [`filters: { ${filters.join(', ')} }`];
   if (healing === true) lines.push('retry: { attempts: 2, on: [connect-failure, reset, 503] }');

@@ -46,6 +46,8 @@ export interface Setting {
   readonly globalLimit?: boolean;
   /** Answers are compressed so for clients that ask for it; nginx has gzip alone. */
   readonly compression?: 'gzip' | 'zstd';
+  /** Answers that may be kept are; Tidegate and nginx only. */
+  readonly cache?: boolean;
   /** Tidegate only; 1 by default. */
   readonly workers?: number;
   /** By default the proxy's own core. */

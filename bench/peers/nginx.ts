@@ -48,6 +48,7 @@ http {
   ${log}
   tcp_nopush on;
   ${setting.compression === 'gzip' ? 'gzip on; gzip_comp_level 4; gzip_proxied any; gzip_vary on; gzip_types application/json;' : ''}
+  ${setting.cache === true ? `proxy_cache_path ${folder}/cache keys_zone=cache:10m max_size=128m; proxy_cache cache; proxy_cache_lock on;` : ''}
   client_max_body_size 10m;
   ${nginxTemporaryFiles(folder)}
   server_names_hash_max_size 8192;
