@@ -162,7 +162,7 @@ function clean(node: JsonSchema): JsonSchema {
   if (anyOf !== undefined && result['x-kubernetes-int-or-string'] !== true) throw new Error(`no structural form for ${JSON.stringify(node)}`);
   if (result['x-kubernetes-int-or-string'] === true) delete result.type;
   // The API server drops what is empty, and kubectl would see a change whenever the file is applied.
-  if (properties !== undefined && Object.keys(properties).length > 0) {
+  if (Object.keys(properties ?? {}).length > 0) {
     result.properties = Object.fromEntries(Object.entries(properties as Record<string, JsonSchema>).map(([name, inner]) => [name, clean(inner)]));
   }
   if (items !== undefined) result.items = clean(items as JsonSchema);
