@@ -1,81 +1,16 @@
-/** What the tests of the client's role stand on: a backend that is made of calls, and what became of a try. */
+/** What the tests of the client's role stand on: a backend that is made of calls. */
 import assert from 'node:assert/strict';
 import { Deadlines } from '../exchange/deadlines.ts';
 import { Fields } from '../exchange/fields.ts';
-import { type BodyLength, NO_BODY, type UpstreamFailure, type UpstreamHandler, type UpstreamStream } from '../exchange/streams.ts';
-import { type MemoryConnection, MemoryWire } from '../http1/memory-wire.fixture.ts';
+import { type BodyLength, NO_BODY, type UpstreamStream } from '../exchange/streams.ts';
+import { Answer } from '../http1/answer.fixture.ts';
+import { type MemoryConnection, MemoryWire, settled } from '../http1/memory-wire.fixture.ts';
 import { ClientConnection } from './client-connection.ts';
 import { FrameReader, Read } from './frame-reader.ts';
 import { Flag, FrameType, frameHeader, headersFrames, PREFACE, readUint32, settingsFrame } from './frames.ts';
 import { HpackDecoder } from './hpack/decoder.ts';
 import { HpackEncoder } from './hpack/encoder.ts';
 import { decodePairs, type Pair } from './hpack/hpack.fixture.ts';
-
-/** What became of one try. */
-export class Answer implements UpstreamHandler {
-  status = 0;
-  fields = '';
-  length: BodyLength = 0;
-  body = '';
-  ended = false;
-  /** The whole answer came with one callback. */
-  whole = false;
-  trailers: string | undefined = undefined;
-  readonly informed: string[] = [];
-  writable = 0;
-  failure: UpstreamFailure | '' = '';
-  bytesSent = false;
-  reused = false;
-  cause = '';
-  onBytes: (() => void) | undefined = undefined;
-  onWritable: (() => void) | undefined = undefined;
-
-  get over(): boolean {
-    return this.ended || this.failure !== '';
-  }
-
-  onInformational(status: number, fields: Fields): void {
-    assert.ok(!this.over && this.status === 0);
-    this.informed.push(`${status} ${fields.serialize()}`);
-  }
-
-  onResponse(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, _stable: boolean, last: boolean): void {
-    assert.ok(!this.over && this.status === 0);
-    this.status = status;
-    this.fields = fields.serialize();
-    this.length = length;
-    if (first !== undefined) this.body = first.toString('latin1', start, end);
-    this.ended = last;
-    this.whole = last;
-    this.onBytes?.();
-  }
-
-  onResponseData(bytes: Buffer, start: number, end: number): void {
-    assert.ok(!this.over && this.status !== 0 && end > start);
-    this.body += bytes.toString('latin1', start, end);
-    this.onBytes?.();
-  }
-
-  onResponseEnd(trailers: Fields | undefined): void {
-    assert.ok(!this.over && this.status !== 0);
-    this.ended = true;
-    this.trailers = trailers?.serialize();
-  }
-
-  onUpstreamWritable(): void {
-    assert.ok(!this.over);
-    this.writable++;
-    this.onWritable?.();
-  }
-
-  onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
-    assert.ok(!this.over);
-    this.failure = failure;
-    this.bytesSent = requestBytesSent;
-    this.reused = reusedConnection;
-    this.cause = cause?.message ?? '';
-  }
-}
 
 const TYPES = Object.keys(FrameType);
 
@@ -184,4 +119,12 @@ export function clientBench(up = true, settled = up) {
     connection.received = PREFACE;
   }
   return { client, connection, backend, counts, deadlines, send };
+}
+
+/** A bench whose own settings have gone out and been acknowledged. */
+export async function ready() {
+  const made = clientBench();
+  await settled();
+  made.backend.lines();
+  return made;
 }

@@ -1,8 +1,9 @@
 /** What came of requests to a server whose bytes are given: as our client role sees it, and as nghttp2, the one in Node, does. */
 import { type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import { Duplex } from 'node:stream';
+import type { Answer as Try } from '../../http1/answer.fixture.ts';
 import { settled } from '../../http1/memory-wire.fixture.ts';
-import { clientBench, type Answer as Try } from '../client.fixture.ts';
+import { clientBench } from '../client.fixture.ts';
 import { FrameReader, Read } from '../frame-reader.ts';
 import { FRAME_HEADER, FrameType, PREFACE } from '../frames.ts';
 import type { Answers } from './answers.ts';
