@@ -45,10 +45,17 @@ export function requestMessage(
 
 function parse(body: Buffer): JsonValue {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as JsonValue;
+    return (JSON.parse as Parse)(new TextDecoder('utf-8', { fatal: true }).decode(body), exact);
   } catch {
     throw new RequestFault('the body is no JSON');
   }
+}
+
+type Parse = (text: string, revive: (key: string, value: JsonValue, context: { readonly source?: string }) => JsonValue) => JsonValue;
+
+/** Whole numbers that a double can't hold stay as they are written: fields of 64 bits, which they are for, take texts as well. */
+function exact(_key: string, value: JsonValue, { source }: { readonly source?: string }): JsonValue {
+  return typeof value === 'number' && !Number.isSafeInteger(value) && source !== undefined && /^-?\d+$/.test(source) ? source : value;
 }
 
 /** @param adds to a repeated field; else it takes the place of what is there */

@@ -71,6 +71,13 @@ describe('requests become messages', () => {
     assert.deepEqual(sent('CreateOrder', {}, '', ''), {});
   });
 
+  test('whole numbers of 64 bits stay exact', () => {
+    for (const id of ['9007199254740993', '-9223372036854775808'])
+      assert.deepEqual(sent('CreateOrder', {}, '', `{"id":${id},"total":1e300}`), { id, total: 1e300 });
+    assert.deepEqual(sent('CreateOrder', {}, '', '{"total":9007199254740993}'), { total: 9007199254740992 });
+    assert.throws(() => sent('CreateOrder', {}, '', '{"id":9223372036854775808}'), RequestFault);
+  });
+
   test('what does not fit is refused', () => {
     const bad: readonly (readonly [string, Record<string, string>, string, string?])[] = [
       ['GetOrder', { id: 'seven' }, ''],
