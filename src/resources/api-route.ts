@@ -23,6 +23,7 @@ import {
 } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { fallbackSchema, hedgeSchema, retrySchema } from './recovery.ts';
+import { unnamedSegments } from './segment-names.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };
@@ -255,8 +256,9 @@ const rule = strictObject({
         });
       }
       const { aggregate } = value.filters;
+      const segments = value.matches.map(({ path }) => (path.type === 'RegularExpression' ? new Set<string>() : namesOf(path.value)));
+      found.push(...unnamedSegments(value, new Set(segments.flatMap((names) => [...names]))));
       if (aggregate !== undefined) {
-        const segments = value.matches.map(({ path }) => (path.type === 'RegularExpression' ? new Set<string>() : namesOf(path.value)));
         for (const flaw of segmentFlaws(aggregate, segments)) found.push({ ...flaw, path: ['filters', 'aggregate', ...(flaw.path ?? [])] });
       }
       return found;

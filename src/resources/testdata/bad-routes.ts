@@ -141,6 +141,17 @@ export const BAD_ROUTES: readonly BadObject[] = [
       ['/{id}/{id}', /"id" is there twice/, /of its own/],
     ] as const
   ).map(([value, message, hint]): BadObject => [`path ${value}`, match({ path: { value } }), 'spec.rules[0].matches[0].path.value', message, hint]),
+  ...(
+    [
+      ['filters.requestHeaderModifier.set[0].expression', { filters: { requestHeaderModifier: { set: [{ name: 'x-a', expression: 'request.path.id' }] } } }],
+      ['filters.responseHeaderModifier.add[0].expression', { filters: { responseHeaderModifier: { add: [{ name: 'x-a', expression: 'request.path.id' }] } } }],
+      ['filters.transform.request.body', { filters: { transform: { request: { body: "{'id': request.path.id}" } } } }],
+      ['filters.transform.response.headers.x-a', { filters: { transform: { response: { headers: { 'x-a': 'request.path.id' } } } } }],
+    ] as const
+  ).map(([field, rule]): BadObject => {
+    const rules = [{ matches: [{ path: { value: '/users/{user}' } }], backendRefs, ...rule }];
+    return [`segment that no path names: ${field}`, route({ rules }), `spec.rules[0].${field}`, /no path of the rule has a segment \{id\}/, /name it/];
+  }),
   ['path type misspelt', match({ path: { type: 'Prefix', value: '/' } }), 'spec.rules[0].matches[0].path.type', /"Prefix" is not one of/, /PathPrefix\?/],
   ['regex that is none', match({ path: { type: 'RegularExpression', value: '/(' } }), 'spec.rules[0].matches[0].path.value', /not a regular expression/, /RE2/],
   [
