@@ -1,6 +1,7 @@
 import type { CollectedBody, WholeAnswer } from '../exchange/bodies.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
+import { type BodyLength, NO_BODY } from '../exchange/streams.ts';
 import type { ErrorPages } from '../snapshot/body-filters.ts';
 import type { Filter, Policy, PolicyContext } from './policy.ts';
 
@@ -31,11 +32,17 @@ const OF_OTHER_BYTES = [
   'accept-ranges',
 ];
 
+interface Page extends CollectedBody {
+  readonly contentType: string;
+  /** Bytes. */
+  readonly length: number;
+}
+
 class ErrorPagesFilter implements Filter {
   readonly policy = 'errorPages';
   readonly #spec: ErrorPages;
   /** By status. */
-  readonly #changes = new Map<number, CollectedBody>();
+  readonly #changes = new Map<number, Page>();
 
   constructor(spec: ErrorPages, context: PolicyContext) {
     this.#spec = spec;
@@ -47,12 +54,11 @@ class ErrorPagesFilter implements Filter {
           const count = context.counter('tidegate_error_pages_total', { code: String(status) });
           const change = (answer: WholeAnswer): undefined => {
             count.value++;
-            for (const name of OF_OTHER_BYTES) answer.fields.remove(name);
-            answer.fields.set('Content-Type', contentType);
+            describePage(answer.fields, contentType);
             answer.body = bytes;
           };
           const tooLarge: Reply = { status, reason: 'error_page', contentType, body: bytes };
-          this.#changes.set(status, { maxBytes: MAX_REPLACED, change, tooLarge });
+          this.#changes.set(status, { maxBytes: MAX_REPLACED, change, tooLarge, contentType, length: bytes.length });
         }
       }
     }
@@ -63,10 +69,21 @@ class ErrorPagesFilter implements Filter {
     return `pages for ${statuses.join(', ')}${this.#spec.intercept ? ', of backends too' : ''}`;
   }
 
-  onResponseBody(exchange: Exchange, status: number, _fields: Fields): CollectedBody | undefined {
+  onResponseBody(exchange: Exchange, status: number, fields: Fields, length: BodyLength): CollectedBody | undefined {
     if (status < 400 || exchange.isGrpc) return undefined;
     const isOwn = exchange.reply !== undefined && exchange.reply.body === undefined;
     const isBackends = exchange.reply === undefined && this.#spec.intercept;
-    return isOwn || isBackends ? this.#changes.get(status) : undefined;
+    const page = isOwn || isBackends ? this.#changes.get(status) : undefined;
+    if (page !== undefined && length === NO_BODY) {
+      // HEAD has the fields that GET would have (RFC 9110 section 9.3.2), above all not the length of another body (section 8.6).
+      describePage(fields, page.contentType);
+      fields.set('Content-Length', String(page.length));
+    }
+    return page;
   }
+}
+
+function describePage(fields: Fields, contentType: string): void {
+  for (const name of OF_OTHER_BYTES) fields.remove(name);
+  fields.set('Content-Type', contentType);
 }

@@ -273,6 +273,19 @@ describe('error pages', () => {
     answer('who are you', 'WWW-Authenticate: Basic\r\n', '401 Unauthorized');
     assert.equal(String((await fetchBytes('/pages')).body), 'who are you');
   });
+
+  test('HEAD has the head of the page, not that of the body in whose place it would be', async () => {
+    answer('', 'Content-Type: text/plain\r\nETag: "a"\r\n', '503 Service Unavailable');
+    const own = await fetchBytes('/own', { 'content-length': '11' }, 'HEAD', Buffer.alloc(11));
+    const page = await fetchBytes('/pages', {}, 'HEAD');
+    assert.deepEqual(
+      [own, page].map(({ status, headers, body }) => [status, headers['content-type'], headers['content-length'], headers.etag, body.length]),
+      [
+        [413, 'text/html; charset=utf-8', '14', undefined, 0],
+        [503, 'text/html; charset=utf-8', '14', undefined, 0],
+      ],
+    );
+  });
 });
 
 describe('CORS', () => {
