@@ -40,7 +40,14 @@ before(async () => {
           `  rules:
     - matches: [{ path: { value: /orders } }]
       retry: { attempts: 1, on: [503], backoff: 1ms }
-      backendRefs: [{ name: web, port: 80 }]`,
+      backendRefs: [{ name: web, port: 80 }]
+    - matches: [{ path: { value: "/pages/{id}" } }]
+      filters:
+        aggregate:
+          calls:
+            - { name: user, backendRef: { name: web, port: 80 }, request: { path: "'/user'" }, retry: { attempts: 1, on: [503], backoff: 1ms } }
+            - { name: gone, backendRef: { name: nowhere, port: 80 }, request: { path: "'/gone'" }, onError: { value: "null" } }
+          response: { body: "user.status" }`,
         ),
     },
     ['--workers', '1', '--otlp-endpoint', `http://127.0.0.1:${(collector.address() as AddressInfo).port}`, '--trace-ratio', '1'],
@@ -108,4 +115,41 @@ test('what fails is told, and spans are counted', async () => {
   ]);
   const { body } = await get(gateway.admin, '/metrics');
   assert.match(body, /^tidegate_spans_exported_total \d+$/m);
+});
+
+test('each call of an aggregate is a span below the exchange, with its tries below it', async () => {
+  let tries = 0;
+  backend.respond = () => (++tries === 1 ? 'HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n' : 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+  const trace = TRACE.replace(/^../, 'ee');
+  const { status, body } = await get(gateway.http, '/pages/7', { traceparent: `00-${trace}-${PARENT}-01` });
+  assert.deepEqual([status, body], [200, '200']);
+  const found = await spansOf(trace, 5);
+  const exchange = found.find(({ kind }) => kind === 'server');
+  assert.deepEqual([exchange?.name, exchange?.parentSpanId], ['GET /pages/{id}', PARENT]);
+  const calls = found.filter(({ kind }) => kind === 'internal').sort((a, b) => (a.name < b.name ? -1 : 1));
+  assert.deepEqual(
+    calls.map(({ name, parentSpanId, attributes, isError }) => [
+      name,
+      parentSpanId,
+      attributes['tidegate.call'],
+      attributes['http.response.status_code'],
+      isError,
+    ]),
+    [
+      ['call gone', exchange?.spanId, 'gone', undefined, true],
+      ['call user', exchange?.spanId, 'user', 200, false],
+    ],
+  );
+  const attempts = found.filter(({ kind }) => kind === 'client');
+  assert.deepEqual(
+    attempts.map(({ parentSpanId, attributes }) => [parentSpanId, attributes['http.response.status_code']]),
+    [
+      [calls[1]?.spanId, 503],
+      [calls[1]?.spanId, 200],
+    ],
+  );
+  assert.deepEqual(
+    backend.requests.slice(-2).map(({ head }) => /^traceparent: (.*)$/im.exec(head)?.[1]),
+    attempts.map(({ spanId }) => `00-${trace}-${spanId}-01`),
+  );
 });
