@@ -15,7 +15,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { translateExternalAuthorization } from './external-authorization.ts';
 import type { Issues } from './issues.ts';
 import { sortedMap } from './order.ts';
-import { type Attachments, attachPolicies, type PolicyTarget } from './policy-targets.ts';
+import { type Attachments, attachPolicies, type PolicyTarget, targetTaken } from './policy-targets.ts';
 import { judgeRouteTarget, routeKey } from './route-targets.ts';
 import { secretValue } from './secret-values.ts';
 import type { Upstreams } from './services.ts';
@@ -79,15 +79,7 @@ export class AuthPolicies {
     const whole = routeKey(kind as 'ApiRoute' | 'Ingress', entry.namespace, name);
     const place = sectionName === undefined ? whole : `${whole}/${sectionName}`;
     const older = this.#winners.get(place);
-    if (older !== undefined) {
-      return {
-        severity: 'warning',
-        reason: 'Conflicted',
-        field,
-        message: `AuthPolicy ${objectKey(older)}, which is older, has the same target`,
-        hint: 'keep one of the two policies, or narrow one to a rule with sectionName',
-      };
-    }
+    if (older !== undefined) return targetTaken(field, older, 'rule');
     this.#winners.set(place, entry);
     this.#targets.add(whole);
     return undefined;

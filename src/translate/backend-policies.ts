@@ -1,6 +1,5 @@
 /** BackendPolicies: how each Service port is spoken to. */
 import type { BackendPolicy } from '../resources/backend-policy.ts';
-import { objectKey } from '../resources/entry.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import { UPSTREAM } from '../snapshot/defaults.ts';
 import type { LoadBalancer, Upstream, UpstreamProtocol } from '../snapshot/upstream.ts';
@@ -8,7 +7,7 @@ import { type BackendTlsSettings, backendTlsOf } from './backend-tls.ts';
 import type { Certificates } from './certificates.ts';
 import type { Issues } from './issues.ts';
 import { oldestFirst } from './order.ts';
-import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound } from './policy-targets.ts';
+import { type Attachments, attachPolicies, type PolicyTarget, targetNotFound, targetTaken } from './policy-targets.ts';
 import { describePorts } from './services.ts';
 import type { Trust } from './trust.ts';
 
@@ -84,15 +83,7 @@ export class BackendPolicies {
     }
     const place = sectionName === undefined ? key : `${key}/${sectionName}`;
     const older = this.#winners.get(place);
-    if (older !== undefined) {
-      return {
-        severity: 'warning',
-        reason: 'Conflicted',
-        field,
-        message: `BackendPolicy ${objectKey(older)}, which is older, has the same target`,
-        hint: 'keep one of the two policies, or narrow one to a port with sectionName',
-      };
-    }
+    if (older !== undefined) return targetTaken(field, older, 'port');
     this.#winners.set(place, entry);
     return undefined;
   }

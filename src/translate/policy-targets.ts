@@ -1,4 +1,5 @@
 /** Attaching policies to what their `targetRefs` name (Gateway API GEP-713). */
+import { objectKey } from '../resources/entry.ts';
 import type { Entries, Entry, Problem } from '../resources/resource-set.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import type { Issues } from './issues.ts';
@@ -61,4 +62,15 @@ export function attachPolicies<T extends TargetingPolicy>(
 
 export function targetNotFound(field: string, message: string, hint: string, severity: Problem['severity'] = 'warning'): Problem {
   return { severity, reason: 'TargetNotFound', field, message, hint };
+}
+
+/** @param older the one that has it @param part what a sectionName of that kind of target names */
+export function targetTaken(field: string, older: Entry<unknown>, part: 'rule' | 'port'): Problem {
+  return {
+    severity: 'warning',
+    reason: 'Conflicted',
+    field,
+    message: `${older.kind} ${objectKey(older)}, which is older, has the same target`,
+    hint: `keep one of the two policies, or narrow one to a ${part} with sectionName`,
+  };
 }
