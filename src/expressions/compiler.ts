@@ -2,7 +2,7 @@
 import type { ASTNode } from '@marcbachmann/cel-js';
 import { position, recordTypeOf } from './checked-source.ts';
 import type { ExpressionEnvironment } from './environments.ts';
-import { ExpressionError, ExpressionFault } from './expression-error.ts';
+import { ERROR_COST, ExpressionError, ExpressionFault } from './expression-error.ts';
 import { compare, type ExpressionFunction, GLOBAL_FUNCTIONS, METHODS } from './functions.ts';
 import { compileMacro, MACROS } from './macros.ts';
 import type { Evaluate, NodeCompiler } from './node-compiler.ts';
@@ -269,6 +269,7 @@ export class Compiler implements NodeCompiler {
         if (boolean(left(frame)) === settles) return settles;
       } catch (error) {
         if (!(error instanceof ExpressionError) || error.reason === 'expression_too_costly') throw error;
+        frame.charge(ERROR_COST);
         failure = error;
       }
       if (boolean(right(frame)) === settles) return settles;

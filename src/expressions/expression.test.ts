@@ -257,12 +257,17 @@ describe('refused when it is read', () => {
 describe('a bound on what it costs', () => {
   const list = JSON.stringify(Array.from({ length: 2000 }, (_, index) => index));
   const long = JSON.stringify('a'.repeat(200_000));
+  const DOZENS = JSON.stringify(Array.from({ length: 13 }, (_, index) => index));
   const hostile: readonly (readonly [name: string, source: string, body: string])[] = [
     ['nested maps', 'body.map(a, body.map(b, body.map(c, a + b + c)))', list],
     ['a failing predicate does not swallow it', 'body.all(a, body.all(b, body.all(c, body.all(d, true)))) || true', list],
     ['nor does exists()', 'body.exists(a, body.exists(b, body.exists(c, c < 0)))', list],
     ['a condition does not, either', 'body.map(a, body.map(b, body.map(c, c))) == [] || true', list],
     ['failing predicates', 'body.exists(a, body.exists(b, b.x == 1))', list],
+    ['nor do failures that || swallows', 'body.map(a, [1, 2, 3, 4, 5].map(b, a.x == b || true))', list],
+    ['starts of long texts', `${DOZENS}.map(a, ${DOZENS}.map(b, body.startsWith(body)))`, long],
+    ['ends of long texts', `${DOZENS}.map(a, ${DOZENS}.map(b, body.endsWith(body)))`, long],
+    ['letters in another case', "[1, 2, 3, 4, 5, 6].map(a, ('\u00c4' + body).upperAscii().size())", long],
     ['text that doubles', `${'['}'${'x'.repeat(100)}'${']'}${'.map(s, s + s)'.repeat(30)}`, list],
     ['lists that double', `body${'.map(x, [x, x])'.repeat(2)}.map(x, body + body + body)`, list],
     ['join of joins', "body.map(x, body.map(y, 'abc').join('x')).join('y').split('').map(c, c + c)", list],
@@ -273,6 +278,7 @@ describe('a bound on what it costs', () => {
     ['a search that starts again everywhere', "body.contains('b' + body.substring(100000))", long],
     ['a big one on a long text', "body.matches('(a{0,30}){0,30}b')", long],
     ['one that the body brings', 'body.map(x, string(x) + "abc").map(s, s.matches(s + "(a|b)*"))', list],
+    ['one that the body brings, and that is long when written out', "'a'.matches(body)", JSON.stringify('a{1000}'.repeat(140))],
     ['many searches', "body.findAll('a|(a*b)')", long],
   ];
   for (const [name, source, body] of hostile) {

@@ -36,6 +36,7 @@ export const MORE_OPERATORS: readonly string[] = ['+', '-', '*', '/'].flatMap((o
 
 const WHOLE = /^[+-]?[0-9]{1,19}$/;
 const DECIMAL = /^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$/;
+const BEYOND_ASCII = /[^\p{ASCII}]/u;
 /** Outside of it, an index in UTF-16 units is one in characters. */
 const SURROGATE = /[\ud800-\udfff]/;
 
@@ -245,10 +246,18 @@ function trim(frame: Frame, [value]: readonly unknown[]): string {
   return text.trim();
 }
 
+/** Letters beyond ASCII stay; what is ASCII alone needs no look at each letter. */
 function changeCase(frame: Frame, value: unknown, pattern: RegExp, change: (letters: string) => string): string {
   const text = string(value);
   frame.chargeText(text.length * 4);
+  if (!BEYOND_ASCII.test(text)) return change(text);
+  frame.charge(text.length);
   return text.replace(pattern, change);
+}
+
+/** For a look at the start or the end of a text; one that is longer than the text is compared with nothing. */
+function chargeEdge(frame: Frame, text: string, edge: string): void {
+  if (edge.length <= text.length) frame.chargeText(edge.length);
 }
 
 /** Called as `f(x)`. */
@@ -273,8 +282,20 @@ export const GLOBAL_FUNCTIONS: ReadonlyMap<string, ExpressionFunction> = new Map
 /** Called as `x.f()`. */
 export const METHODS: ReadonlyMap<string, ExpressionFunction> = new Map<string, ExpressionFunction>([
   ['size', (frame, [value]) => size(frame, value)],
-  ['startsWith', (_frame, [text, start]) => string(text).startsWith(string(start))],
-  ['endsWith', (_frame, [text, end]) => string(text).endsWith(string(end))],
+  [
+    'startsWith',
+    (frame, [text, start]) => {
+      chargeEdge(frame, string(text), string(start));
+      return (text as string).startsWith(start as string);
+    },
+  ],
+  [
+    'endsWith',
+    (frame, [text, end]) => {
+      chargeEdge(frame, string(text), string(end));
+      return (text as string).endsWith(end as string);
+    },
+  ],
   [
     'contains',
     (frame, [text, part]) => {

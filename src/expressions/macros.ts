@@ -1,7 +1,7 @@
 /** What is written as a function and is none: has(), cel.bind(), and the macros over lists and the keys of maps. */
 import type { ASTNode } from '@marcbachmann/cel-js';
 import type { Frame } from './budget.ts';
-import { ExpressionError } from './expression-error.ts';
+import { ERROR_COST, ExpressionError } from './expression-error.ts';
 import type { Evaluate, NodeCompiler } from './node-compiler.ts';
 import { boolean, isMap, keysOf, typeName } from './values.ts';
 
@@ -89,8 +89,7 @@ function quantifier(settles: boolean): Loop {
         if (boolean(predicate(frame)) === settles) return settles;
       } catch (error) {
         if (!(error instanceof ExpressionError) || error.reason === 'expression_too_costly') throw error;
-        // An error with its stack costs as much as a hundred nodes.
-        frame.charge(100);
+        frame.charge(ERROR_COST);
         failure ??= error;
       }
     }

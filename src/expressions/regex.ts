@@ -22,7 +22,7 @@ export class Pattern {
 
   /** One that is made while an expression runs. */
   static compile(frame: Frame, source: string): Pattern {
-    frame.charge(500 + source.length * 20);
+    frame.charge(500 + source.length * (20 + 10 * (repeats(source) - 1)));
     try {
       return new Pattern(source);
     } catch {
@@ -58,4 +58,11 @@ export class Pattern {
   #charge(frame: Frame, text: string): void {
     frame.charge(1 + (text.length * this.#instructions) / STEPS);
   }
+}
+
+/** How often a part of a pattern is written out at most, by counts such as {2,30}; RE2 takes no more than 1000, nested ones together. */
+function repeats(source: string): number {
+  let most = 1;
+  for (const [, least, upper] of source.matchAll(/\{([0-9]+)(?:,([0-9]*))?\}/g)) most = Math.min(1000, most * Math.max(1, Number(upper || least)));
+  return most;
 }
