@@ -3,6 +3,7 @@ import type { ApiRoute } from '../resources/api-route.ts';
 import type { ClassOwnership } from '../resources/classes.ts';
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import { isCanary } from './ingress-canary.ts';
 import { type PolicyTarget, targetNotFound } from './policy-targets.ts';
 import { ruleLabel } from './routes.ts';
 
@@ -28,6 +29,8 @@ export function judgeRouteTarget(
 /** What there is to know of the object that a policy names. */
 interface Target {
   readonly isOurs: boolean;
+  /** It has no routes of its own, but a share of another one's. */
+  readonly isAside?: boolean;
   /** Whether a policy's `sectionName` may be this. */
   hasSection(name: string): boolean;
   /** What would be right where it has not. */
@@ -40,8 +43,10 @@ function judgeTarget<T>(entry: Entry<T> | undefined, look: (object: T) => Target
   if (entry === undefined) return targetNotFound(`${field}.name`, `${what} does not exist`, `name an ${kind} of the same namespace`);
   // One that never was good is there all the same, and tells of its own trouble.
   if (entry.object === undefined) return undefined;
-  const { isOurs, hasSection, sectionHint } = look(entry.object);
+  const { isOurs, isAside, hasSection, sectionHint } = look(entry.object);
   if (!isOurs) return targetNotFound(`${field}.name`, `${what} is of an ingress class that is not ours`, `name an ${kind} that Tidegate serves`);
+  if (isAside)
+    return targetNotFound(`${field}.name`, `${what} is a canary, which has the policies of the Ingress beside it and none of its own`, 'name that Ingress');
   if (sectionName === undefined || hasSection(sectionName)) return undefined;
   return targetNotFound(`${field}.sectionName`, `${what} has no rule ${JSON.stringify(sectionName)}`, sectionHint);
 }
@@ -59,6 +64,7 @@ function lookAtApiRoute(route: ApiRoute, classes: ClassOwnership): Target {
 function lookAtIngress(ingress: Ingress, classes: ClassOwnership): Target {
   return {
     isOurs: classes.ownsIngress(ingress),
+    isAside: isCanary(ingress),
     hasSection: (name) => ingress.spec.rules.some((_rule, index) => String(index) === name),
     sectionHint: 'rules of an Ingress have no names: leave sectionName out, or write the index of a rule',
   };
