@@ -7,14 +7,14 @@
  * before and after it has copied what it wants. Writing takes the one lock; it is held for the copy of one entry. A worker that
  * dies with it leaves a mess behind: then everything is forgotten, which a cache may always do.
  *
- * What makes room is SIEVE (Zhang et al., NSDI 2024): a queue by age, and a hand that goes from old to new and takes what was not
- * read since it came by last. Reading sets a flag and moves nothing, and what is asked for once only goes first.
+ * What makes room is the SIEVE of sieve-queue.ts.
  */
 import { randomFillSync } from 'node:crypto';
 import { KeyedHash } from '../rate-limit/keyed-hash.ts';
 import { SetLocks } from '../rate-limit/set-locks.ts';
 import { CLAIMS, Claims } from './claims.ts';
-import { EntryBlocks, META } from './entry-blocks.ts';
+import { EntryBlocks, META, type StoredEntry, type StoredMeta } from './entry-blocks.ts';
+import { NO_ENTRY, SieveQueue } from './sieve-queue.ts';
 
 /** Words of the header. Links are numbers of blocks plus one; 0: none. */
 const HEADER = {
@@ -23,9 +23,8 @@ const HEADER = {
   buckets: 2,
   untouched: 3,
   free: 4,
+  /** And the next two: see sieve-queue.ts. */
   newest: 5,
-  oldest: 6,
-  hand: 7,
   used: 8,
   entries: 9,
   evicted: 10,
@@ -42,41 +41,10 @@ export const BLOCK = 1024;
 /** Words for each block: see the constructor. */
 const WORDS = 7;
 
-/** What `#states` says of a block. */
-const NO_ENTRY = 0;
-const UNREAD = 1;
-const READ = 2;
-
 /** Entries in one bucket, all variants of a URL among them: one client can't make the others' way longer. */
 const MAX_CHAIN = 128;
 /** One entry takes no more than this part of the memory. */
 const MAX_SHARE = 8;
-
-export interface StoredMeta {
-  readonly status: number;
-  /** Milliseconds on the clock that all threads read alike (see shared-clock.ts). */
-  readonly storedAt: number;
-  /** Wall clock. */
-  readonly receivedAt: number;
-  readonly initialAge: number;
-  readonly lifetime: number;
-  readonly staleWhileRevalidate: number;
-  readonly staleIfError: number;
-  readonly alwaysValidate: boolean;
-  readonly neverStale: boolean;
-  /** Kinds of the fields in its head (see field-names.ts). */
-  readonly kinds: number;
-  /** It is no answer: its head names the fields that answers of this key depend on. */
-  readonly isIndex: boolean;
-}
-
-export interface StoredEntry extends StoredMeta {
-  /** Its field lines, `Name: value\r\n` each; of an index the names with commas between. */
-  readonly head: string;
-  readonly bodyLength: number;
-  readonly block: number;
-  readonly generation: number;
-}
 
 export class CacheMemory {
   readonly #words: Int32Array;
@@ -90,9 +58,7 @@ export class CacheMemory {
   readonly #generations: Int32Array;
   readonly #hashes: Int32Array;
   readonly #states: Int32Array;
-  /** Neighbours in the queue. */
-  readonly #newer: Int32Array;
-  readonly #older: Int32Array;
+  readonly #queue: SieveQueue;
   readonly #data: EntryBlocks;
   readonly #claims: Claims;
   readonly #seed: KeyedHash;
@@ -136,8 +102,7 @@ export class CacheMemory {
     this.#generations = take(blocks);
     this.#hashes = take(blocks);
     this.#states = take(blocks);
-    this.#newer = take(blocks);
-    this.#older = take(blocks);
+    this.#queue = new SieveQueue(words, HEADER.newest, this.#states, take(blocks), take(blocks));
     this.#data = new EntryBlocks(buffer, aligned(offset), this.#next);
     this.#claims = new Claims(words, FIRST_CLAIM, worker);
     this.#seed = new KeyedHash(words[HEADER.hashKey0] as number, words[HEADER.hashKey1] as number);
@@ -224,8 +189,7 @@ export class CacheMemory {
       this.#data.write(first, meta, url.length, key, head, body, bodyLength);
       this.#hashes[first] = hash;
       Atomics.add(this.#generations, first, 1);
-      Atomics.store(this.#states, first, UNREAD);
-      this.#enqueue(first);
+      this.#queue.add(first);
       this.#chained[first] = this.#buckets[bucket] as number;
       Atomics.store(this.#buckets, bucket, first + 1);
       Atomics.add(this.#words, HEADER.used, needed);
@@ -297,8 +261,8 @@ export class CacheMemory {
       Atomics.store(this.#states, block, NO_ENTRY);
       Atomics.add(this.#generations, block, (this.#generations[block] as number) % 2 === 0 ? 2 : 1);
     }
-    for (const word of [HEADER.untouched, HEADER.free, HEADER.newest, HEADER.oldest, HEADER.hand, HEADER.used, HEADER.entries])
-      Atomics.store(this.#words, word, 0);
+    for (const word of [HEADER.untouched, HEADER.free, HEADER.used, HEADER.entries]) Atomics.store(this.#words, word, 0);
+    this.#queue.clear();
   }
 
   /** @returns the bucket; `#hash.second` is then the hash of the key */
@@ -322,8 +286,7 @@ export class CacheMemory {
     if (generation % 2 !== 0 || Atomics.load(this.#states, block) === NO_ENTRY) return undefined;
     const entry = this.#data.read(block, generation, key);
     if (entry === undefined || !this.#unchanged(block, generation)) return undefined;
-    // Not where it is so already: a hot entry's word would go to and fro between the cores.
-    if (Atomics.load(this.#states, block) === UNREAD) Atomics.compareExchange(this.#states, block, UNREAD, READ);
+    this.#queue.wasRead(block);
     return entry;
   }
 
@@ -384,40 +347,19 @@ export class CacheMemory {
   }
 
   #evict(): void {
-    let block = ((this.#words[HEADER.hand] || this.#words[HEADER.oldest]) as number) - 1;
+    const block = this.#queue.victim();
     if (block < 0) {
       this.#forgetAll();
       return;
     }
-    while (this.#states[block] === READ) {
-      Atomics.store(this.#states, block, UNREAD);
-      block = ((this.#newer[block] || this.#words[HEADER.oldest]) as number) - 1;
-    }
-    this.#words[HEADER.hand] = block + 1;
     const url = this.#data.url(block) ?? '';
     this.#removeWhere(this.#hashOf(url, url), (other) => other === block);
     Atomics.add(this.#words, HEADER.evicted, 1);
   }
 
-  #enqueue(block: number): void {
-    const newest = this.#words[HEADER.newest] as number;
-    this.#newer[block] = 0;
-    this.#older[block] = newest;
-    if (newest > 0) this.#newer[newest - 1] = block + 1;
-    else this.#words[HEADER.oldest] = block + 1;
-    this.#words[HEADER.newest] = block + 1;
-  }
-
   /** Out of the queue, and its blocks to the free ones. */
   #release(block: number): void {
-    const newer = this.#newer[block] as number;
-    const older = this.#older[block] as number;
-    if (newer > 0) this.#older[newer - 1] = older;
-    else this.#words[HEADER.newest] = older;
-    if (older > 0) this.#newer[older - 1] = newer;
-    else this.#words[HEADER.oldest] = newer;
-    if (this.#words[HEADER.hand] === block + 1) this.#words[HEADER.hand] = newer;
-    Atomics.store(this.#states, block, NO_ENTRY);
+    this.#queue.take(block);
     Atomics.add(this.#generations, block, 2);
     let count = 1;
     let last = block;

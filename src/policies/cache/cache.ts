@@ -7,11 +7,12 @@ import type { CacheSpec } from '../../snapshot/cache.ts';
 import { type Filter, FilterSlot, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import { type Asking, askingOf, mayBeAnother, Use, useOf } from './asking.ts';
 import { keyOf, originOf, queryPart, type RequestKey, variantKey } from './cache-key.ts';
-import type { StoredEntry } from './cache-memory.ts';
 import { Claim } from './claims.ts';
-import { Flight, type Returns, type Validated, type Waiter } from './flight.ts';
+import type { StoredEntry } from './entry-blocks.ts';
+import { Flight } from './flight.ts';
 import type { ResponseCache } from './response-cache.ts';
 import { fieldsOfHead, giveWhole, hasNoBody, setAge } from './stored-answer.ts';
+import type { Returns, Validated, Waiter } from './waiter.ts';
 
 /**
  * A shared cache (RFC 9111): answers of backends, kept in the pod for those who ask for the same. What comes from memory goes

@@ -1,5 +1,3 @@
-import type { StoredEntry, StoredMeta } from './cache-memory.ts';
-
 const BLOCK = 1024;
 /** What an entry begins with: numbers of 8 bytes, and behind them words. */
 const FLOATS = { storedAt: 0, receivedAt: 1, initialAge: 2, lifetime: 3, staleWhileRevalidate: 4, staleIfError: 5 } as const;
@@ -10,6 +8,32 @@ const EMPTY = Buffer.alloc(0);
 const ALWAYS_VALIDATE = 1;
 const NEVER_STALE = 2;
 const INDEX = 4;
+
+export interface StoredMeta {
+  readonly status: number;
+  /** Milliseconds on the clock that all threads read alike (see shared-clock.ts). */
+  readonly storedAt: number;
+  /** Wall clock. */
+  readonly receivedAt: number;
+  readonly initialAge: number;
+  readonly lifetime: number;
+  readonly staleWhileRevalidate: number;
+  readonly staleIfError: number;
+  readonly alwaysValidate: boolean;
+  readonly neverStale: boolean;
+  /** Kinds of the fields in its head (see field-names.ts). */
+  readonly kinds: number;
+  /** It is no answer: its head names the fields that answers of this key depend on. */
+  readonly isIndex: boolean;
+}
+
+export interface StoredEntry extends StoredMeta {
+  /** Its field lines, `Name: value\r\n` each; of an index the names with commas between. */
+  readonly head: string;
+  readonly bodyLength: number;
+  readonly block: number;
+  readonly generation: number;
+}
 
 /**
  * The bytes of entries: numbers, key, head and body one after the other, over as many blocks as it takes. Whoever reads without

@@ -1,53 +1,22 @@
 import type { Exchange, FetchStream, Reply, RunningFetch } from '../../exchange/exchange.ts';
-import { FieldKind, maskOf } from '../../exchange/field-names.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { type BodyLength, NO_BODY } from '../../exchange/streams.ts';
 import type { CacheSpec } from '../../snapshot/cache.ts';
-import type { Asking } from './asking.ts';
 import { servesOnError, Use, useOf } from './asking.ts';
-import { type RequestKey, variantKey } from './cache-key.ts';
-import type { StoredEntry, StoredMeta } from './cache-memory.ts';
+import type { RequestKey } from './cache-key.ts';
+import type { StoredEntry } from './entry-blocks.ts';
 import { FlightBody } from './flight-body.ts';
+import { Keeping, type Verdict } from './keeping.ts';
 import type { CacheNews, CacheResults, ResponseCache } from './response-cache.ts';
-import { fieldsOfHead, freshenedFields, type GivenHead, giveWhole, hasNoBody, isUnmet, type KeptHead, keptHead, setAge } from './stored-answer.ts';
-import { type Terms, termsOf, varyNames } from './storing.ts';
+import { fieldsOfHead, type GivenHead, giveWhole, hasNoBody, isUnmet, setAge, validatingFields } from './stored-answer.ts';
 
-const AUTHORIZATION = maskOf(FieldKind.Authorization);
+import type { Returns, Validated, Waiter } from './waiter.ts';
+
 /** Trouble of the origin, which a stale answer may stand in for (RFC 5861 section 4). */
 const TROUBLE = new Set([500, 502, 503, 504]);
 
 /** How long other workers wait for the rest of a body, in milliseconds; then each asks for it once, so that its clients see it come. */
 const SLOW_BODY = 250;
-
-/** A request that waits for what comes. */
-export interface Waiter {
-  readonly exchange: Exchange;
-  readonly asking: Asking;
-  /** What its Cache-Status says of why the origin is asked. */
-  readonly forwarded: string;
-}
-
-/** What becomes of requests that can't have the answer of another one. */
-export interface Returns {
-  /** To its backend by itself. */
-  alone(waiter: Waiter): void;
-  /** As if it had just come. */
-  again(waiter: Waiter): void;
-  /** Sets its Cache-Status. */
-  tell(exchange: Exchange, status: string): void;
-}
-
-/** A stored answer whose origin is asked whether it is still good. */
-export interface Validated {
-  readonly entry: StoredEntry;
-  readonly body: Buffer;
-}
-
-/** How an answer of a backend's is taken. */
-interface Verdict {
-  readonly terms: Terms;
-  readonly kept: KeptHead;
-}
 
 /**
  * One request to a backend, for all who want the same at the same time: the one who came first, those who came meanwhile, or
@@ -66,8 +35,7 @@ export class Flight implements FetchStream {
   readonly #request: Fields;
   readonly #validated: Validated | undefined;
   readonly #returns: Returns;
-  readonly #authorized: boolean;
-  readonly #startedAt: number;
+  readonly #keeping: Keeping;
   #fetch: RunningFetch | undefined = undefined;
   #waiters: Waiter[] = [];
   #verdict: Verdict | undefined = undefined;
@@ -77,10 +45,6 @@ export class Flight implements FetchStream {
   readonly #body: FlightBody;
   #status = 0;
   #length: BodyLength = NO_BODY;
-  /** Of the URL, before the origin was asked. */
-  readonly #epoch: number;
-  #receivedAt = 0;
-  #arrivedAt = 0;
   #counted = 0;
 
   /** @param request fields of the one who came first, as it sent them */
@@ -92,9 +56,7 @@ export class Flight implements FetchStream {
     this.#request = request;
     this.#validated = validated;
     this.#returns = returns;
-    this.#authorized = spec.authorized === true || request.mayHave(AUTHORIZATION);
-    this.#startedAt = cache.now();
-    this.#epoch = cache.memory.epoch(key.url);
+    this.#keeping = new Keeping(cache, spec, key, request);
     this.#body = new FlightBody(
       () => this.#fetch?.resume(),
       () => this.#unread(),
@@ -108,17 +70,7 @@ export class Flight implements FetchStream {
   begin(exchange: Exchange, shared: boolean, keepsConditions: boolean, claimed: boolean): void {
     this.#claimed = claimed;
     if (shared) this.#cache.flights.set(this.#storedKey, this);
-    const fields = this.#request.clone();
-    if (!keepsConditions) for (const name of ['if-none-match', 'if-modified-since', 'if-range', 'range']) fields.remove(name);
-    const entry = this.#validated?.entry;
-    if (entry !== undefined) {
-      const stored = fieldsOfHead(entry);
-      const etag = stored.get('etag');
-      const modified = stored.get('last-modified');
-      if (etag !== undefined) fields.set('If-None-Match', etag);
-      if (modified !== undefined) fields.set('If-Modified-Since', modified);
-    }
-    this.#fetch = exchange.runner?.fetch(fields, this);
+    this.#fetch = exchange.runner?.fetch(validatingFields(this.#request, keepsConditions, this.#validated?.entry), this);
   }
 
   /** Takes a request on that has come meanwhile; not from within its filter's step. */
@@ -182,36 +134,8 @@ export class Flight implements FetchStream {
   // --- the answer, as its stream ---
 
   judge(status: number, fields: Fields, length: BodyLength): boolean {
-    this.#arrivedAt = this.#cache.now();
-    this.#receivedAt = Date.now();
-    this.#verdict = this.#judge(status, fields, length);
+    this.#verdict = this.#keeping.judge(status, fields, length, this.#validated?.entry);
     return this.#verdict !== undefined;
-  }
-
-  #judge(status: number, fields: Fields, length: BodyLength): Verdict | undefined {
-    const asked = { authorized: this.#authorized, delay: this.#arrivedAt - this.#startedAt, now: this.#receivedAt };
-    const entry = this.#validated?.entry;
-    if (status === 304 && entry !== undefined) {
-      const etag = fields.get('etag');
-      if (etag !== undefined && etag !== fieldsOfHead(entry).get('etag')) return undefined;
-      const merged = freshenedFields(entry, fields);
-      const terms = termsOf(this.#spec, entry.status, merged, asked);
-      return terms && { terms: this.#united(terms), kept: keptHead(entry.status, merged, terms.withoutFields) };
-    }
-    if (length > this.#spec.maxEntryBytes || this.#cache.filling + Math.max(length, 0) > this.#cache.maxFilling) return undefined;
-    const terms = termsOf(this.#spec, status, fields, asked);
-    return terms && { terms: this.#united(terms), kept: keptHead(status, fields, terms.withoutFields) };
-  }
-
-  /**
-   * Answers of one URL may name different fields. Those that others named count for this one as well, so that there is one list
-   * for all, and no answer hides those to other requests.
-   */
-  #united(terms: Terms): Terms {
-    const before = this.#cache.memory.find(this.#key.url, this.#key.primary);
-    if (before?.isIndex !== true) return terms;
-    const vary = varyNames([before.head, ...terms.vary]);
-    return vary === undefined ? terms : { ...terms, vary };
   }
 
   respond(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, _stable: boolean, last: boolean): boolean {
@@ -245,7 +169,7 @@ export class Flight implements FetchStream {
       return;
     }
     this.#count(length > 0 ? length : end - start);
-    this.#rememberVary(verdict.terms);
+    this.#keeping.rememberVary(verdict.terms);
     if (first !== undefined) this.#body.write(first, start, end);
     if (last) this.#store(verdict);
     const [leader, ...others] = this.#takeWaiters();
@@ -363,14 +287,14 @@ export class Flight implements FetchStream {
   #giveFirst(waiter: Waiter, fields: Fields, last: boolean): void {
     this.#results(waiter).miss++;
     this.#returns.tell(waiter.exchange, `${waiter.forwarded}; stored`);
-    this.#deliver(waiter, { status: this.#status, fields, receivedAt: this.#receivedAt, reason: '' }, last);
+    this.#deliver(waiter, { status: this.#status, fields, receivedAt: this.#keeping.receivedAt, reason: '' }, last);
   }
 
   /** To one of those who were not the first. */
   #give(waiter: Waiter, last: boolean): void {
     const { terms, kept } = this.#verdict as Verdict;
-    const age = terms.initialAge + (this.#cache.now() - this.#arrivedAt);
-    if (variantKey(this.#key.primary, terms.vary, waiter.exchange.requestFields) !== this.#variant(terms)) {
+    const age = terms.initialAge + (this.#cache.now() - this.#keeping.arrivedAt);
+    if (!this.#keeping.isFor(waiter.exchange.requestFields, terms)) {
       this.#returns.again(waiter);
       return;
     }
@@ -382,7 +306,7 @@ export class Flight implements FetchStream {
     this.#returns.tell(waiter.exchange, `${waiter.forwarded}; collapsed`);
     const fields = fieldsOfHead(kept);
     setAge(fields, age);
-    this.#deliver(waiter, { status: kept.status, fields, receivedAt: this.#receivedAt, reason: '' }, last);
+    this.#deliver(waiter, { status: kept.status, fields, receivedAt: this.#keeping.receivedAt, reason: '' }, last);
   }
 
   /** @param whole the body has come to its end */
@@ -408,7 +332,7 @@ export class Flight implements FetchStream {
       return;
     }
     const { terms, kept } = verdict;
-    this.#put(verdict, [body]);
+    this.#keeping.put(verdict, [body]);
     this.#takeWaiters().forEach((waiter, index) => {
       const { exchange, asking } = waiter;
       if (index > 0 && useOf(terms, terms.initialAge, asking) !== Use.Fresh) {
@@ -419,7 +343,7 @@ export class Flight implements FetchStream {
       this.#returns.tell(exchange, `${waiter.forwarded}; fwd-status=304; ${index > 0 ? 'collapsed' : 'stored'}`);
       const fields = fieldsOfHead(kept);
       setAge(fields, terms.initialAge);
-      giveWhole(exchange, asking, { status: entry.status, fields, receivedAt: this.#receivedAt, reason: 'cache_revalidated' }, body, hasNoBody(entry));
+      giveWhole(exchange, asking, { status: entry.status, fields, receivedAt: this.#keeping.receivedAt, reason: 'cache_revalidated' }, body, hasNoBody(entry));
       exchange.resume();
     });
   }
@@ -445,33 +369,9 @@ export class Flight implements FetchStream {
 
   // --- memory ---
 
-  #variant({ vary }: Terms): string {
-    return variantKey(this.#key.primary, vary, this.#request);
-  }
-
   #store(verdict: Verdict): void {
-    this.#put(verdict, this.#body.chunks);
+    this.#keeping.put(verdict, this.#body.chunks);
     this.#cache.shared(this.#storedKey);
-  }
-
-  #put({ terms, kept }: Verdict, body: readonly Buffer[]): void {
-    const { lifetime, initialAge, staleWhileRevalidate, staleIfError, alwaysValidate, neverStale } = terms;
-    const meta: StoredMeta = {
-      ...{ status: kept.status, kinds: kept.kinds, storedAt: this.#arrivedAt, receivedAt: this.#receivedAt, isIndex: false },
-      ...{ lifetime, initialAge, staleWhileRevalidate, staleIfError, alwaysValidate, neverStale },
-    };
-    this.#cache.memory.put(this.#key.url, this.#variant(terms), meta, kept.head, body, this.#epoch);
-  }
-
-  /** Where the next request for the URL finds which of its fields to look at. */
-  #rememberVary({ vary }: Terms): void {
-    const { memory } = this.#cache;
-    const { url, primary } = this.#key;
-    if (vary.length === 0) return;
-    const names = vary.join(',');
-    const before = memory.find(url, primary);
-    if (before?.isIndex === true && before.head === names) return;
-    memory.put(url, primary, INDEX, names, []);
   }
 
   #count(bytes: number): void {
@@ -499,8 +399,3 @@ export class Flight implements FetchStream {
     if (this.#cache.flights.get(this.#storedKey) === this) this.#cache.flights.delete(this.#storedKey);
   }
 }
-
-const INDEX: StoredMeta = {
-  ...{ status: 0, kinds: 0, storedAt: 0, receivedAt: 0, initialAge: 0, lifetime: 0, staleWhileRevalidate: 0, staleIfError: 0 },
-  ...{ alwaysValidate: false, neverStale: false, isIndex: true },
-};

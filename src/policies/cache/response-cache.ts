@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import { SHARED_OFFSET } from '../../exchange/shared-clock.ts';
 import { CacheMemory } from './cache-memory.ts';
-import type { Flight, Returns, Waiter } from './flight.ts';
+import type { Flight } from './flight.ts';
+import type { Returns, Waiter } from './waiter.ts';
 
 /** What the cache did with the requests of one route, for `tidegate_cache_requests_total`. */
 export interface CacheResults {

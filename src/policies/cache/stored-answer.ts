@@ -42,6 +42,22 @@ export function fieldsOfHead({ head, kinds }: KeptHead): Fields {
   return fields;
 }
 
+/**
+ * The fields of a request that is to bring a whole answer, or word that the stored one is still good (RFC 9111 section 4.3.1).
+ * @param keepsConditions the client's own go along @param entry what is stored, if anything
+ */
+export function validatingFields(request: Fields, keepsConditions: boolean, entry: KeptHead | undefined): Fields {
+  const fields = request.clone();
+  if (!keepsConditions) for (const name of ['if-none-match', 'if-modified-since', 'if-range', 'range']) fields.remove(name);
+  if (entry === undefined) return fields;
+  const stored = fieldsOfHead(entry);
+  const etag = stored.get('etag');
+  const modified = stored.get('last-modified');
+  if (etag !== undefined) fields.set('If-None-Match', etag);
+  if (modified !== undefined) fields.set('If-Modified-Since', modified);
+  return fields;
+}
+
 /** The fields of a stored answer as a 304 to its validation brings them up to date (RFC 9111 section 3.2). */
 export function freshenedFields(kept: KeptHead, update: Fields): Fields {
   const fields = fieldsOfHead(kept);

@@ -1,6 +1,7 @@
 /** For tests: a worker thread that writes to the cache's memory and reads from it as fast as it can, at the same time as others. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { CacheMemory, type StoredMeta } from './cache-memory.ts';
+import { CacheMemory } from './cache-memory.ts';
+import type { StoredMeta } from './entry-blocks.ts';
 
 export interface WriterTask {
   readonly buffer: SharedArrayBuffer;
