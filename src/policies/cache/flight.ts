@@ -367,8 +367,6 @@ export class Flight implements FetchStream {
     }
   }
 
-  // --- memory ---
-
   #store(verdict: Verdict): void {
     this.#keeping.put(verdict, this.#body.chunks);
     this.#cache.shared(this.#storedKey);
