@@ -147,6 +147,8 @@ test('a worker that dies with the lock, or a claim: the others go on', async () 
   assert.equal(memory.claim(PAGE, PAGE), 1);
   // The entry that it was at is not to be seen.
   assert.equal(read(memory, 'http://a.test/dying'), undefined);
+  // Nor does the thread that frees the lock wait for that in vain.
+  new CacheMemory(buffer, 2).purge((url) => url === PAGE);
   CacheMemory.releaseWorker(buffer, 1);
   assert.equal(memory.claim(PAGE, PAGE), Claim.Ours);
   assert.deepEqual([memory.entries, memory.bytes, read(memory, PAGE)], [0, 0, undefined]);

@@ -43,6 +43,8 @@ const WORDS = 7;
 
 /** Entries in one bucket, all variants of a URL among them: one client can't make the others' way longer. */
 const MAX_CHAIN = 128;
+/** Milliseconds that a removal waits for the lock, which is held for the copy of one entry. */
+const MAX_WAIT = 1000;
 /** One entry takes no more than this part of the memory. */
 const MAX_SHARE = 8;
 
@@ -216,11 +218,16 @@ export class CacheMemory {
 
   /** Removes every answer to that URL, of all routes and with all variants. @returns how many */
   invalidate(url: string): number {
+    return this.#invalidate(url) ?? 0;
+  }
+
+  /** @returns undefined where whoever holds the lock is dead: then all is forgotten as soon as the main thread has seen that */
+  #invalidate(url: string): number | undefined {
     const bucket = this.#hashOf(url, url);
     Atomics.add(this.#words, epochOf(bucket), 1);
     // Most URLs that something is written to have nothing stored.
     if (Atomics.load(this.#buckets, bucket) === 0) return 0;
-    this.#locks.acquire(HEADER.lock);
+    if (!this.#locks.acquireWithin(HEADER.lock, MAX_WAIT)) return undefined;
     try {
       return this.#removeWhere(bucket, (block) => this.#data.url(block) === url);
     } finally {
@@ -238,7 +245,9 @@ export class CacheMemory {
       if (Atomics.load(this.#states, block) === NO_ENTRY) continue;
       const url = this.#data.url(block);
       if (url === undefined || !this.#unchanged(block, generation) || !fits(url)) continue;
-      removed += this.invalidate(url);
+      const count = this.#invalidate(url);
+      if (count === undefined) break;
+      removed += count;
     }
     return removed;
   }

@@ -23,20 +23,28 @@ export class SetLocks {
     if (Atomics.compareExchange(this.#words, lock, 0, this.#mark) !== 0) this.#acquireSlowly(lock);
   }
 
+  /** For the main thread, which frees the locks of the dead and so must not wait for one for ever. @returns whether it has it now */
+  acquireWithin(lock: number, milliseconds: number): boolean {
+    if (Atomics.compareExchange(this.#words, lock, 0, this.#mark) === 0) return true;
+    return this.#acquireSlowly(lock, performance.now() + milliseconds);
+  }
+
   release(lock: number): void {
     if (Atomics.exchange(this.#words, lock, 0) >= SLEEPERS) Atomics.notify(this.#words, lock, 1);
   }
 
-  #acquireSlowly(lock: number): void {
+  #acquireSlowly(lock: number, deadline = Number.POSITIVE_INFINITY): boolean {
     const words = this.#words;
     for (let tries = 0; tries < TRIES; tries++) {
-      if (Atomics.load(words, lock) === 0 && Atomics.compareExchange(words, lock, 0, this.#mark) === 0) return;
+      if (Atomics.load(words, lock) === 0 && Atomics.compareExchange(words, lock, 0, this.#mark) === 0) return true;
     }
     for (;;) {
       const held = Atomics.load(words, lock);
       if (held === 0) {
         // Others may be asleep as well: the bit makes this holder wake the next one.
-        if (Atomics.compareExchange(words, lock, 0, this.#mark | SLEEPERS) === 0) return;
+        if (Atomics.compareExchange(words, lock, 0, this.#mark | SLEEPERS) === 0) return true;
+      } else if (performance.now() > deadline) {
+        return false;
       } else if (held >= SLEEPERS || Atomics.compareExchange(words, lock, held, held | SLEEPERS) === held) {
         Atomics.wait(words, lock, held | SLEEPERS, NAP);
       }
