@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAll } from 'js-yaml';
 import { endWith, wholeFile } from '../../test/gateway/lifetime.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
@@ -91,6 +92,10 @@ describe("the README's commands", () => {
     const { stdout } = await sh(`helm get notes tidegate --namespace ${NAMESPACE}`);
     const commands = stdout.split('\n').flatMap((line) => /^ {2}(kubectl .*)$/.exec(line)?.[1] ?? []);
     assert.equal(commands.length, 4);
+    // What `kubectl explain` reads is there a moment after the CRDs.
+    const described = async (): Promise<boolean> =>
+      'dev.tidegate.v1alpha1.ApiRoute' in ((await cluster.api.call('GET', '/openapi/v3/apis/tidegate.dev/v1alpha1')).body?.components?.schemas ?? {});
+    while (!(await described())) await sleep(100);
     // No kubelet makes the pods ready here.
     for (const command of commands.filter((one) => !one.includes('rollout'))) await sh(command);
   });
