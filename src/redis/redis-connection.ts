@@ -6,7 +6,7 @@
  * Nothing is kept for later: a call that can't be sent now fails now. Requests never wait for a reconnection, and none of
  * their calls come down on a server that has just returned.
  */
-import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis';
 import { currentPassword, type RedisAddress, type RedisSettings } from './redis-settings.ts';
 import type { Script, ScriptConnection } from './script-connection.ts';
 
@@ -19,6 +19,8 @@ const LAST_DELAY = 3000;
 const SLOTS_INTERVAL = 5000;
 
 type Client = Redis | Cluster;
+/** Loaded where there is a store alone: it takes memory of every worker, and slows what has nothing to do with it. */
+type Library = Pick<typeof import('ioredis'), 'Redis' | 'Cluster'>;
 /** Answers as RESP2 has them. */
 type Options = RedisOptions & { readonly replyMapping: 'legacy' };
 
@@ -29,6 +31,7 @@ export class RedisConnection implements ScriptConnection {
   readonly #settings: RedisSettings;
   readonly #random: () => number;
   #client: Client | undefined = undefined;
+  #library: Library | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #delay = FIRST_DELAY;
   #isClosed = false;
@@ -63,7 +66,7 @@ export class RedisConnection implements ScriptConnection {
   }
 
   renew(reason: string): void {
-    if (this.#client instanceof Cluster && this.isReady) {
+    if (this.#library !== undefined && this.#client instanceof this.#library.Cluster && this.isReady) {
       // The others are well; what is asked is who has taken the slots of the one that is not.
       this.#client.refreshSlotsCache();
       return;
@@ -73,8 +76,9 @@ export class RedisConnection implements ScriptConnection {
 
   async #connect(): Promise<void> {
     let client: Client | undefined;
+    const library = await this.#load();
     try {
-      client = await this.#find();
+      client = await this.#find(library);
     } catch (error) {
       this.#retry(reasonOf(error));
       return;
@@ -85,7 +89,7 @@ export class RedisConnection implements ScriptConnection {
     }
     const found = client;
     this.#client = found;
-    this.isCluster = found instanceof Cluster;
+    this.isCluster = found instanceof library.Cluster;
     found.once('end', () => {
       if (this.#client === found) this.#lose('connection lost');
     });
@@ -96,6 +100,11 @@ export class RedisConnection implements ScriptConnection {
     this.#delay = FIRST_DELAY;
     this.isReady = true;
     this.onChange('');
+  }
+
+  async #load(): Promise<Library> {
+    this.#library ??= await import('ioredis');
+    return this.#library;
   }
 
   #lose(reason: string): void {
@@ -121,12 +130,12 @@ export class RedisConnection implements ScriptConnection {
   }
 
   /** @throws (rejects) when none of the addresses leads to a server that takes writes */
-  async #find(): Promise<Client> {
+  async #find(library: Library): Promise<Client> {
     let reason = '';
     for (const address of this.#settings.addresses) {
       try {
-        const client = await opened(new Redis({ ...this.#options(), ...address }));
-        const found = await this.#follow(client);
+        const client = await opened(new library.Redis({ ...this.#options(), ...address }));
+        const found = await this.#follow(client, library);
         if (found !== undefined) return found;
         reason = `${textOf(address)} is a replica`;
       } catch (error) {
@@ -137,13 +146,13 @@ export class RedisConnection implements ScriptConnection {
   }
 
   /** From a server that answers to the one that takes writes. @returns undefined when it is a replica */
-  async #follow(client: Redis): Promise<Client | undefined> {
+  async #follow(client: Redis, library: Library): Promise<Client | undefined> {
     let isKept = false;
     try {
       const info = await client.info();
       const mode = /^redis_mode:(\w+)/m.exec(info)?.[1];
-      if (mode === 'cluster') return await opened(new Cluster([...this.#settings.addresses], this.#clusterOptions()));
-      if (mode === 'sentinel') return await this.#primaryOf(client);
+      if (mode === 'cluster') return await opened(new library.Cluster([...this.#settings.addresses], this.#clusterOptions()));
+      if (mode === 'sentinel') return await this.#primaryOf(client, library);
       isKept = !/^role:slave/m.test(info);
       return isKept ? client : undefined;
     } finally {
@@ -151,7 +160,7 @@ export class RedisConnection implements ScriptConnection {
     }
   }
 
-  async #primaryOf(sentinel: Redis): Promise<Redis> {
+  async #primaryOf(sentinel: Redis, { Redis }: Library): Promise<Redis> {
     const { addresses, master, tls } = this.#settings;
     const names = master === undefined ? masterNames(await sentinel.call('SENTINEL', 'MASTERS')) : [master];
     const [name] = names;
