@@ -144,6 +144,9 @@ export interface ExchangeSink {
   onRefused(refusal: Refusal): void;
 }
 
+/** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
+export const CLIENT_GONE = 499;
+
 export interface Refusal {
   readonly requestId: string;
   readonly status: number;

@@ -49,20 +49,6 @@ export function compileTarget(source: string, environment: ExpressionEnvironment
   };
 }
 
-/**
- * Judges an expression that stands in a manifest.
- * @returns what is wrong with it and what would be right; undefined when it is good
- */
-export function checkTarget(source: string, environment: ExpressionEnvironment): { message: string; hint: string } | undefined {
-  try {
-    compileTarget(source, environment);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ExpressionFault) return { message: error.message, hint: error.hint };
-    throw error;
-  }
-}
-
 /** @param isFirst the target begins with it */
 function join(compiler: Compiler, node: ASTNode, isFirst: boolean): Evaluate {
   if (node.op === 'value' && typeof node.args === 'string') return literal(compiler, node, node.args, isFirst);

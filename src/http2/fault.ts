@@ -5,7 +5,7 @@ import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
 import type { Peer } from '../exchange/peer.ts';
 import { newRequestId } from '../exchange/request-id.ts';
-import type { Refusal } from '../exchange/streams.ts';
+import { CLIENT_GONE, type Refusal } from '../exchange/streams.ts';
 import { BAD_HOST, BAD_TARGET, type Fault, HOST_MISMATCH } from '../http1/fault.ts';
 import { ALLOW } from '../http1/problem-answer.ts';
 import { ErrorCode } from './frames.ts';
@@ -27,9 +27,6 @@ export const UNKNOWN_PROTOCOL: Fault = { status: 501, reason: 'unknown_protocol'
 export const TOO_MANY_STREAMS: Fault = { status: 503, reason: 'too_many_streams', detail: 'There are more requests at once than the connection takes.' };
 
 const NAMES = Object.fromEntries(Object.entries(ErrorCode).map(([name, code]) => [code, name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)]));
-
-/** As nginx has it. */
-const CLIENT_GONE = 499;
 
 /** What log and metrics hear of a request that was over before its exchange began. @param fault of the client; undefined: it does not want the answer */
 export function resetRefusal({ peer, method, host, path, query, startedAt }: Exchange, fault: Fault | undefined): Refusal {

@@ -75,8 +75,7 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
       this.#beginTunnel(attempt, first, start, end);
       return;
     }
-    this.lastActivity = now;
-    this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+    this.awaitMore(now);
   }
 
   #respondThroughPipe(
@@ -91,8 +90,7 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
     stable: boolean,
     last: boolean,
   ): void {
-    this.lastActivity = now;
-    this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+    this.awaitMore(now);
     if (!this.beginPipe(this.fallbackReason, status, fields, length, first, start, end, stable, last)) attempt.stream?.pauseResponse();
   }
 
@@ -109,8 +107,7 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
     const size = body?.length ?? 0;
     const whole = source === undefined;
     if (!whole || this.changesAnswers) {
-      this.lastActivity = performance.now();
-      this.deadline = Math.min(this.requestDeadline, this.lastActivity + (this.route as CompiledRoute).route.timeouts.idle);
+      this.awaitMore(performance.now());
       this.proxy.deadlines.add(this);
     }
     let writable: boolean;

@@ -325,6 +325,12 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner, Exchange
     this.finish(this.status, reason);
   }
 
+  /** More of a body is to come, from either side. @param now `performance.now()` */
+  protected awaitMore(now: number): void {
+    this.lastActivity = now;
+    this.deadline = Math.min(this.requestDeadline, now + (this.route as CompiledRoute).route.timeouts.idle);
+  }
+
   /** @param length and `fields`: of the answer that goes to the client now */
   protected leaveIfLasting(status: number, length: BodyLength, fields: Fields): void {
     if (this.proxy.overload?.lasts(this.#place, status, length, fields) === true) this.#leavePlace();

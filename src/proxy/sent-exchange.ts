@@ -3,7 +3,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import { type ClientHandler, isEmptyBody } from '../exchange/streams.ts';
+import { CLIENT_GONE, type ClientHandler, isEmptyBody } from '../exchange/streams.ts';
 import { allowedTrailers } from '../http1/trailers.ts';
 import { AnsweredExchange } from './answered-exchange.ts';
 import { RequestIntake, type RequestIntakeOwner } from './bodies/request-intake.ts';
@@ -13,9 +13,6 @@ import type { MirroredRequest } from './mirrors.ts';
 import type { Proxy } from './proxy.ts';
 import * as replies from './replies.ts';
 import type { Try } from './try.ts';
-
-/** Status that the log and metrics show for a client that left before its answer; nginx's users know it. */
-const CLIENT_GONE = 499;
 
 export abstract class SentExchange extends AnsweredExchange implements ClientHandler, RequestIntakeOwner {
   /** Some of the request's body has been read, so that it can't be sent again unless it is kept. */
@@ -126,8 +123,7 @@ export abstract class SentExchange extends AnsweredExchange implements ClientHan
     this.intake ??= new RequestIntake(this, requestStage);
     this.intake.collect(max, replies.bodyTooLarge);
     this.#collected = collected;
-    this.lastActivity = performance.now();
-    this.deadline = Math.min(this.requestDeadline, this.lastActivity + (this.route as CompiledRoute).route.timeouts.idle);
+    this.awaitMore(performance.now());
     this.proxy.deadlines.add(this);
     stream.resumeRequestBody();
   }

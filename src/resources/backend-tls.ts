@@ -17,5 +17,3 @@ export const backendTls = strictObject({
     .describe('The certificate that backends are shown which ask for one.'),
   insecureSkipVerify: z.boolean().default(false).describe("Backends' certificates are not verified: whoever answers is taken for the backend."),
 });
-
-export type BackendTls = z.output<typeof backendTls>;

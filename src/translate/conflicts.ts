@@ -22,15 +22,16 @@ const MOST_EDITED = 4096;
 /** Objects must claim in order of age. */
 export class Claims<Owner> {
   readonly #owners: Map<ClaimKey, Owner>;
-  /** What differs from `owners`, which others have, too; null: free. */
-  readonly #edited: Map<ClaimKey, Owner | null>;
+  /** In a copy: what differs from `owners`, which it shares; null: free. */
+  readonly #edited: Map<ClaimKey, Owner | null> | undefined;
   /** Claimed more than once. */
   readonly #contested: Set<ClaimKey>;
 
-  constructor(owners: Map<ClaimKey, Owner> = new Map(), edited: Map<ClaimKey, Owner | null> = new Map(), contested: Set<ClaimKey> = new Set()) {
-    this.#owners = owners;
-    this.#edited = edited;
-    this.#contested = contested;
+  /** @param original absent: nothing is claimed. Else this is a copy to edit, and the original stays as it is */
+  constructor(original?: Claims<Owner>) {
+    this.#owners = original === undefined ? new Map() : original.#owners;
+    this.#edited = original && new Map(original.#edited);
+    this.#contested = original === undefined ? new Set() : new Set(original.#contested);
   }
 
   isFree(key: ClaimKey): boolean {
@@ -41,34 +42,24 @@ export class Claims<Owner> {
   claim(key: ClaimKey, owner: Owner): Owner | undefined {
     const older = this.#ownerOf(key);
     if (older !== undefined) this.#contested.add(key);
-    else if (this.#isCopy) this.#edited.set(key, owner);
-    else this.#owners.set(key, owner);
+    else (this.#edited ?? this.#owners).set(key, owner);
     return older;
-  }
-
-  /** A copy to edit; this one stays as it is. */
-  edited(): Claims<Owner> {
-    const copy = new Claims(this.#owners, new Map(this.#edited), new Set(this.#contested));
-    copy.#isCopy = true;
-    return copy;
   }
 
   /** In a copy. @returns false, and does nothing, where others wanted it, too */
   release(key: ClaimKey): boolean {
     if (this.#contested.has(key)) return false;
-    this.#edited.set(key, null);
+    this.#edited?.set(key, null);
     return true;
   }
 
   /** So much was edited that copies cost more than they spare. */
   get isLarge(): boolean {
-    return this.#edited.size > MOST_EDITED;
+    return this.#edited !== undefined && this.#edited.size > MOST_EDITED;
   }
 
-  #isCopy = false;
-
   #ownerOf(key: ClaimKey): Owner | undefined {
-    const edited = this.#edited.size === 0 ? undefined : this.#edited.get(key);
+    const edited = this.#edited?.get(key);
     return edited === undefined ? this.#owners.get(key) : (edited ?? undefined);
   }
 }

@@ -14,7 +14,7 @@ import { AuthPolicies } from './auth-policies.ts';
 import { BackendPolicies } from './backend-policies.ts';
 import { Certificates } from './certificates.ts';
 import { ClientValidations } from './client-validation.ts';
-import type { Claims } from './conflicts.ts';
+import { Claims } from './conflicts.ts';
 import { type IngressBasis, translateIngress } from './ingress.ts';
 import { AnnotatedBackends, BACKEND_ANNOTATIONS } from './ingress-backend-protocol.ts';
 import { CANARY_ANNOTATIONS, Canaries } from './ingress-canary.ts';
@@ -95,7 +95,7 @@ function differsInIngresses(before: ResourceSet, after: ResourceSet): boolean {
   return before.ingresses !== after.ingresses && others.every((field) => before[field] === after[field]);
 }
 
-/** Both are in the order in which objects came, so that most stand side by side. @returns undefined when there are too many */
+/** @returns undefined when there are too many */
 function editsOf(before: Entries<Ingress>, after: Entries<Ingress>): Edit[] | undefined {
   const edits: Edit[] = [];
   for (const [key, entry] of after) {
@@ -187,7 +187,7 @@ class EditTranslation {
       rateLimits: new RateLimits(set, this.#classes, issues, options.hasRedis),
       authPolicies: new AuthPolicies(set, this.#classes, issues, upstreams),
       clientValidations: new ClientValidations(issues, trust),
-      claims: editBasis.claims.edited(),
+      claims: new Claims(editBasis.claims),
       canaries: new Canaries([], issues),
       passthroughs: new Passthroughs(),
       configMaps: set.configMaps,

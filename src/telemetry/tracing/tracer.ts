@@ -21,7 +21,6 @@ export interface SpanFacts {
 export class Tracer {
   readonly #threshold: number;
   readonly #deliver: (spans: Span[]) => void;
-  readonly #timer: NodeJS.Timeout;
   #spans: Span[] = [];
 
   /**
@@ -31,7 +30,7 @@ export class Tracer {
   constructor(ratio: number, deliver: (spans: Span[]) => void) {
     this.#threshold = ratio * 2 ** 32;
     this.#deliver = deliver;
-    this.#timer = setInterval(() => this.flush(), INTERVAL).unref();
+    setInterval(() => this.flush(), INTERVAL).unref();
   }
 
   /**
@@ -56,10 +55,5 @@ export class Tracer {
     const spans = this.#spans;
     this.#spans = [];
     this.#deliver(spans);
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
-    this.flush();
   }
 }
