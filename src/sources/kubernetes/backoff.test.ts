@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Backoff, type FailureClass } from './backoff.ts';
+import { Backoff, classOf, type FailureClass } from './backoff.ts';
+import { ApiError } from './errors.ts';
 
 /** The longest waits that there may be, one after the other. */
 function waits(failure: FailureClass, count: number): number[] {
@@ -22,4 +23,13 @@ test('what a server asks for is waited for at least', () => {
 
 test('a collection that was there is asked for again within a second, so that all is up to date soon after the return of a server', () => {
   assert.ok(waits('vanished', 20).every((wait) => wait <= 1000));
+});
+
+test('a server that is starting is asked again sooner than it says, and less and less often', () => {
+  const failure = classOf(new ApiError(503, 'ServiceUnavailable', 'before all known HTTP paths have been installed', 5000));
+  const backoff = new Backoff(() => 1);
+  assert.deepEqual(
+    Array.from({ length: 7 }, () => backoff.next(failure, 5000)),
+    [250, 500, 1000, 2000, 4000, 8000, 10_000],
+  );
 });

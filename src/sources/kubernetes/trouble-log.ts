@@ -40,7 +40,7 @@ export class TroubleLog {
 
   #reachability({ collection, reflector }: Reading, failure: unknown): void {
     const failed = failure === undefined ? undefined : classOf(failure);
-    if (failed === 'connection' || failed === 'credentials' || failed === 'server') {
+    if (failed === 'connection' || failed === 'credentials' || failed === 'starting' || failed === 'server') {
       const count = (this.#cutOff.get(reflector) ?? 0) + 1;
       this.#cutOff.set(reflector, count);
       if (this.#isOutTold || (reflector.hasSynced && count < CUT_OFF_AFTER)) return;
