@@ -6,15 +6,25 @@ import { fieldPath, parseFieldPath } from './field-path.ts';
 import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';
 import { BAD_AUTH } from './testdata/bad-auth.ts';
 import { BAD_BODY_FILTERS } from './testdata/bad-body-filters.ts';
+import { BAD_FILTERS } from './testdata/bad-filters.ts';
 import { BAD_LOGINS } from './testdata/bad-logins.ts';
+import { BAD_MATCHES } from './testdata/bad-matches.ts';
+import { BAD_OBJECTS } from './testdata/bad-objects.ts';
 import { BAD_OTHERS } from './testdata/bad-others.ts';
+import { BAD_RETRIES } from './testdata/bad-retries.ts';
+import { BAD_ROUTE_TLS } from './testdata/bad-route-tls.ts';
 import { BAD_ROUTES } from './testdata/bad-routes.ts';
 import { BAD_TOKENS } from './testdata/bad-tokens.ts';
 import { backendPolicy, backendRefs, type Fields, limit, limitPolicy, metadata, path, route, service, slice } from './testdata/objects.ts';
 
 describe('what is wrong with one object', () => {
   for (const [what, raw, field, message, hint] of [
+    ...BAD_OBJECTS,
     ...BAD_ROUTES,
+    ...BAD_ROUTE_TLS,
+    ...BAD_MATCHES,
+    ...BAD_FILTERS,
+    ...BAD_RETRIES,
     ...BAD_AGGREGATES,
     ...BAD_BODY_FILTERS,
     ...BAD_LOGINS,

@@ -1,0 +1,60 @@
+import type { BadObject } from './bad-routes.ts';
+import { rule } from './objects.ts';
+
+/** ApiRoutes, each wrong in its retries, hedges or fallbacks. */
+export const BAD_RETRIES: readonly BadObject[] = [
+  ['retries without end', rule({ retry: { attempts: 11 } }), 'spec.rules[0].retry.attempts', /11 is out of range/, /0 to 10/],
+  ['retries below none', rule({ retry: { attempts: -1 } }), 'spec.rules[0].retry.attempts', /-1 is out of range/, /0 to 10/],
+  ['half a retry', rule({ retry: { attempts: 1.5 } }), 'spec.rules[0].retry.attempts', /not a whole number/, /0 to 10/],
+  [
+    'a condition misspelt',
+    rule({ retry: { on: ['conect-failure'] } }),
+    'spec.rules[0].retry.on[0]',
+    /nothing that a request is tried again/,
+    /connect-failure\?/,
+  ],
+  ['a condition of gRPC misspelt', rule({ retry: { on: ['UNAVAILBLE'] } }), 'spec.rules[0].retry.on[0]', /UNAVAILBLE/, /unavailable\?/],
+  ['a condition that is none', rule({ retry: { on: ['zzz'] } }), 'spec.rules[0].retry.on[0]', /zzz/, /connect-failure, reset, timeout/],
+  ['a condition of another kind', rule({ retry: { on: [true] } }), 'spec.rules[0].retry.on[0]', /a number or a string/, /./],
+  ['a good status as condition', rule({ retry: { on: [200] } }), 'spec.rules[0].retry.on[0]', /200 is no status/, /400 to 599/],
+  ['a condition behind on without quotes', rule({ retry: { true: [200] } }), 'spec.rules[0].retry.on[0]', /200 is no status/, /400 to 599/],
+  ['a status in quotes', rule({ retry: { on: ['503'] } }), 'spec.rules[0].retry.on[0]', /number in quotes/, /write 503 without/],
+  ['no conditions', rule({ retry: { on: [] } }), 'spec.rules[0].retry.on', /empty/, /at least one/],
+  ['conditions with and without quotes', rule({ retry: { on: [503], true: [503] } }), 'spec.rules[0].retry.on', /twice/, /keep one/],
+  ['a budget beyond all', rule({ retry: { budgetPercent: 101 } }), 'spec.rules[0].retry.budgetPercent', /101 is out of range/, /0 to 100/],
+  ['a backoff that is none', rule({ retry: { backoff: '5' } }), 'spec.rules[0].retry.backoff', /not a duration/, /250ms/],
+  ['a backoff beyond its bound', rule({ retry: { backoff: '1s', maxBackoff: '500ms' } }), 'spec.rules[0].retry.backoff', /longer than maxBackoff/, /at least/],
+  ['a retry field misspelt', rule({ retry: { attempt: 1 } }), 'spec.rules[0].retry.attempt', /unknown field/, /attempts\?/],
+  ['a hedge at no time', rule({ hedge: {} }), 'spec.rules[0].hedge.after', /missing/, /string/],
+  ['a hedge at once', rule({ hedge: { after: '0s' } }), 'spec.rules[0].hedge.after', /longer than zero/, /1s/],
+  ['hedges without end', rule({ hedge: { after: '1s', max: 6 } }), 'spec.rules[0].hedge.max', /6 is out of range/, /1 to 5/],
+  ['a fallback to nothing', rule({ fallback: {} }), 'spec.rules[0].fallback', /missing/, /backendRef or response/],
+  [
+    'a fallback to two',
+    rule({ fallback: { backendRef: { name: 's', port: 80 }, response: { statusCode: 200 } } }),
+    'spec.rules[0].fallback.response',
+    /beside backendRef/,
+    /keep one/,
+  ],
+  [
+    'a fallback that hides who may not',
+    rule({ fallback: { on: [403], response: { statusCode: 200 } } }),
+    'spec.rules[0].fallback.on[0]',
+    /403 says that somebody is not allowed/,
+    /leave it out/,
+  ],
+  [
+    'a fallback for what is good',
+    rule({ fallback: { on: [200], response: { statusCode: 200 } } }),
+    'spec.rules[0].fallback.on[0]',
+    /out of range/,
+    /400 to 599/,
+  ],
+  [
+    'a fallback with a body that can not be',
+    rule({ fallback: { response: { statusCode: 204, body: 'x' } } }),
+    'spec.rules[0].fallback.response.body',
+    /no body/,
+    /leave body out/,
+  ],
+];
