@@ -43,6 +43,8 @@ export class ClientConnection implements ConnectionHandler, Timed {
   requests = 0;
   /** It carries one request at a time. */
   readonly hasRoom = false;
+  /** The whole connection becomes one. */
+  readonly takesTunnels = true;
   /** These two are of its owner's use. */
   generation = 0;
   preamble: Buffer | undefined = undefined;

@@ -4,6 +4,7 @@ import type { UpstreamFailure, UpstreamHandler, UpstreamRequest, UpstreamStream 
 import type { Connection, ConnectionHandler } from '../wire/wire.ts';
 import { BlockAssembly } from './block-assembly.ts';
 import { RequestStream } from './client-stream.ts';
+import { ExtendedConnect, type TunnelElsewhere } from './extended-connect.ts';
 import { FrameReader, Read } from './frame-reader.ts';
 import {
   DEFAULT_WINDOW,
@@ -34,6 +35,7 @@ export interface ClientConnectionOwner {
   onRoom(connection: ClientConnection): void;
   onRetired(connection: ClientConnection): void;
   onGone(connection: ClientConnection): void;
+  readonly onTunnelRefused: TunnelElsewhere;
 }
 
 /** What all streams together may send us beyond what was read; streams have windows of their own, so that a slow one stops no other. */
@@ -118,8 +120,19 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
     return !this.#retired && !this.#closed && this.#streams.hasRoom;
   }
 
+  /** Whether the backend takes WebSocket beside other requests (RFC 8441 section 3); undefined: it has not said yet. */
+  get takesTunnels(): boolean | undefined {
+    return this.#streams.isSettled ? this.#sender.settings.connectProtocol : undefined;
+  }
+
   /** May be called before the connection is up; where there is no room, the request waits for it. */
   request(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
+    if (request.upgrade !== 'websocket') return this.#add(request, handler);
+    const tunnel = new ExtendedConnect(request, handler, (refused, by) => this.#owner.onTunnelRefused(refused, by));
+    return tunnel.begin((connect, through) => this.#add(connect, through));
+  }
+
+  #add(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     this.requests++;
     const reused = this.requests > 1;
     if (!this.#closed && !this.#retired) return this.#streams.add(request, handler, reused);
@@ -316,7 +329,8 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     this.#streams.remove(streamId);
-    stream.fail('reset', code !== ErrorCode.RefusedStream, new Error(`the backend reset the stream: ${codeName(code)}`));
+    if (code !== ErrorCode.NoError || !stream.closeInOrder())
+      stream.fail('reset', code !== ErrorCode.RefusedStream, new Error(`the backend reset the stream: ${codeName(code)}`));
     this.#streams.settle();
   }
 

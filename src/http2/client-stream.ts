@@ -16,7 +16,7 @@ import { type Deferred, defer } from '../http1/turn-queue.ts';
 import { DEFAULT_WINDOW, ErrorCode } from './frames.ts';
 import type { HeaderBlock } from './hpack/header-block.ts';
 import type { RequestSender } from './request-sender.ts';
-import { BAD_PSEUDO, LENGTH_MISMATCH, readLength, readStatus, sectionFlaw } from './response-head.ts';
+import { BAD_PSEUDO, LENGTH_MISMATCH, NOT_IN_TUNNEL, readLength, readStatus, sectionFlaw, tunnelLength } from './response-head.ts';
 import type { SendingStream } from './stream-sender.ts';
 
 /** Interim answers before the final one; more are taken for an attack. */
@@ -53,6 +53,8 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   id = 0;
   readonly reused: boolean;
   readonly isHead: boolean;
+  /** The request asks for a tunnel (RFC 8441): a success opens it, and then each direction ends by itself. */
+  readonly isConnect: boolean;
   /** Until the stream is opened. */
   request: UpstreamRequest | undefined;
   /** When it was, on the clock of `Deadlines.now`. */
@@ -98,6 +100,9 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   #held: HeldBytes | undefined = undefined;
   /** The end waits behind what is held. */
   #endHeld = false;
+  #isTunnel = false;
+  /** The backend's direction of the tunnel has ended, and the handler knows. */
+  #endTold = false;
   #trailers: Fields | undefined = undefined;
   #uncredited = 0;
 
@@ -107,6 +112,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     this.request = request;
     this.reused = reused;
     this.isHead = request.method === 'HEAD';
+    this.isConnect = request.method === 'CONNECT';
     this.#bodyLeft = request.body === NO_BODY ? 0 : request.body;
   }
 
@@ -201,6 +207,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     this.sendEnded = true;
     if (this.#requestTrailers === undefined) sender.body(this, NOTHING, 0, 0, true);
     else sender.trailers(this, this.#requestTrailers);
+    if (this.#endTold) this.#leave()?.settle();
   }
 
   /** A WINDOW_UPDATE of the stream itself needs no place in the line. */
@@ -215,6 +222,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     const flaw = sectionFlaw(block);
     if (flaw !== '') this.#malformed(flaw);
     else if (this.#phase === AT_HEAD) this.#receiveHead(block, ends);
+    else if (this.#isTunnel) this.#malformed(NOT_IN_TUNNEL);
     else if (this.#phase === ENDED || block.pseudo !== 0 || !ends) this.#malformed(BAD_PSEUDO);
     else if (this.#left > 0) this.#malformed(LENGTH_MISMATCH);
     else this.#receiveTrailers(block.fields());
@@ -233,13 +241,14 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   #receiveHead(block: HeaderBlock, ends: boolean): void {
     const status = readStatus(block);
     const fields = block.fields();
-    const length = status === 0 ? BAD_PSEUDO : readLength(status, fields, this.isHead, ends);
+    const opensTunnel = this.isConnect && status >= 200 && status < 300;
+    const length = status === 0 ? BAD_PSEUDO : opensTunnel ? tunnelLength(fields) : readLength(status, fields, this.isHead, ends);
     if (typeof length === 'string') {
       this.#malformed(length);
     } else if (status < 200) {
       if (ends || ++this.#interim > MAX_INTERIM) this.#malformed('There is no final answer after interim ones.');
       else if (status === 103) this.#handler.onInformational(status, fields);
-    } else if (ends) {
+    } else if (ends && !opensTunnel) {
       this.#phase = ENDED;
       this.#finishWhole(status, fields, length, undefined, 0, 0);
     } else {
@@ -248,6 +257,10 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
       this.#fields = fields;
       this.#length = length;
       this.#left = length === NO_BODY ? 0 : length;
+      this.#isTunnel = opensTunnel;
+      if (!ends) return;
+      this.flushHead();
+      if (!this.#over) this.#receiveEnd(undefined);
     }
   }
 
@@ -282,7 +295,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     if (fields !== undefined) {
       if (length === 0 && !ends) return;
       this.#fields = undefined;
-      if (ends) {
+      if (ends && !this.#isTunnel) {
         this.#phase = ENDED;
         // A body of a length that was not said is told by what is here.
         this.#finishWhole(this.#status, fields, this.#length === UNKNOWN_LENGTH ? length : this.#length, bytes, start, end);
@@ -291,6 +304,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
       this.#uncredited += length;
       this.#handler.onResponse(this.#status, fields, this.#length, bytes, start, end, false, false);
       this.#credit();
+      if (ends && !this.#over) this.#receiveEnd(undefined);
       return;
     }
     if (length > 0) {
@@ -320,6 +334,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
       return;
     }
     this.#endHeld = true;
+    if (this.#isTunnel) return;
     const connection = this.#connection as StreamConnection;
     this.#connection = undefined;
     connection.release(this, undefined);
@@ -333,6 +348,12 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   }
 
   #finish(): void {
+    if (this.#isTunnel && !this.sendEnded) {
+      // The other direction goes on.
+      this.#endTold = true;
+      this.#handler.onResponseEnd(undefined);
+      return;
+    }
     const connection = this.#leave();
     this.#handler.onResponseEnd(this.#trailers);
     connection?.settle();
@@ -390,6 +411,23 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     this.#end();
     this.#connection = undefined;
     this.#handler.onUpstreamFailure(failure, requestBytesSent, this.reused, cause);
+  }
+
+  /**
+   * The backend has reset the stream, with NO_ERROR.
+   * @returns whether that is in order: in a tunnel whose other direction it has ended before, it is told that what it would still get is of no use to it
+   */
+  closeInOrder(): boolean {
+    if (!this.#isTunnel || this.#phase !== ENDED) return false;
+    this.#connection = undefined;
+    this.sendEnded = true;
+    this.#unsent = undefined;
+    if (this.#blocked) {
+      this.#blocked = false;
+      this.#tellWritable = true;
+      this.#defer();
+    }
+    return true;
   }
 
   /** As `fail`, once the caller has returned: as a reset of which nothing is known but this. */

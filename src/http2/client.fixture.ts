@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Deadlines } from '../exchange/deadlines.ts';
 import { Fields } from '../exchange/fields.ts';
-import { type BodyLength, NO_BODY, type UpstreamStream } from '../exchange/streams.ts';
+import { type BodyLength, NO_BODY, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
 import { Answer } from '../http1/answer.fixture.ts';
 import { type MemoryConnection, MemoryWire, settled } from '../http1/memory-wire.fixture.ts';
 import { ClientConnection } from './client-connection.ts';
@@ -36,7 +36,8 @@ export class FakeBackend {
     const reader = this.#reader;
     let data = '';
     for (let result: number = Read.Frame; result !== Read.More || this.#read < bytes.length; ) {
-      if (this.#read >= bytes.length) break;
+      // An empty frame has no byte of its own behind its header.
+      if (this.#read >= bytes.length && result !== Read.DataHeader) break;
       result = reader.next(bytes, this.#read, bytes.length);
       this.#read = reader.position;
       assert.notEqual(result, Read.Bad);
@@ -98,11 +99,18 @@ export function clientBench(up = true, settled = up) {
   const deadlines = new Deadlines(1_000_000);
   deadlines.sweep(1000);
   const counts = { reusable: 0, room: 0, retired: 0, gone: 0 };
+  /** Requests for tunnels that go elsewhere, and where to. */
+  const refused: { request: UpstreamRequest; handler: UpstreamHandler }[] = [];
+  const elsewhere: { stream: UpstreamStream | undefined } = { stream: undefined };
   const client = new ClientConnection((handler) => wire.connect({ host: '192.0.2.9', port: 8080, handler }), deadlines, 'http', 5_000, {
     onReusable: () => counts.reusable++,
     onRoom: () => counts.room++,
     onRetired: () => counts.retired++,
     onGone: () => counts.gone++,
+    onTunnelRefused: (request, handler) => {
+      refused.push({ request, handler });
+      return elsewhere.stream;
+    },
   });
   const connection = wire.connections[0] as MemoryConnection;
   const backend = new FakeBackend(connection);
@@ -118,7 +126,7 @@ export function clientBench(up = true, settled = up) {
     // Its own frames are of no interest to most.
     connection.received = PREFACE;
   }
-  return { client, connection, backend, counts, deadlines, send };
+  return { client, connection, backend, counts, deadlines, send, refused, elsewhere };
 }
 
 /** A bench whose own settings have gone out and been acknowledged. */

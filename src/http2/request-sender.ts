@@ -18,11 +18,12 @@ export class RequestSender extends StreamSender {
     this.settings.pushEnabled = false;
   }
 
-  head(stream: SendingStream, { method, target, fields, body }: UpstreamRequest, scheme: 'http' | 'https', endStream: boolean): void {
+  head(stream: SendingStream, { method, target, fields, body, upgrade }: UpstreamRequest, scheme: 'http' | 'https', endStream: boolean): void {
     fields.removeKinds(NOT_SENT);
-    if (body === NO_BODY || body === UNKNOWN_LENGTH) fields.appendLines(TE_TRAILERS, TE);
-    else fields.appendLines(`${TE_TRAILERS}content-length: ${body}\r\n`, TE | CONTENT_LENGTH);
-    this.sendBlock(stream, this.encoder.request(method, scheme, target, fields), endStream);
+    if (body !== NO_BODY && body !== UNKNOWN_LENGTH) fields.appendLines(`${TE_TRAILERS}content-length: ${body}\r\n`, TE | CONTENT_LENGTH);
+    // Trailers have no place in a tunnel.
+    else if (method !== 'CONNECT') fields.appendLines(TE_TRAILERS, TE);
+    this.sendBlock(stream, this.encoder.request(method, scheme, target, fields, upgrade), endStream);
   }
 
   override settle(bytes: Buffer, start: number, end: number): ErrorCode {

@@ -1,6 +1,7 @@
 import type { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest } from '../exchange/streams.ts';
 import { RequestStream, type StreamConnection } from './client-stream.ts';
+import { NoConnectProtocolError } from './extended-connect.ts';
 import { ErrorCode, MAX_STREAM_ID, MAX_WINDOW, rstStreamFrame, windowUpdateFrame } from './frames.ts';
 import type { RequestSender } from './request-sender.ts';
 import { StreamTable } from './stream-table.ts';
@@ -75,7 +76,7 @@ export class RequestStreams implements StreamConnection {
   /** Begins a request, at once where there is room. */
   add(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): RequestStream {
     const stream = new RequestStream(this, request, handler, reused);
-    if (this.#queue.length === 0 && this.#canOpen()) this.#openNext(stream, false);
+    if (this.#queue.length === 0 && this.#canOpen(stream)) this.#openNext(stream, false);
     else this.#queue.push(stream);
     this.noteRoom();
     return stream;
@@ -86,12 +87,17 @@ export class RequestStreams implements StreamConnection {
     if (!this.hasRoom) this.#wasFull = true;
   }
 
-  /** Before the backend's SETTINGS are known, one goes ahead: they may say that it takes no more than one at a time. */
-  #canOpen(): boolean {
-    return this.isUp && !this.#closed && this.#open.size < (this.isSettled ? this.#limit : 1);
+  /** Before the backend's SETTINGS are known, one goes ahead: they may say that it takes no more than one at a time, and no tunnel. */
+  #canOpen(stream: RequestStream): boolean {
+    if (!this.isUp || this.#closed) return false;
+    return this.isSettled ? this.#open.size < this.#limit : this.#open.size < 1 && !stream.isConnect;
   }
 
   #openNext(stream: RequestStream, later: boolean): void {
+    if (stream.isConnect && !this.sender.settings.connectProtocol) {
+      stream.failLater(new NoConnectProtocolError());
+      return;
+    }
     const id = this.#nextId;
     this.#nextId += 2;
     stream.id = id;
@@ -101,7 +107,7 @@ export class RequestStreams implements StreamConnection {
 
   openQueued(): void {
     let opened = 0;
-    while (opened < this.#queue.length && this.#canOpen()) this.#openNext(this.#queue[opened++] as RequestStream, true);
+    while (opened < this.#queue.length && this.#canOpen(this.#queue[opened] as RequestStream)) this.#openNext(this.#queue[opened++] as RequestStream, true);
     if (opened > 0) this.#queue.splice(0, opened);
     if (this.#nextId > MAX_STREAM_ID) this.#owner.onUsedUp();
   }

@@ -11,6 +11,7 @@ const STATUS_ONLY = pseudoBit(Pseudo.Status);
 const NOT_PASSED_ON = HOP_BY_HOP | maskOf(FieldKind.Expect);
 
 export const BAD_PSEUDO = 'The pseudo-header fields do not fit the message.';
+export const NOT_IN_TUNNEL = 'There is a header section in the tunnel.';
 export const LENGTH_MISMATCH = 'The content is not as long as Content-Length says.';
 
 /** What is wrong with any header section of a response; '' for nothing. */
@@ -44,4 +45,10 @@ export function readLength(status: number, fields: Fields, isHead: boolean, ende
   if (!hasBody) return NO_BODY;
   if (announced !== NO_BODY) return announced;
   return ended ? 0 : UNKNOWN_LENGTH;
+}
+
+/** For the success of a CONNECT, whose Content-Length says nothing (RFC 9110 section 9.3.6). Fields that are not passed on are removed. */
+export function tunnelLength(fields: Fields): BodyLength {
+  fields.removeKinds(NOT_PASSED_ON | CONTENT_LENGTH);
+  return UNKNOWN_LENGTH;
 }

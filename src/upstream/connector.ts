@@ -10,6 +10,8 @@ export interface PooledConnection {
    * time. Where it becomes true again, `onRoom` tells.
    */
   readonly hasRoom: boolean;
+  /** Whether it takes a request with `upgrade`; undefined: that is not known yet, and one that is not taken goes to `onTunnelRefused`. */
+  readonly takesTunnels: boolean | undefined;
   /** Set by its pool: which settings it was made under. */
   generation: number;
   /** Set by its pool: what it began with. */
@@ -33,6 +35,8 @@ export interface ConnectionOwner {
   onRetired(connection: PooledConnection): void;
   /** It is closed, whoever closed it. */
   onGone(connection: PooledConnection): void;
+  /** A request for a tunnel that the backend does not take beside others. @returns the same on another connection; undefined where there can be none */
+  onTunnelRefused(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined;
 }
 
 export interface Connector {

@@ -33,6 +33,7 @@ export class FakeConnection implements PooledConnection {
   generation = 0;
   preamble: Buffer | undefined = undefined;
   readonly streams: number;
+  takesTunnels: boolean | undefined = undefined;
   #running = 0;
   destroyed = false;
 

@@ -176,12 +176,14 @@ describe('connection pool', () => {
 });
 
 describe('connection pool of connections that carry several requests', () => {
-  it('opens a connection of HTTP/1.1 for each WebSocket, and keeps none of them', () => {
+  const upgrade = { method: 'GET', upgrade: 'websocket' } as UpstreamRequest;
+
+  it('opens a connection of HTTP/1.1 for each WebSocket where the backend takes no tunnels, and keeps none of them', () => {
     const { pool, opened, connector, send } = make({ protocol: 'H2C' });
     connector.streams = 10;
     send();
     connector.streams = 1;
-    const upgrade = { method: 'GET', upgrade: 'websocket' } as UpstreamRequest;
+    at(opened, 0).takesTunnels = false;
     pool.request(upgrade, HANDLER, false);
     pool.request(upgrade, HANDLER, true);
     assert.deepEqual(
@@ -194,6 +196,32 @@ describe('connection pool of connections that carry several requests', () => {
     );
     at(opened, 1).done();
     assert.deepEqual([at(opened, 1).destroyed, pool.idle], [true, 0]);
+  });
+
+  it('puts a WebSocket beside other requests where the backend takes it, or has not said that it does not', () => {
+    const { pool, opened, connector, send } = make({ protocol: 'H2C' });
+    connector.streams = 10;
+    pool.request(upgrade, HANDLER, false);
+    at(opened, 0).takesTunnels = true;
+    pool.request(upgrade, HANDLER, false);
+    send();
+    assert.deepEqual([opened.length, at(opened, 0).requests, at(opened, 0).upstream.protocol], [1, 3, 'H2C']);
+  });
+
+  it('asks no more for a minute once a WebSocket was refused, and sends that one elsewhere', () => {
+    const { pool, opened, connector, deadlines } = make({ protocol: 'H2C' });
+    connector.streams = 10;
+    pool.request(upgrade, HANDLER, false);
+    at(opened, 0).done();
+    assert.ok(pool.onTunnelRefused(upgrade, HANDLER) !== undefined);
+    pool.request(upgrade, HANDLER, false);
+    assert.deepEqual(
+      opened.map((connection) => connection.upstream.protocol),
+      ['H2C', 'HTTP1', 'HTTP1'],
+    );
+    deadlines.sweep(deadlines.now + 60_000);
+    pool.request(upgrade, HANDLER, false);
+    assert.equal(at(opened, 3).upstream.protocol, 'H2C');
   });
 
   function sharing(streams: number, change: Partial<Upstream> = {}) {

@@ -9,6 +9,9 @@ import type { ConnectionOwner, Connector, PooledConnection } from './connector.t
 /** Idle connections that one worker keeps to one endpoint; what comes back beyond that is closed. */
 export const MAX_IDLE_CONNECTIONS = 512;
 
+/** Milliseconds for which it is remembered that a backend takes no tunnels beside other requests. */
+const TUNNELS_REFUSED = 60_000;
+
 /** A generation that no pool reaches. */
 const NEVER_KEPT = -1;
 
@@ -35,6 +38,8 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   /** Those that have requests under way and room for more. */
   readonly #shared: PooledConnection[] = [];
   #closed = false;
+  /** Until then tunnels get connections of their own, whatever the protocol; on the clock of `deadlines.now`. */
+  #noTunnelsUntil = 0;
   /** What connections to the upstream there may be; undefined while it never had a circuit breaker. */
   #budget: ConnectionBudget | undefined = undefined;
 
@@ -70,7 +75,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   #send(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): UpstreamStream | undefined {
     const { proxyProtocol } = this.#settings;
     const preamble = proxyProtocol === undefined ? undefined : (request.preamble ?? NOBODYS[proxyProtocol]);
-    if (this.#settings.protocol !== 'HTTP1' && request.upgrade === 'websocket') return this.#open('HTTP1', preamble)?.request(request, handler);
+    if (request.upgrade === 'websocket' && !this.#takesTunnels(preamble)) return this.#open('HTTP1', preamble)?.request(request, handler);
     const shared = this.#shared;
     const place = placeOf(shared, preamble);
     if (place >= 0) {
@@ -87,6 +92,20 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     const stream = connection.request(request, handler);
     if (this.#takesMore(connection)) shared.push(connection);
     return stream;
+  }
+
+  /** Whether a tunnel may go where other requests go. What the backend has said on the connection that would be used counts. */
+  #takesTunnels(preamble: Buffer | undefined): boolean {
+    if (this.#settings.protocol === 'HTTP1') return true;
+    if (this.#deadlines.now < this.#noTunnelsUntil) return false;
+    const place = placeOf(this.#shared, preamble);
+    const next = place >= 0 ? this.#shared[place] : this.#idle[placeOf(this.#idle, preamble)];
+    return next?.takesTunnels !== false;
+  }
+
+  onTunnelRefused(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined {
+    this.#noTunnelsUntil = this.#deadlines.now + TUNNELS_REFUSED;
+    return this.request(request, handler, true);
   }
 
   #takeIdle(preamble: Buffer | undefined): PooledConnection | undefined {

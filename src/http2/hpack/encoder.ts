@@ -127,8 +127,8 @@ export class HpackEncoder implements LineVisitor {
     return this.finish();
   }
 
-  /** The head of a request; the Host field becomes `:authority`. @param fields as for `response` */
-  request(method: string, scheme: 'http' | 'https', path: string, fields: Fields): string {
+  /** The head of a request; the Host field becomes `:authority`. @param fields as for `response` @param protocol of an extended CONNECT (RFC 8441 section 4) */
+  request(method: string, scheme: 'http' | 'https', path: string, fields: Fields, protocol = ''): string {
     this.begin();
     if (method === 'GET') this.#text += METHOD_GET;
     else if (method === 'POST') this.#text += METHOD_POST;
@@ -138,6 +138,7 @@ export class HpackEncoder implements LineVisitor {
     if (authority !== undefined) this.pair(':authority', authority);
     if (path === '/') this.#text += PATH_ROOT;
     else this.pair(':path', path);
+    if (protocol !== '') this.pair(':protocol', protocol);
     fields.visit(this, HOST);
     return this.finish();
   }
