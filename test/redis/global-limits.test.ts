@@ -100,6 +100,7 @@ describe('one route', () => {
           'scope: Global',
           'scope: Local',
         ),
+      limitedRoute('left') + globalPolicy('left', 'Deny', ['{ algorithm: LeakyBucket, requests: 1, period: 24h, burst: 2 }']),
       limitedRoute('queue') + globalPolicy('queue', 'Allow', ['{ algorithm: LeakyBucket, requests: 5, period: 1s, burst: 2 }']),
     ];
     gateway = await start(wholeFile, manifests.join(''));
@@ -157,6 +158,34 @@ describe('one route', () => {
     // Nobody leaves before their turn; how late they are is the machine's.
     assert.ok((passed[2] ?? 0) >= 390, `${passed}`);
     assert.equal(answers.find(({ status }) => status !== 200)?.status, 429);
+  });
+
+  test('a client that leaves the queue gives its place to another one', async () => {
+    const abandoned: AbortController[] = [];
+    const wait = (): Promise<number> => {
+      const controller = new AbortController();
+      abandoned.push(controller);
+      return fetch(`http://127.0.0.1:${gateway.http}/left`, { signal: controller.signal }).then(
+        ({ status }) => status,
+        () => 0,
+      );
+    };
+    const { body: before } = await get(gateway.admin, '/metrics');
+    const allowed = (body: string): number => sumOf(body, 'tidegate_rate_limit_decisions_total', /policy="default\/left",limit="left",decision="allowed"/);
+    assert.equal((await get(gateway.http, '/left')).status, 200);
+    const leaving = wait();
+    await until(async () => allowed((await get(gateway.admin, '/metrics')).body) === allowed(before) + 2);
+    abandoned[0]?.abort();
+    assert.equal(await leaving, 0);
+    await gateway.untilAccess((line) => line.path === '/left' && line.status === 499);
+    // Two places in the queue, for three: one is refused, and so is who comes after that.
+    const statuses: number[] = [];
+    const three = [wait(), wait(), wait()].map((answer) => answer.then((status) => void statuses.push(status)));
+    await Promise.race(three);
+    assert.equal((await get(gateway.http, '/left')).status, 429);
+    assert.deepEqual(statuses, [429]);
+    for (const controller of abandoned) controller.abort();
+    await Promise.all(three);
   });
 });
 

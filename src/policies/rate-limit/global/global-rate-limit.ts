@@ -78,8 +78,12 @@ export class GlobalRateLimitFilter implements Filter {
       isGone = true;
     };
     const isAsked = question.ask((isAnswered) => {
-      // Counted, as one that left right after it was let in.
-      if (isGone) return;
+      if (isGone) {
+        // Counted, as one that left right after it was let in; but it holds no place in a queue that others wait for.
+        question.read(this.#global.meters);
+        question.queueReturn()();
+        return;
+      }
       let verdict: Verdict = Verdict.Answered;
       try {
         verdict = isAnswered ? this.#decide(exchange, question, passesHere) : this.#decideWithoutAnswer(exchange, question);
@@ -162,17 +166,24 @@ export class GlobalRateLimitFilter implements Filter {
   onResponse(exchange: Exchange, _status: number, fields: Fields): void {
     let lines = exchange.filterState?.[FilterSlot.rateLimit] as string | undefined;
     if (lines === undefined) {
-      // Answered before the limits were asked, or let through without the store. What can be told at once is told.
-      if (this.#localHeaders.isEmpty) return;
-      try {
-        this.#limiter.peek(this.#local, exchange);
-      } catch (error) {
-        if (error instanceof ExpressionError) return;
-        throw error;
-      }
-      lines = this.#localHeaders.render(this.#limiter.decidedAt);
+      // Answered before the limits were asked, or let through without the store. What can be told at once is told; a backend's own word is
+      // not taken for ours in any case.
+      if (this.#all.headers.isEmpty) return;
+      lines = this.#tellLocal(exchange);
     }
     LimitHeaders.write(fields, lines);
+  }
+
+  /** How the limits of the pod stand, as field lines; none where they can't tell. */
+  #tellLocal(exchange: Exchange): string {
+    if (this.#localHeaders.isEmpty) return '';
+    try {
+      this.#limiter.peek(this.#local, exchange);
+    } catch (error) {
+      if (error instanceof ExpressionError) return '';
+      throw error;
+    }
+    return this.#localHeaders.render(this.#limiter.decidedAt);
   }
 }
 
