@@ -62,9 +62,9 @@ interface Golden {
 const ALL = policies as readonly Policy[];
 /**
  * What users write. Rate limits and who may call are no fields of a rule but objects of their own, which translation reads; nobody
- * writes `closed`, which is what translation makes of a guard that it can't honour.
+ * writes `closed`, which is what translation makes of a guard that it can't honour, and `sessionCookies`, which it makes of other routes' logins.
  */
-const SCHEMAS = { ...routeFiltersSchema.shape, rateLimit: rateLimitPolicySchema, auth: authPolicySchema, closed: undefined };
+const SCHEMAS = { ...routeFiltersSchema.shape, rateLimit: rateLimitPolicySchema, auth: authPolicySchema, closed: undefined, sessionCookies: undefined };
 const TESTDATA = new URL('./testdata/', import.meta.url);
 
 function fileName(policy: string): string {
@@ -129,6 +129,7 @@ describe('the registry', () => {
       'ipAccess',
       'cors',
       'limits',
+      'sessionCookies',
       'auth',
       'rateLimit',
       'decompression',

@@ -7,7 +7,8 @@
  * 3. `ipAccess`, `cors`, then `limits`: who is shut out uses up nobody's rate limit, as with Envoy's RBAC before its rate limits.
  *    (nginx counts first and looks at allow and deny after; there a client that is shut out eats into the limits of others.)
  *    A preflight is answered before anybody asks who it is: browsers send it without credentials.
- * 4. `auth`: who calls, and whether they may. After what needs no look at who calls, before everything that may be counted or
+ * 4. `sessionCookies`: what browsers keep for the logins of other routes is nobody's here, services that `auth` asks included.
+ *    `auth`: who calls, and whether they may. After what needs no look at who calls, before everything that may be counted or
  *    answered by who calls. It sees the request as it was matched: what a rewrite makes of it later goes round no check.
  * 5. `rateLimit`: redirects and direct answers are answers too and count. On answers it comes late, so that its fields are
  *    there whatever a header modifier or a backend says.
@@ -46,6 +47,7 @@ import { rateLimit } from './rate-limit/rate-limit.ts';
 import { requestHeaderModifier } from './request-header-modifier.ts';
 import { requestRedirect } from './request-redirect.ts';
 import { responseHeaderModifier } from './response-header-modifier.ts';
+import { sessionCookies } from './session-cookies.ts';
 import { transform } from './transform/transform.ts';
 import { urlRewrite } from './url-rewrite.ts';
 
@@ -56,6 +58,7 @@ export const policies: readonly { [Name in keyof RouteFilters]-?: Policy<Name> }
   ipAccess,
   cors,
   limits,
+  sessionCookies,
   auth,
   rateLimit,
   decompression,

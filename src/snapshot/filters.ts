@@ -94,6 +94,8 @@ export interface RouteFilters {
   readonly errorPages?: ErrorPages;
   readonly cors?: Cors;
   readonly limits?: BodyLimits;
+  /** Names of the cookies of OpenID logins on the route's hosts that are other policies'. */
+  readonly sessionCookies?: readonly string[];
   readonly auth?: AuthSpec;
   readonly decompression?: Decompression;
   readonly rateLimit?: readonly Limit[];

@@ -55,7 +55,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       isDefaultBackend: false,
       httpsRedirect: spec.tls?.redirect ?? false,
       ...(clientValidation === undefined ? {} : { clientValidation }),
-      filters: translateFilters(entry, rule, field, label, clientValidation !== undefined, context),
+      filters: translateFilters(entry, rule, field, { label, hosts, hasClientCertificates: clientValidation !== undefined }, context),
       timeouts: translateTimeouts(rule.timeouts),
       ...priorityOf(rule.priority ?? spec.priority),
       backends: translateBackends(entry, rule, field, context),
@@ -146,12 +146,11 @@ function translateFilters(
   entry: Entry<ApiRoute>,
   rule: ApiRouteRule,
   field: string,
-  label: string,
-  hasClientCertificates: boolean,
+  { label, hosts, hasClientCertificates }: { readonly label: string; readonly hosts: readonly HostPattern[]; readonly hasClientCertificates: boolean },
   context: RouteContext,
 ): RouteFilters {
   const { mirror: written, aggregate, cache, grpcJson, ...filters } = rule.filters;
-  const { rateLimits, authPolicies } = context;
+  const { rateLimits, authPolicies, sessionHosts } = context;
   const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
   const guards = authPolicies.filters('ApiRoute', entry.namespace, entry.name, label);
@@ -159,6 +158,7 @@ function translateFilters(
     ...filters,
     limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits },
     ...guards,
+    ...sessionHosts.filter(hosts, guards.auth),
     // Whom such a route lets in, by a token or by a certificate, is as good as an Authorization field (RFC 9111 section 3.5).
     ...(cache === undefined ? {} : { cache: guards.auth !== undefined || hasClientCertificates ? { ...cache, authorized: true } : cache }),
     ...(rateLimit === undefined ? {} : { rateLimit }),

@@ -24,6 +24,7 @@ import { Passthroughs } from './passthrough.ts';
 import { RateLimits } from './rate-limits.ts';
 import type { RouteContext, RuleOwner } from './routes.ts';
 import { type NameTroubles, Upstreams } from './services.ts';
+import { SessionHosts } from './session-hosts.ts';
 import { SharedParts } from './shared-parts.ts';
 import { routeStatus } from './statuses.ts';
 import type { TranslateOptions, TranslateResult } from './translate.ts';
@@ -180,12 +181,14 @@ class EditTranslation {
     const backendPolicies = new BackendPolicies(set, issues, trust, certificates);
     const annotated = new AnnotatedBackends([], issues, trust, certificates);
     const upstreams = new Upstreams(set, options, backendPolicies, annotated, issues, snapshot.upstreams, editBasis.nameTroubles);
+    const authPolicies = new AuthPolicies(set, this.#classes, issues, upstreams);
     this.#context = {
       issues,
       certificates,
       upstreams,
       rateLimits: new RateLimits(set, this.#classes, issues, options.hasRedis),
-      authPolicies: new AuthPolicies(set, this.#classes, issues, upstreams),
+      authPolicies,
+      sessionHosts: new SessionHosts(set, authPolicies),
       clientValidations: new ClientValidations(issues, trust),
       claims: new Claims(editBasis.claims),
       canaries: new Canaries([], issues),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { normalizePath } from '../exchange/path.ts';
 import { hostKey } from '../snapshot/host-key.ts';
-import { coversHost, hostPattern, namedPathMatch, pathMatch } from './hosts-and-paths.ts';
+import { coversHost, hostPattern, hostsOverlap, namedPathMatch, pathMatch } from './hosts-and-paths.ts';
 
 test('patterns of hosts', () => {
   assert.deepEqual(hostPattern(undefined, 'Suffix'), { type: 'Any' });
@@ -16,6 +16,34 @@ test('keys of hosts differ where the patterns do, and sort exact hosts first', (
   const patterns = [hostPattern('b', 'Suffix'), hostPattern('*.a', 'Suffix'), hostPattern('*.a', 'OneLabel'), hostPattern(undefined, 'Suffix')];
   const keys = patterns.map(hostKey);
   assert.deepEqual([...new Set(keys)].sort(), keys);
+});
+
+test('two patterns overlap where some host fits both', () => {
+  const read = (text: string) => (text.startsWith('one:') ? hostPattern(text.slice(4), 'OneLabel') : hostPattern(text === 'any' ? undefined : text, 'Suffix'));
+  for (const [one, other, overlap] of [
+    ['a.x', 'a.x', true],
+    ['a.x', 'b.x', false],
+    ['a.x', 'any', true],
+    ['a.x', '*.x', true],
+    ['a.b.x', '*.x', true],
+    ['a.b.x', 'one:*.x', false],
+    ['a.x', 'one:*.x', true],
+    ['x', '*.x', false],
+    ['ax', '*.x', false],
+    ['*.x', '*.x', true],
+    ['*.x', 'one:*.x', true],
+    ['*.x', '*.a.x', true],
+    ['*.x', 'one:*.a.x', true],
+    ['one:*.x', '*.a.x', false],
+    ['one:*.x', 'one:*.a.x', false],
+    ['*.x', '*.ax', false],
+    ['*.x', '*.y', false],
+    ['one:*.x', 'any', true],
+    ['any', 'any', true],
+  ] as const) {
+    assert.equal(hostsOverlap(read(one), read(other)), overlap, `${one} ${other}`);
+    assert.equal(hostsOverlap(read(other), read(one)), overlap, `${other} ${one}`);
+  }
 });
 
 for (const [pattern, host, covers] of [

@@ -13,6 +13,23 @@ export function hostPattern(host: string | undefined, wildcard: 'OneLabel' | 'Su
   return host.startsWith('*.') ? { type: wildcard, value: host.slice(2) } : { type: 'Exact', value: host };
 }
 
+/** Whether some host fits both. */
+export function hostsOverlap(one: HostPattern, other: HostPattern): boolean {
+  if (one.type === 'Any' || other.type === 'Any') return true;
+  if (one.type === 'Exact') return other.type === 'Exact' ? one.value === other.value : isBelow(one.value, other);
+  if (other.type === 'Exact') return isBelow(other.value, one);
+  if (one.value === other.value) return true;
+  // The longer one's labels are among those that the shorter one's wildcard covers; one label covers none of several.
+  const [longer, shorter] = one.value.length > other.value.length ? [one, other] : [other, one];
+  return shorter.type === 'Suffix' && longer.value.endsWith(`.${shorter.value}`);
+}
+
+/** @param wildcard of type OneLabel or Suffix */
+function isBelow(host: string, wildcard: Exclude<HostPattern, { readonly type: 'Any' }>): boolean {
+  if (!host.endsWith(`.${wildcard.value}`)) return false;
+  return wildcard.type === 'Suffix' || !host.slice(0, -wildcard.value.length - 1).includes('.');
+}
+
 /** Whether `pattern`, written in a certificate or a list of hosts, covers `host`; `*` there covers one label (RFC 6125 section 6.4.3). */
 export function coversHost(pattern: string, host: HostPattern): boolean {
   if (host.type === 'Any') return true;

@@ -12,7 +12,7 @@ import { type IngressSettings, readAnnotations } from './ingress-annotations.ts'
 import type { CanaryChoice, CanaryPath } from './ingress-canary.ts';
 import { loginRoutes } from './login-routes.ts';
 import { claimTermination, passIngressHost } from './passthrough.ts';
-import { conflict, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
+import { conflict, DEFAULT_SECTION, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
 import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
 
 const PATH_TYPES = { Exact: 'Exact', Prefix: 'PathPrefix', ImplementationSpecific: 'PathPrefix' } as const satisfies Record<string, PathMatch['type']>;
@@ -21,9 +21,6 @@ const PATH_TYPES = { Exact: 'Exact', Prefix: 'PathPrefix', ImplementationSpecifi
 function onPath(path: PathMatch): Match {
   return { path, headers: [], queryParams: [], cookies: [] };
 }
-
-/** Rules go by their index, so that nothing else bears this name. */
-const DEFAULT_SECTION = 'default';
 
 /** What the default backend claims of a host. */
 const DEFAULT_CLAIM = 'default';
@@ -34,6 +31,8 @@ const EVERYTHING = onPath({ type: 'PathPrefix', value: '/' });
 export interface IngressBasis {
   readonly claims: readonly { readonly key: ClaimKey; readonly owner: RuleOwner }[];
   readonly backends: readonly { readonly reference: ServiceReference; readonly key: ReferenceKey; readonly upstream: UpstreamKey }[];
+  /** Which logins there are on its hosts. */
+  readonly sessions: string;
 }
 
 export interface TranslatedIngress {
@@ -57,7 +56,7 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
     drafts.every(({ filters }) => filters.rateLimit === undefined);
   claimCertificates(entry, ingress, context);
   const { claims, backends } = recorder;
-  return { drafts, basis: isRepeatable ? { claims, backends } : undefined };
+  return { drafts, basis: isRepeatable ? { claims, backends, sessions: sessionsOn(ingress, context) } : undefined };
 }
 
 /**
@@ -67,9 +66,10 @@ export function translateIngress(entry: Entry<Ingress>, ingress: Ingress, contex
  * @param basis as `translateIngress` gave it for this very entry
  * @returns whether the routes are the same; if not, nothing was done
  */
-export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims, backends }: IngressBasis, context: RouteContext): boolean {
+export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims, backends, sessions }: IngressBasis, context: RouteContext): boolean {
   if (context.rateLimits.anyFor('Ingress', entry.namespace, entry.name)) return false;
   if (context.authPolicies.anyFor('Ingress', entry.namespace, entry.name)) return false;
+  if (sessionsOn(ingress, context) !== sessions) return false;
   for (const { key } of claims) if (!context.claims.isFree(key) || context.canaries.at(entry.namespace, key) !== undefined) return false;
   const hosts = hostsOf(ingress);
   for (const { host } of hosts) if (!context.passthroughs.mayTerminate(host)) return false;
@@ -79,6 +79,12 @@ export function repeatIngress(entry: Entry<Ingress>, ingress: Ingress, { claims,
   claimTermination(entry, hosts, context);
   claimCertificates(entry, ingress, context);
   return true;
+}
+
+function sessionsOn(ingress: Ingress, { sessionHosts }: RouteContext): string {
+  if (sessionHosts.isEmpty) return '';
+  const hosts = hostsOf(ingress).map(({ host }) => host);
+  return sessionHosts.fingerprint(hosts.length === 0 ? [ANY_HOST] : hosts);
 }
 
 /** Claims and resolves, and keeps what it was asked for. */
@@ -232,9 +238,11 @@ function withCanary(
   return routes;
 }
 
-function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSettings, { rateLimits, authPolicies }: RouteContext, parts: RouteParts): RouteDraft {
+function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSettings, context: RouteContext, parts: RouteParts): RouteDraft {
+  const { rateLimits, authPolicies, sessionHosts } = context;
   const { label, section, hosts, matches, httpsRedirect, backends } = parts;
   const rateLimit = rateLimits.limits('Ingress', namespace, name, section);
+  const guards = authPolicies.filters('Ingress', namespace, name, section);
   return {
     id: `Ingress/${namespace}/${name}/${label}`,
     kind: 'Ingress',
@@ -246,7 +254,8 @@ function makeRoute({ namespace, name }: Entry<Ingress>, settings: IngressSetting
     isDefaultBackend: section === DEFAULT_SECTION,
     httpsRedirect,
     filters: {
-      ...authPolicies.filters('Ingress', namespace, name, section),
+      ...guards,
+      ...sessionHosts.filter(hosts, guards.auth),
       ...(settings.closed ? { closed: { reason: 'unsupported_guard' } } : {}),
       limits: { maxRequestBodyBytes: settings.maxRequestBodyBytes },
       ...(rateLimit === undefined ? {} : { rateLimit }),

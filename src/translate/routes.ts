@@ -14,6 +14,7 @@ import type { Issues } from './issues.ts';
 import type { Passthroughs } from './passthrough.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Upstreams } from './services.ts';
+import type { SessionHosts } from './session-hosts.ts';
 
 /** A route without its rank, which comes from its place in the list. */
 export type RouteDraft = Omit<Route, 'rank'>;
@@ -30,6 +31,7 @@ export interface RouteContext {
   readonly upstreams: Upstreams;
   readonly rateLimits: RateLimits;
   readonly authPolicies: AuthPolicies;
+  readonly sessionHosts: SessionHosts;
   readonly certificates: Certificates;
   readonly clientValidations: ClientValidations;
   readonly claims: Claims<RuleOwner>;
@@ -37,6 +39,9 @@ export interface RouteContext {
   readonly passthroughs: Passthroughs;
   readonly configMaps: ResourceSet['configMaps'];
 }
+
+/** What policies call the default backend of an Ingress. Rules go by their index, so that nothing else bears this name. */
+export const DEFAULT_SECTION = 'default';
 
 /** What policies, metrics and logs call a rule: its name, else its index. */
 export function ruleLabel(rule: Pick<ApiRouteRule, 'name'>, index: number): string {

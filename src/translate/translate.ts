@@ -22,13 +22,14 @@ import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
 import { AnnotatedBackends } from './ingress-backend-protocol.ts';
 import { Canaries } from './ingress-canary.ts';
-import { type Finding, Issues } from './issues.ts';
+import { type Finding, type Issue, Issues } from './issues.ts';
 import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
 import { Passthroughs } from './passthrough.ts';
 import type { Attachments } from './policy-targets.ts';
 import { isGlobal, RateLimits } from './rate-limits.ts';
 import type { RouteContext, RouteDraft, RuleOwner } from './routes.ts';
 import { type NameTroubles, type ServiceOptions, Upstreams } from './services.ts';
+import { SessionHosts } from './session-hosts.ts';
 import { SharedParts } from './shared-parts.ts';
 import { policyStatus, routeStatus } from './statuses.ts';
 import { Trust, type TrustBlocks } from './trust.ts';
@@ -98,6 +99,7 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     clientValidations,
     rateLimits,
     authPolicies,
+    sessionHosts: new SessionHosts(set, authPolicies),
     certificates,
     claims: new Claims<RuleOwner>(),
     canaries,
@@ -124,7 +126,7 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     snapshot,
     statuses: [
       ...statuses,
-      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, isGlobal),
+      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, (entry) => isGlobal(entry) || issues.of(entry).some(isOfReferences)),
       ...policyStatuses(set.authPolicies.values(), authPolicies.attachments, issues, (entry) => entry.object !== undefined),
       ...consumers.statuses,
       ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments, issues, (entry) => backendPolicies.refers(entry)),
@@ -272,6 +274,10 @@ function ownApiRoute(entry: OfMap<ResourceSet['apiRoutes']>, classes: ClassOwner
   const route = entry.object;
   if (route === undefined) return [];
   return classes.ownsApiRoute(route) ? translateApiRoute(entry, route, context) : undefined;
+}
+
+function isOfReferences({ consequence }: Issue): boolean {
+  return consequence === 'ResolvedRefs';
 }
 
 function policyStatuses<T>(entries: Iterable<Entry<T>>, attachments: Attachments, issues: Issues, refers: (entry: Entry<T>) => boolean): ObjectStatus[] {
