@@ -23,7 +23,7 @@ import {
 } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
 import { fallbackSchema, hedgeSchema, retrySchema } from './recovery.ts';
-import { unnamedSegments } from './segment-names.ts';
+import { segmentsOfPath, unnamedSegments } from './segment-names.ts';
 import { type Flaw, flaws, strictObject } from './strict-object.ts';
 
 const ATOMIC = { 'x-kubernetes-list-type': 'atomic' };
@@ -85,11 +85,6 @@ function segmentFlaw(value: string): Flaw | undefined {
     seen.add(name);
   }
   return undefined;
-}
-
-/** Of the segments that a path names. */
-function namesOf(value: string): ReadonlySet<string> {
-  return new Set([...value.matchAll(/\/\{([^{}/]+)\}/g)].map(([, name]) => name as string));
 }
 
 /** A header, query parameter or cookie that a request must have. */
@@ -256,7 +251,7 @@ const rule = strictObject({
         });
       }
       const { aggregate } = value.filters;
-      const segments = value.matches.map(({ path }) => (path.type === 'RegularExpression' ? new Set<string>() : namesOf(path.value)));
+      const segments = value.matches.map(({ path }) => (path.type === 'RegularExpression' ? new Set<string>() : segmentsOfPath(path.value)));
       found.push(...unnamedSegments(value, new Set(segments.flatMap((names) => [...names]))));
       if (aggregate !== undefined) {
         for (const flaw of segmentFlaws(aggregate, segments)) found.push({ ...flaw, path: ['filters', 'aggregate', ...(flaw.path ?? [])] });

@@ -1,7 +1,9 @@
-/** Names of path segments in expressions of a rule: what no path of the rule names is never there when the expression runs. */
+/** Names of path segments in expressions of rules and policies: what no path names is never there when the expression runs. */
 import { type ExpressionEnvironment, requestHead, responseHead, wholeRequest, wholeResponse } from '../expressions/environments.ts';
 import { compileExpression, type Wanted } from '../expressions/expression.ts';
 import { ExpressionFault } from '../expressions/expression-error.ts';
+import type { AuthPolicy } from './auth-policy.ts';
+import type { RateLimitPolicy } from './rate-limit-policy.ts';
 import type { Flaw } from './strict-object.ts';
 
 type Path = readonly (string | number)[];
@@ -70,6 +72,41 @@ export function unnamedSegments({ filters, backendRefs }: Rule, segments: Readon
     }
   }
   return found;
+}
+
+/** A segment that an expression of a policy names. */
+export interface NamedSegment {
+  readonly name: string;
+  /** Path of the field within the object. */
+  readonly field: string;
+}
+
+export function segmentsOfAuthPolicy({ spec }: AuthPolicy): NamedSegment[] {
+  return [
+    ...spec.authorization.flatMap((rule, index) => named(rule.expression, 'bool', `spec.authorization[${index}].expression`)),
+    ...Object.entries(spec.forward.headers).flatMap(([name, source]) => named(source, 'text', `spec.forward.headers.${name}`)),
+  ];
+}
+
+export function segmentsOfRateLimitPolicy({ spec }: RateLimitPolicy): NamedSegment[] {
+  return spec.limits.flatMap(({ key, when, cost }, index) => {
+    const field = `spec.limits[${index}]`;
+    return [
+      ...key.flatMap(({ expression }, place) => named(expression, 'textOrNull', `${field}.key[${place}].expression`)),
+      ...named(when, 'bool', `${field}.when`),
+      ...named(cost, 'int', `${field}.cost`),
+    ];
+  });
+}
+
+function named(source: string | undefined, wanted: Wanted, field: string): NamedSegment[] {
+  if (source === undefined || !source.includes('path')) return [];
+  return [...segmentsOf(source, requestHead, wanted)].map((name) => ({ name, field }));
+}
+
+/** Of the segments that a path names. */
+export function segmentsOfPath(value: string): ReadonlySet<string> {
+  return new Set([...value.matchAll(/\/\{([^{}/]+)\}/g)].map(([, name]) => name as string));
 }
 
 /** Of an expression that is bad, which is told elsewhere, none. */

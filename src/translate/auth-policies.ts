@@ -6,6 +6,7 @@ import type { ClassOwnership } from '../resources/classes.ts';
 import { objectKey } from '../resources/entry.ts';
 import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Secret } from '../resources/secret.ts';
+import { segmentsOfAuthPolicy } from '../resources/segment-names.ts';
 import type { AuthMethodSpec, AuthSpec, CredentialSource, OidcSpec, SecretId } from '../snapshot/auth.ts';
 import { type DocumentRequest, discoveryUrl } from '../snapshot/documents.ts';
 import type { RouteFilters } from '../snapshot/filters.ts';
@@ -15,6 +16,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { translateExternalAuthorization } from './external-authorization.ts';
 import type { Issues } from './issues.ts';
 import { sortedMap } from './order.ts';
+import { tellMissingSegments } from './policy-segments.ts';
 import { type Attachments, attachPolicies, type PolicyTarget, targetTaken } from './policy-targets.ts';
 import { judgeRouteTarget, routeKey } from './route-targets.ts';
 import { secretValue } from './secret-values.ts';
@@ -53,6 +55,7 @@ export class AuthPolicies {
       return problem;
     };
     this.attachments = attachPolicies(set.authPolicies, issues, (entry, _policy, target, field) => attach(entry, target, field), attach);
+    tellMissingSegments(set, this.attachments, segmentsOfAuthPolicy, issues);
   }
 
   /** Whether a policy guards the route, or any rule of it. */

@@ -2,8 +2,10 @@
 import type { ClassOwnership } from '../resources/classes.ts';
 import type { RateLimit, RateLimitPolicy } from '../resources/rate-limit-policy.ts';
 import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import { segmentsOfRateLimitPolicy } from '../resources/segment-names.ts';
 import type { Limit } from '../snapshot/rate-limit.ts';
 import type { Issues } from './issues.ts';
+import { tellMissingSegments } from './policy-segments.ts';
 import { type Attachments, attachPolicies, type PolicyTarget } from './policy-targets.ts';
 import { judgeRouteTarget, routeKey } from './route-targets.ts';
 
@@ -27,6 +29,7 @@ export class RateLimits {
     this.attachments = attachPolicies(set.rateLimitPolicies, issues, (entry, policy, target, field) =>
       this.#attach(set, classes, entry, policy, target, field),
     );
+    tellMissingSegments(set, this.attachments, segmentsOfRateLimitPolicy, issues);
     if (hasRedis !== false) return;
     for (const entry of set.rateLimitPolicies.values()) {
       if (entry.object !== undefined && isGlobal(entry)) issues.add(entry, 'ResolvedRefs', withoutRedis(entry.object));
