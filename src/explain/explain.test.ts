@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { route } from '../router/testdata/routes.ts';
+import type { AuthMethodSpec, AuthSpec } from '../snapshot/auth.ts';
 import type { Limit } from '../snapshot/rate-limit.ts';
 import type { Backend, Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -119,6 +120,7 @@ test('a request that goes to a backend: route, match, filters in order, what is 
       burst: 7,
       key: ['ClientIP', 'Header x-user'],
       mode: 'Enforce',
+      scope: 'Local',
     },
   ]);
   assert.deepEqual(report.sent, {
@@ -370,4 +372,44 @@ test('what stands where a path names a segment is told', () => {
   assert.deepEqual(found?.parts, ['PathPrefix /users/{id}', 'segment id = "a b"', 'method GET']);
   const odd = explained([route('users', 0, { matches: [{ path: '/users/{id}' }] })], { url: 'http://shop.example.com/users/%FF' });
   assert.deepEqual(odd.route?.parts, ['PathPrefix /users/{id}', 'segment id = "not UTF-8"']);
+});
+
+test('limits are told with what they are for, what they cost, and where they count', () => {
+  const limit: Limit = {
+    ...{ name: 'gold', id: 'x', policy: 'default/quota', algorithm: 'FixedWindow', requests: 1000, period: 0, calendar: 'Month', burst: 0 },
+    ...{ key: [{ type: 'Consumer' }, { type: 'Expression', expression: 'request.path.id' }], mode: 'Shadow', onStoreFailure: 'Deny' },
+    ...{ when: "'gold' in identity.groups", cost: '2' },
+  };
+  const report = explained([route('shop', 0, {}, { filters: { rateLimit: [limit] } })], {});
+  const [told] = report.rateLimits;
+  assert.deepEqual([told?.when, told?.cost, told?.scope, told?.onStoreFailure], ["'gold' in identity.groups", '2', 'Global', 'Deny']);
+  assert.ok(
+    renderExplanation(report).includes(
+      "limit gold: FixedWindow, 1000 per Month, by Consumer, Expression request.path.id, when 'gold' in identity.groups, cost 2, Global (without Redis: Deny), Shadow",
+    ),
+  );
+});
+
+test("a login's own paths are told as what they are, by the policy that answers there", () => {
+  const oidc: AuthMethodSpec = {
+    ...{ type: 'oidc' as const, issuer: 'https://id.test', clientId: 'web', clientSecret: 'a/b/c', redirectPath: '/back', logoutPath: '/out' },
+    ...{ scopes: ['openid'], cookieName: 'tg_session' },
+  };
+  const auth = (methods: AuthSpec['methods']): AuthSpec => ({
+    ...{ policy: 'default/login', namespace: 'default', methods, anonymous: 'Deny', stripToken: false, credentialParameters: [] },
+  });
+  const at = (target: string, methods: AuthSpec['methods'] = [oidc], method = 'GET') => {
+    const login = route('shop', 0, { matches: [{ path: '=/back' }, { path: '=/out' }] }, { filters: { auth: auth(methods) }, backends: [] });
+    const report = explained([login], { url: `http://shop.example.com${target}`, method });
+    assert.deepEqual(report.filters.at(-1)?.outcome, 'answers');
+    return report.answer;
+  };
+  assert.deepEqual(at('/back?code=a&state=b'), {
+    ...{ status: 302, reason: 'oidc_logged_in', by: 'auth' },
+    detail: 'AuthPolicy default/login: a browser that comes back from https://id.test gets its session, and goes to what it asked for; others get 400 or 403.',
+  });
+  assert.equal(at('/back?return_to=/cart')?.reason, 'oidc_login');
+  assert.equal(at('/back', [oidc], 'POST')?.reason, 'oidc_logged_in');
+  assert.equal(at('/out')?.detail, 'AuthPolicy default/login: the session ends here and at https://id.test.');
+  assert.match(at('/out', [{ type: 'apiKey', from: [] }, oidc])?.detail ?? '', /A credential of a method before it is judged first\.$/);
 });

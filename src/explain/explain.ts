@@ -6,7 +6,7 @@ import { NO_DOCUMENTS } from '../fetch/worker-documents.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
 import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
 import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
-import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
+import { NO_REFRESHES } from '../policies/auth/oidc/refreshes.ts';
 import { Passwords } from '../policies/auth/passwords/passwords.ts';
 import { ResponseCache } from '../policies/cache/response-cache.ts';
 import type { PolicyContext } from '../policies/policy.ts';
@@ -25,6 +25,7 @@ import type { Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { describeHost, describeParts } from '../snapshot/words.ts';
 import { reportBackends } from './backends.ts';
+import { loginAnswer } from './logins.ts';
 import type { AnswerReport, BackendReport, ExplainReport, FilterReport, LimitReport, RequestReport, SentReport } from './report.ts';
 import { type ExplainInput, readRequest } from './request.ts';
 
@@ -122,9 +123,18 @@ function reportRequest(snapshot: Snapshot, { method, scheme, authority, host, pa
   return { ...request, certificates: name?.certificates ?? (snapshot.defaultCertificate === undefined ? [] : [snapshot.defaultCertificate]) };
 }
 
-function reportLimit({ policy, name, algorithm, requests, period, calendar, burst, key, mode }: Limit): LimitReport {
-  const keys = key.map((part) => (part.name === undefined ? part.type : `${part.type} ${part.name}`));
-  return { policy, limit: name, algorithm, requests, period: calendar ?? period, burst, key: keys, mode };
+function reportLimit({ policy, name, algorithm, requests, period, calendar, burst, key, when, cost, mode, onStoreFailure }: Limit): LimitReport {
+  const keys = key.map((part) => {
+    const what = part.name ?? part.expression;
+    return what === undefined ? part.type : `${part.type} ${what}`;
+  });
+  return {
+    ...{ policy, limit: name, algorithm, requests, period: calendar ?? period, burst, key: keys },
+    ...(when === undefined ? {} : { when }),
+    ...(cost === undefined ? {} : { cost }),
+    ...{ mode, scope: onStoreFailure === undefined ? 'Local' : 'Global' },
+    ...(onStoreFailure === undefined ? {} : { onStoreFailure }),
+  };
 }
 
 function reportOthers({ outranked, nearMisses }: Explanation): Pick<ExplainReport, 'outranked' | 'nearMisses'> {
@@ -154,6 +164,11 @@ function runFilters(route: Route, exchange: Exchange): { readonly answer: Answer
     const described = { policy: filter.policy, does: filter.describe() };
     if (filter.onRequest === undefined) return { ...described, outcome: 'on the answer' };
     if (answer !== undefined) return { ...described, outcome: 'not reached' };
+    const login = filter.policy === 'auth' ? loginAnswer(route.filters.auth, exchange) : undefined;
+    if (login !== undefined) {
+      answer = login;
+      return { ...described, outcome: 'answers' };
+    }
     const unasked = UNASKED[filter.policy];
     if (unasked !== undefined) return { ...described, outcome: unasked };
     const calling = BY_CALLS[filter.policy];
@@ -179,7 +194,7 @@ function unsharedContext(): PolicyContext {
     auth: {
       consumers: new Consumers(),
       passwords: new Passwords(() => {}),
-      refreshes: new Refreshes(),
+      refreshes: NO_REFRESHES,
       podSecret: new Uint8Array(32),
       log: () => {},
       jwt: new JwtVerifiers(NO_DOCUMENTS, secrets),

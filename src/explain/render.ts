@@ -67,11 +67,16 @@ function renderRecovery({ retry, hedge, fallback }: RouteReport): string[] {
   return lines;
 }
 
-function renderLimit({ policy, limit, algorithm, requests, period, burst, key, mode }: LimitReport): string {
+function renderLimit({ policy, limit, algorithm, requests, period, burst, key, when, cost, mode, scope, onStoreFailure }: LimitReport): string {
   const per = typeof period === 'number' ? duration(period) : period;
   const bucket = algorithm === 'TokenBucket' || algorithm === 'LeakyBucket' ? `, burst ${burst}` : '';
   const by = key.length === 0 ? 'one bucket' : `by ${key.join(', ')}`;
-  return `RateLimitPolicy ${policy}, limit ${limit}: ${algorithm}, ${requests} per ${per}${bucket}, ${by}${mode === 'Shadow' ? ', Shadow' : ''}`;
+  const parts = [`${algorithm}, ${requests} per ${per}${bucket}, ${by}`];
+  if (when !== undefined) parts.push(`when ${when}`);
+  if (cost !== undefined) parts.push(`cost ${cost}`);
+  if (scope === 'Global') parts.push(`Global (without Redis: ${onStoreFailure})`);
+  if (mode === 'Shadow') parts.push('Shadow');
+  return `RateLimitPolicy ${policy}, limit ${limit}: ${parts.join(', ')}`;
 }
 
 function renderBackend(backend: BackendReport): readonly string[] {

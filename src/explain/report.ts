@@ -86,7 +86,15 @@ export interface LimitReport {
   readonly burst: number;
   /** In words, such as `Header x-user`; empty: one bucket for all. */
   readonly key: readonly string[];
+  /** CEL: for which requests it is; absent: for all. */
+  readonly when?: string;
+  /** CEL: what a request uses up; absent: 1. */
+  readonly cost?: string;
   readonly mode: 'Enforce' | 'Shadow';
+  /** Over which pods it counts: each by itself, or all that share a Redis. */
+  readonly scope: 'Local' | 'Global';
+  /** Of scope Global: what holds while Redis can't be asked. */
+  readonly onStoreFailure?: 'Allow' | 'Deny' | 'Local';
 }
 
 export interface SentReport {
