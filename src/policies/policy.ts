@@ -95,7 +95,7 @@ export interface AuthContext {
   readonly passwords: Passwords;
   /** The counters of a method, the same for the same names. */
   decisions(policy: string, method: string): AuthDecisions;
-  /** Of sessions at OpenID providers. */
+  /** Of sessions at OpenID providers, shared in the pod. */
   readonly refreshes: Refreshes;
   /** Random, the same for all workers, and gone with the process. */
   readonly podSecret: Uint8Array;

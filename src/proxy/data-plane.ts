@@ -6,7 +6,8 @@ import type { ServerOptions } from '../http1/server-connection.ts';
 import { Consumers } from '../policies/auth/consumers.ts';
 import { Introspectors } from '../policies/auth/introspection/introspectors.ts';
 import { JwtVerifiers } from '../policies/auth/jwt/verifiers.ts';
-import { Refreshes } from '../policies/auth/oidc/refreshes.ts';
+import type { RefreshOutcome } from '../policies/auth/oidc/pod-refreshes.ts';
+import { type RefreshBroker, Refreshes } from '../policies/auth/oidc/refreshes.ts';
 import { Passwords } from '../policies/auth/passwords/passwords.ts';
 import { CacheMemory } from '../policies/cache/cache-memory.ts';
 import { type CacheNews, type CacheResults, ResponseCache } from '../policies/cache/response-cache.ts';
@@ -64,6 +65,8 @@ export interface Tell {
   readonly cacheNews: (news: CacheNews) => void;
   /** A document lacks something; its key. */
   refetchDocument(key: string): void;
+  readonly claimRefresh: RefreshBroker['claim'];
+  readonly settleRefresh: RefreshBroker['settle'];
   /** Spans that are over, of traces that are recorded. */
   spans(spans: readonly Span[]): void;
 }
@@ -99,6 +102,7 @@ export class DataPlane {
   readonly #secrets = new Secrets();
   readonly #runtimes: RuntimeBuilder;
   readonly #documents: WorkerDocuments;
+  readonly #refreshes: Refreshes;
   readonly #jwt: JwtVerifiers;
   readonly #introspectors: Introspectors;
   readonly #cache: ResponseCache;
@@ -151,6 +155,7 @@ export class DataPlane {
     });
     this.#certificates = new CertificateStore(settings.selfSigned, log, contextOptionsOf(settings.tls));
     this.#documents = new WorkerDocuments(tell.refetchDocument);
+    this.#refreshes = new Refreshes({ claim: tell.claimRefresh, settle: tell.settleRefresh });
     if (settings.redis !== undefined) this.#openStore(settings.redis, log);
     const fetcher = new Fetcher({ allowLoopback: settings.allowLoopbackFetch });
     this.#jwt = new JwtVerifiers(this.#documents, this.#secrets);
@@ -163,7 +168,7 @@ export class DataPlane {
         consumers: this.#consumers,
         passwords: new Passwords((error) => log('error', 'the thread for passwords died', { error })),
         decisions: (policy, method) => metrics.authDecisions(policy, method),
-        refreshes: new Refreshes(),
+        refreshes: this.#refreshes,
         podSecret: settings.affinity.own,
         log,
         jwt: this.#jwt,
@@ -291,6 +296,11 @@ export class DataPlane {
   /** As the pod has it from now on. */
   setDocument(state: DocumentState): void {
     this.#documents.publish(state);
+  }
+
+  /** Of a refresh that this worker has claimed. */
+  refreshTold(key: string, outcome: RefreshOutcome | undefined): void {
+    this.#refreshes.told(key, outcome);
   }
 
   reopenLog(): void {

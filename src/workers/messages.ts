@@ -1,6 +1,7 @@
 /** What the main thread and a worker say to each other. Everything here crosses by structured clone. */
 import type { DocumentState } from '../fetch/document-state.ts';
 import type { PublishedConsumer } from '../policies/auth/consumers.ts';
+import type { RefreshOutcome } from '../policies/auth/oidc/pod-refreshes.ts';
 import type { RedisSettings } from '../redis/redis-settings.ts';
 import type { SecretId } from '../snapshot/auth.ts';
 import type { Route } from '../snapshot/route.ts';
@@ -158,6 +159,8 @@ export type ToWorker =
   | { readonly type: 'ticketKeys'; readonly keys: Uint8Array }
   /** As it is now, after each try to fetch it. */
   | { readonly type: 'document'; readonly state: DocumentState }
+  /** Of a session that it has claimed to refresh. Outcome undefined: it asks the provider. */
+  | { readonly type: 'refresh'; readonly key: string; readonly outcome: RefreshOutcome | undefined }
   | { readonly type: 'collectMetrics'; readonly id: number }
   | { readonly type: 'reopenLog' }
   /** Another worker died. */
@@ -178,6 +181,10 @@ export type FromWorker =
   | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   /** It lacks something that a request needs. A `document` follows, fetched again or not. */
   | { readonly type: 'refetchDocument'; readonly key: string }
+  /** It would refresh a session. A `refresh` follows. */
+  | { readonly type: 'claimRefresh'; readonly key: string }
+  /** What came of a refresh that was its own to make. */
+  | { readonly type: 'settleRefresh'; readonly key: string; readonly outcome: RefreshOutcome }
   | { readonly type: 'spans'; readonly spans: readonly Span[] }
   | { readonly type: 'drained' }
   /** How many exchanges were ended; their log lines are written. */

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
 import { Fetcher } from '../fetch/fetcher.ts';
 import { type DocumentCounts, PodDocuments } from '../fetch/pod-documents.ts';
+import { PodRefreshes } from '../policies/auth/oidc/pod-refreshes.ts';
 import { CacheMemory } from '../policies/cache/cache-memory.ts';
 import { RateLimiter } from '../policies/rate-limit/limiter.ts';
 import { ConnectionCounts } from '../proxy/listeners.ts';
@@ -84,6 +85,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #publication: Publication;
   readonly #fetcher: Fetcher;
   readonly #documents: PodDocuments;
+  readonly #refreshes: PodRefreshes;
   readonly #waiting = new Set<() => void>();
   /** Counters of all workers that died, added up: totals never go down, and deaths without end need no more memory. */
   #buried: readonly MetricFamily[] = [];
@@ -105,6 +107,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     const { workers } = settings;
     this.#fetcher = new Fetcher({ allowLoopback: settings.allowLoopbackFetch });
     this.#documents = new PodDocuments({ fetcher: this.#fetcher, log, publish: (state) => this.#broadcast({ type: 'document', state }) });
+    this.#refreshes = new PodRefreshes((worker, key, outcome) => this.#post(this.#members[worker] as Member, { type: 'refresh', key, outcome }));
     this.#shared = {
       inFlight: InFlight.allocate(workers, ENDPOINT_SLOTS),
       rateLimits: RateLimiter.allocate(),
@@ -308,6 +311,12 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       case 'refetchDocument':
         this.#documents.refetch(message.key);
         return;
+      case 'claimRefresh':
+        this.#refreshes.claim(member.index, message.key);
+        return;
+      case 'settleRefresh':
+        this.#refreshes.settle(member.index, message.key, message.outcome);
+        return;
       case 'drained':
         member.drained = true;
         break;
@@ -336,6 +345,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     LogBaton.release(this.#shared.logBaton, member.index);
     CacheMemory.releaseWorker(this.#shared.cache, member.index);
     this.#broadcast({ type: 'workerGone', worker: member.index });
+    this.#refreshes.workerGone(member.index);
     RateLimiter.releaseWorker(this.#shared.rateLimits, member.index);
     if (member.lastScrape !== undefined) this.#buried = addCounts(this.#buried, member.lastScrape.families);
     this.#log('error', 'worker died', { worker: member.index, code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });

@@ -29,6 +29,8 @@ const dataPlane = new DataPlane(settings, wire, log, {
   failing: (upstream, endpoint) => news.postMessage({ type: 'failing', upstream, endpoint } satisfies HealthNews),
   cacheNews: (told) => cacheNews.postMessage(told),
   refetchDocument: (key) => send({ type: 'refetchDocument', key }),
+  claimRefresh: (key) => send({ type: 'claimRefresh', key }),
+  settleRefresh: (key, outcome) => send({ type: 'settleRefresh', key, outcome }),
   spans: (spans) => send({ type: 'spans', spans }),
 });
 const work = new SlicedWork();
@@ -86,6 +88,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'document':
       dataPlane.setDocument(message.state);
+      break;
+    case 'refresh':
+      dataPlane.refreshTold(message.key, message.outcome);
       break;
     case 'collectMetrics':
       send({ type: 'metrics', id: message.id, families: dataPlane.collectMetrics(), eventLoopDelay: eventLoopDelay.take() });

@@ -21,6 +21,8 @@ export class OidcServer {
   /** Who logs in next; undefined: nobody, the login is refused. */
   user: string | undefined = 'alice';
   idTokenLifetime: number;
+  /** A refresh token is good once; a second use ends the login (RFC 9700 section 4.14.2). */
+  rotatesRefreshTokens = false;
   /** Requests of each path. */
   readonly requests = new Map<string, number>();
   /** Answers to the token endpoint in place of the provider's. */
@@ -89,7 +91,7 @@ export class OidcServer {
       interactions: { url: (_context, { uid }) => `/interaction/${uid}` },
       features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: true } },
       issueRefreshToken: async () => withoutRefreshTokens !== true,
-      rotateRefreshToken: false,
+      rotateRefreshToken: () => this.rotatesRefreshTokens,
       pkce: { required: () => true },
       ttl: { IdToken: () => this.idTokenLifetime, AccessToken: 3600, Grant: 3600, Session: 3600, Interaction: 600, RefreshToken: 3600 },
       cookies: { keys: ['one for tests'] },

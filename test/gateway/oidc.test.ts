@@ -31,7 +31,7 @@ spec:
 before(async () => {
   backend = await Backend.start(wholeFile);
   provider = await OidcServer.start(wholeFile, {
-    redirectUris: ['http://app.test/oauth2/callback', 'http://other.test/oauth2/callback', 'http://pod.test/back'],
+    redirectUris: ['http://app.test/oauth2/callback', 'http://app.test/open/back', 'http://other.test/oauth2/callback', 'http://pod.test/back'],
     claims: { email: 'alice@example.com', groups: ['staff'] },
   });
   const session = 'sessionSecretRef: { name: login, key: session }';
@@ -49,6 +49,7 @@ spec:
   hostnames: [app.test]
   rules:
     - { name: private, matches: [{ path: { value: /private } }], backendRefs: [{ name: web, port: 80 }] }
+    - { name: public, matches: [{ path: { value: /public } }], backendRefs: [{ name: web, port: 80 }] }
     - { name: open, matches: [{ path: { value: /open } }], backendRefs: [{ name: web, port: 80 }] }
 ---
 apiVersion: tidegate.dev/v1alpha1
@@ -141,6 +142,12 @@ test('cookies that are forged, cut, of another route or another browser let nobo
   assert.equal((await attacker.request(callback)).status, 400);
 });
 
+test('routes of the host without the policy do not pass the session on', async () => {
+  const cookie = cookiesOf(await loggedIn());
+  assert.equal((await ask(gateway, 'app.test', '/public', { cookie: `theme=dark; ${cookie}; tg_session_login.2=x; tg_session.1=x` })).status, 200);
+  assert.deepEqual((backend.requests.at(-1)?.head ?? '').match(/^cookie:.*$/gim), ['Cookie: theme=dark']);
+});
+
 test('anonymous: Allow lets everybody in, but for those with a bad session, and tells the backend nothing of cookies', async () => {
   assert.equal((await ask(gateway, 'app.test', '/open', { cookie: 'tg_session_login.1=x' })).status, 200);
   assert.doesNotMatch(backend.requests.at(-1)?.head ?? '', /cookie/i);
@@ -182,6 +189,50 @@ test('an expired session is renewed, once for all requests that come with it, an
   } finally {
     provider.tokenAnswer = undefined;
   }
+});
+
+test('where a refresh token is good once, requests at several workers with one old session all pass, by one refresh', async () => {
+  provider.rotatesRefreshTokens = true;
+  provider.idTokenLifetime = 1;
+  const browser = browserAt(gateway);
+  const { url: callback } = await browser.open('http://other.test/', (url) => url.includes('/oauth2/callback?'));
+  await browser.request(callback);
+  provider.idTokenLifetime = 3600;
+  const cookie = cookiesOf(browser, 'other.test');
+  const before = provider.requests.get('/token') ?? 0;
+  // A connection for each, so that both workers have some.
+  const askAll = () => Promise.all(Array.from({ length: 24 }, () => ask(gateway, 'other.test', '/', { cookie })));
+  let answers: Awaited<ReturnType<typeof askAll>>;
+  for (;;) {
+    answers = await askAll();
+    if (answers.some(({ headers }) => headers['set-cookie'] !== undefined)) break;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const statuses = [...answers, ...(await askAll())].map(({ status }) => status);
+  provider.rotatesRefreshTokens = false;
+  assert.deepEqual([...new Set(statuses)], [200]);
+  assert.equal(provider.requests.get('/token'), before + 1);
+  const renewed = String(answers.find(({ headers }) => headers['set-cookie'] !== undefined)?.headers['set-cookie']?.[0]).split(';')[0] as string;
+  assert.equal((await ask(gateway, 'other.test', '/', { cookie: renewed })).status, 200);
+});
+
+test('redirectPath without a code is a link to log in by, where nobody has to', async () => {
+  const browser = browserAt(gateway);
+  assert.equal((await browser.open('http://app.test/open')).status, 200);
+  assert.equal(browser.jar('app.test').size, 0);
+  const page = await browser.open('http://app.test/open/back?return_to=/open/cart');
+  assert.deepEqual([page.status, page.url], [200, 'http://app.test/open/cart']);
+  assert.deepEqual([...browser.jar('app.test').keys()], ['tg_session']);
+  const elsewhere = await browser.open(
+    'http://app.test/open/back?return_to=//evil.test/',
+    (url) => url.startsWith('http://app.test/') && !url.includes('/open/back'),
+  );
+  assert.equal(elsewhere.url, 'http://app.test/');
+  const script = await ask(gateway, 'app.test', '/open/back', { accept: '*/*' });
+  assert.deepEqual([script.status, script.headers['www-authenticate']], [401, 'Cookie']);
+  const posted = await send(gateway.http, '/open/back', { method: 'POST', headers: { host: 'app.test', ...HTML } });
+  assert.equal(posted.status, 400);
+  await gateway.untilAccess((line) => line.reason === 'oidc_state' && line.path === '/open/back');
 });
 
 test('logout ends the session here and at the provider', async () => {

@@ -8,7 +8,7 @@ import { Secrets } from '../secrets.ts';
 import { Consumers, type PublishedConsumer } from './consumers.ts';
 import { Introspectors } from './introspection/introspectors.ts';
 import { JwtVerifiers } from './jwt/verifiers.ts';
-import { Refreshes } from './oidc/refreshes.ts';
+import { NO_REFRESHES } from './oidc/refreshes.ts';
 import { Passwords } from './passwords/passwords.ts';
 
 export type ConsumerDraft = Partial<Omit<PublishedConsumer, 'id' | 'keyDigests'>> & { readonly name: string; readonly keys?: readonly string[] };
@@ -49,7 +49,7 @@ export function knownConsumers(drafts: readonly ConsumerDraft[] = DRAFTS): Count
     introspectors: new Introspectors(NO_FETCHER, secrets),
     decisions,
     counts,
-    refreshes: new Refreshes(),
+    refreshes: NO_REFRESHES,
     podSecret: new Uint8Array(32),
     log: () => {},
   };

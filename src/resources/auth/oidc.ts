@@ -21,7 +21,9 @@ export const oidcMethod = strictObject({
   sessionSecretRef: secretReference
     .exactOptional()
     .describe('Key by which sessions are sealed, the same for all replicas: 32 bytes or more. Absent: each pod makes one, and sessions end with it.'),
-  redirectPath: ownPath.prefault('/oauth2/callback').describe('Path that the provider sends browsers back to.'),
+  redirectPath: ownPath
+    .prefault('/oauth2/callback')
+    .describe('Path that the provider sends browsers back to. Opened without a code, it begins a login that ends at its parameter return_to, a path, or at /.'),
   logoutPath: ownPath.prefault('/logout').describe('Path that ends the session.'),
   scopes: z
     .array(z.string().min(1).max(256))

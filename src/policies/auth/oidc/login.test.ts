@@ -40,8 +40,12 @@ function loginsAt(documents = documentsOf(server.issuer), settings = {}): { read
     documents,
     fetcher,
   );
-  const logins = new Logins({ cookieName: 'tg', redirectPath: '/oauth2/callback' }, provider, sessions, new Seal('s'.repeat(32), 'login'), (error) =>
-    troubles.push(error),
+  const logins = new Logins(
+    { cookieName: 'tg', redirectPath: '/oauth2/callback', logoutPath: '/logout' },
+    provider,
+    sessions,
+    new Seal('s'.repeat(32), 'login'),
+    (error) => troubles.push(error),
   );
   return { logins, provider };
 }
@@ -134,6 +138,38 @@ test('the way back is on the same host, whatever was asked for', async () => {
     const { url, cookie } = await goThere(await logins.begin(asked(`http://app.test${path}`)));
     assert.equal(fieldOf(await logins.complete(asked(url, cookie)), 'Location'), back);
   }
+});
+
+test('a login that is asked for by itself leads to return_to on the same origin, else to /', async () => {
+  const { logins } = loginsAt();
+  for (const [returnTo, back] of [
+    [undefined, '/'],
+    ['/cart?x=1&y=%2F#top', '/cart?x=1&y=%2F#top'],
+    ['http://app.test/cart', '/cart'],
+    ['http://app.test:80/cart', '/cart'],
+    ['cart', '/cart'],
+    ['', '/'],
+    ['https://app.test/cart', '/'],
+    ['http://app.test:8080/cart', '/'],
+    ['http://evil.test/cart', '/'],
+    ['http://app.test@evil.test/', '/'],
+    ['//evil.test/x', '/'],
+    ['/\\evil.test/x', '/'],
+    ['\t//evil.test/x', '/'],
+    ['javascript:alert(1)', '/'],
+    ['http://[', '/'],
+    ['/a\r\nSet-Cookie: x=y', '/aSet-Cookie:%20x=y'],
+    ['/logout', '/'],
+    ['/oauth2/callback?return_to=/oauth2/callback', '/'],
+    [`/${'x'.repeat(3000)}`, '/'],
+  ] as const) {
+    const query = returnTo === undefined ? '' : `?return_to=${encodeURIComponent(returnTo)}`;
+    const cookie = sentBack(await logins.start(asked(`${REDIRECT}${query}`)));
+    const [, , , target] = JSON.parse(new Seal('s'.repeat(32), 'login').open(cookie.slice('tg_login.0='.length)) ?? '[]') as string[];
+    assert.equal(target, back, String(returnTo));
+  }
+  const { url, cookie } = await goThere(await logins.start(asked(`${REDIRECT}?return_to=/cart`)));
+  assert.equal(fieldOf(await logins.complete(asked(url, cookie)), 'Location'), 'http://app.test/cart');
 });
 
 test('several logins at once each have their place; the oldest makes room', async () => {

@@ -25,6 +25,7 @@ interface Pending extends LoginChecks {
 export interface LoginSettings {
   readonly cookieName: string;
   readonly redirectPath: string;
+  readonly logoutPath: string;
 }
 
 /** Tells of what went wrong at the provider; for the log. */
@@ -59,12 +60,20 @@ export class Logins {
   }
 
   /** Sends the browser to the provider. What it asked for is where it will come back to. */
-  async begin(exchange: Exchange): Promise<Reply> {
+  begin(exchange: Exchange): Promise<Reply> {
+    return this.#begin(exchange, exchange.path + exchange.query);
+  }
+
+  /** The same for a browser that asks for nothing but to log in. It comes back to `return_to`, a path or a URL of the same origin, else to `/`. */
+  start(exchange: Exchange): Promise<Reply> {
+    return this.#begin(exchange, this.#returnTarget(exchange));
+  }
+
+  async #begin(exchange: Exchange, target: string): Promise<Reply> {
     const origin = originOf(exchange);
     if (origin === undefined) return NO_HOST;
     const now = Date.now();
     const place = this.#choosePlace(exchange, now);
-    const target = exchange.path + exchange.query;
     const pending: Pending = {
       state: `${place}${randomBytes(32).toString('base64url')}`,
       nonce: randomBytes(32).toString('base64url'),
@@ -126,6 +135,16 @@ export class Logins {
     if (!(error instanceof ProviderError)) throw error;
     if (error.failure === 'unavailable' || error.failure === 'invalid') this.#tell(error);
     return { unavailable: providerUnavailable, ended: codeRefused, denied: loginDenied, invalid: loginInvalid }[error.failure];
+  }
+
+  /** Read as a browser would read the link: `//elsewhere` and `/\elsewhere` are other origins. The login's own paths are no place to come back to. */
+  #returnTarget(exchange: Exchange): string {
+    const origin = originOf(exchange);
+    const wanted = exchange.queryParam('return_to');
+    if (origin === undefined || wanted === undefined || !URL.canParse(wanted, origin)) return '/';
+    const { origin: there, pathname, search, hash } = new URL(wanted, origin);
+    const { redirectPath, logoutPath } = this.#settings;
+    return there === new URL(origin).origin && pathname !== redirectPath && pathname !== logoutPath ? pathname + search + hash : '/';
   }
 
   /** A place that is free, else that of the oldest login. */

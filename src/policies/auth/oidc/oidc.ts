@@ -12,6 +12,7 @@ import type { SecretCell } from '../../secrets.ts';
 import { type AuthMethod, badCredential, type Judgement, Pending, Refusal, unavailable } from '../method.ts';
 import { isOwnCookie } from './cookies.ts';
 import { Logins, providerUnavailable, sessionTooLong } from './login.ts';
+import { isLoginLink } from './login-link.ts';
 import { OidcProvider, ProviderError } from './provider.ts';
 import { Seal } from './seal.ts';
 import { renewSession, type Session, Sessions } from './session.ts';
@@ -21,6 +22,8 @@ const NO_GROUPS: readonly string[] = [];
 const CHALLENGE = 'Cookie';
 const BAD_SESSION = badCredential('oidc_session', CHALLENGE);
 const EXPIRED_SESSION = badCredential('oidc_session_expired', CHALLENGE);
+/** Who asks for a login and is no browser. */
+const NO_BROWSER = new Refusal({ status: 401, reason: 'no_credential', detail: 'This needs a browser.', fields: [['WWW-Authenticate', CHALLENGE]] });
 const NO_CLIENT_SECRET = unavailable('oidc_client_secret');
 const NO_SESSION_SECRET = unavailable('oidc_session_secret');
 const FAILED = unavailable('oidc_failed');
@@ -66,7 +69,9 @@ export class OidcMethod implements AuthMethod {
     const keyed = this.#keys();
     if (exchange.path === redirectPath || exchange.path === logoutPath) {
       if (keyed instanceof Refusal) return keyed;
-      return this.#answer<Judgement>(exchange.path === redirectPath ? keyed.logins.complete(exchange) : keyed.logins.leave(exchange));
+      if (exchange.path === logoutPath) return this.#answer<Judgement>(keyed.logins.leave(exchange));
+      if (!isLoginLink(exchange)) return this.#answer<Judgement>(keyed.logins.complete(exchange));
+      return isBrowser(exchange) ? this.#answer<Judgement>(keyed.logins.start(exchange)) : NO_BROWSER;
     }
     if (exchange.cookie(this.#spec.cookieName) === undefined) return undefined;
     if (keyed instanceof Refusal) return keyed;
@@ -162,12 +167,14 @@ export class OidcMethod implements AuthMethod {
     if (sessionSecret === undefined) return NO_SESSION_SECRET;
     const known = this.#keyed;
     if (known !== undefined && known.clientSecret === clientSecret && known.sessionSecret === sessionSecret) return known;
-    const { issuer, clientId, scopes, cookieName, redirectPath } = this.#spec;
+    const { issuer, clientId, scopes, cookieName, redirectPath, logoutPath } = this.#spec;
     // What one policy has sealed is nothing for another, whatever the names of their cookies.
     const purpose = JSON.stringify([this.#owner.policy, issuer, clientId]);
     const provider = new OidcProvider({ issuer, clientId, clientSecret, scopes }, this.#context.documents, this.#context.fetcher);
     const sessions = new Sessions(cookieName, new Seal(sessionSecret, `oidc session ${purpose}`));
-    const logins = new Logins({ cookieName, redirectPath }, provider, sessions, new Seal(sessionSecret, `oidc login ${purpose}`), (error) => this.#tell(error));
+    const logins = new Logins({ cookieName, redirectPath, logoutPath }, provider, sessions, new Seal(sessionSecret, `oidc login ${purpose}`), (error) =>
+      this.#tell(error),
+    );
     this.#keyed = { clientSecret, sessionSecret, provider, sessions, logins };
     return this.#keyed;
   }

@@ -1,43 +1,77 @@
+/** Refreshes of sessions as one worker sees them. Which worker asks the provider, the main thread says (pod-refreshes.ts). */
 import { hash } from 'node:crypto';
-import type { Tokens } from './provider.ts';
+import type { RefreshOutcome } from './pod-refreshes.ts';
+import { ProviderError, type Tokens } from './provider.ts';
 
-/**
- * How long what a refresh has brought is given again to who comes with the old refresh token: a browser's other requests, which
- * were on their way already. Many providers take a refresh token once only (RFC 9700 section 4.14.2). Milliseconds.
- */
-const GRACE = 10_000;
-const MOST_KNOWN = 10_000;
+/** The main thread's ear. */
+export interface RefreshBroker {
+  /** `told` follows. */
+  claim(key: string): void;
+  /** What came of a refresh that was this worker's to make. */
+  settle(key: string, outcome: RefreshOutcome): void;
+}
 
-/** Refreshes of one worker, for all its routes: of requests with one session, only one asks the provider. */
+interface Claimed {
+  readonly promise: Promise<Tokens>;
+  readonly begin: () => Promise<Tokens>;
+  readonly resolve: (tokens: Tokens) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export class Refreshes {
-  readonly #known = new Map<string, { readonly tokens: Promise<Tokens>; readonly until: number }>();
-  readonly #now: () => number;
+  readonly #broker: RefreshBroker;
+  readonly #claimed = new Map<string, Claimed>();
 
-  /** @param now milliseconds, monotonic */
-  constructor(now: () => number = () => performance.now()) {
-    this.#now = now;
+  constructor(broker: RefreshBroker) {
+    this.#broker = broker;
   }
 
-  /** @param provider whose refresh token it is @param begin asks for new tokens @throws (rejects) as `begin` does */
+  /**
+   * New tokens, asked for once in the pod, whoever else comes with the same refresh token meanwhile or shortly after.
+   * @param provider whose refresh token it is
+   * @param begin asks the provider, where that is for this worker
+   * @throws (rejects) as `begin` does, here or in another worker
+   */
   of(provider: string, refreshToken: string, begin: () => Promise<Tokens>): Promise<Tokens> {
-    const now = this.#now();
-    this.#forget(now);
     // Not the token itself: what is no longer needed may stay for a while.
     const key = hash('sha256', `${provider}\0${refreshToken}`, 'base64');
-    const known = this.#known.get(key);
-    if (known !== undefined) return known.tokens;
-    const tokens = begin();
-    this.#known.set(key, { tokens, until: now + GRACE });
-    // A failure is nothing to give again.
-    tokens.catch(() => this.#known.delete(key));
-    return tokens;
+    const known = this.#claimed.get(key);
+    if (known !== undefined) return known.promise;
+    const { promise, resolve, reject } = Promise.withResolvers<Tokens>();
+    this.#claimed.set(key, { promise, begin, resolve, reject });
+    this.#broker.claim(key);
+    return promise;
   }
 
-  /** Those whose time is over, which are the first ones. */
-  #forget(now: number): void {
-    for (const [key, { until }] of this.#known) {
-      if (until > now && this.#known.size < MOST_KNOWN) return;
-      this.#known.delete(key);
+  /** From the main thread. @param outcome undefined: this worker asks the provider */
+  told(key: string, outcome: RefreshOutcome | undefined): void {
+    const claimed = this.#claimed.get(key);
+    if (claimed === undefined) return;
+    if (outcome === undefined) {
+      void this.#ask(key, claimed);
+      return;
+    }
+    this.#claimed.delete(key);
+    if ('tokens' in outcome) claimed.resolve(outcome.tokens);
+    else claimed.reject(new ProviderError(outcome.failure, outcome.message));
+  }
+
+  /** Never rejects. */
+  async #ask(key: string, { begin, resolve, reject }: Claimed): Promise<void> {
+    try {
+      const tokens = await begin();
+      this.#broker.settle(key, { tokens });
+      resolve(tokens);
+    } catch (error) {
+      // A fault of ours is told here, where it is known; to other workers it is a provider that can't be asked.
+      const { failure, message } = error instanceof ProviderError ? error : new ProviderError('unavailable', 'a refresh has failed in another worker');
+      this.#broker.settle(key, { failure, message });
+      reject(error);
+    } finally {
+      this.#claimed.delete(key);
     }
   }
 }
+
+/** Where nothing runs, as in `explain`. */
+export const NO_REFRESHES = new Refreshes({ claim: () => {}, settle: () => {} });
