@@ -315,12 +315,13 @@ describe('a bound on what it costs', () => {
   });
 
   test('JSON that is nested deeply is no fault of ours', () => {
-    const deep = Buffer.from(`${'['.repeat(100_000)}1234567890123456789${']'.repeat(100_000)}`);
-    try {
-      assert.throws(() => writeJson(parseJson(deep), 1_000_000), /nested/);
-    } catch (error) {
-      assert.ok(error instanceof SyntaxError, `${error}`);
-    }
+    const nested = (depth: number, inner = '1234567890123456789'): string => `${'[{"a":'.repeat(depth / 2)}${inner}${'}]'.repeat(depth / 2)}`;
+    for (const text of [nested(100_000), nested(102), `${'['.repeat(1_000_000)}`]) assert.throws(() => parseJson(Buffer.from(text)), SyntaxError);
+    const brackets = JSON.stringify('[{'.repeat(200));
+    for (const text of [nested(100), nested(100, brackets), `[${'[],'.repeat(200)}{}]`]) assert.doesNotThrow(() => parseJson(Buffer.from(text)));
+    // Whatever an expression puts around it.
+    const body = parseJson(Buffer.from(nested(100)));
+    assert.doesNotThrow(() => writeJson(evaluate(`${'['.repeat(30)}body${']'.repeat(30)}`, { body }), 1_000_000));
   });
 });
 

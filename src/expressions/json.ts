@@ -3,6 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { ExpressionError } from './expression-error.ts';
 import { ExpressionRecord, isMap, keysOf, LazyMap, MAX_NESTING, typeName } from './values.ts';
 
+/**
+ * Lists and objects within each other in a body. It is less than what expressions may give, so that no body, whatever stands around
+ * it, is what makes an expression fail: too deep is its sender's fault, and told when it is read.
+ */
+const MAX_BODY_NESTING = MAX_NESTING / 2;
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Only then can a number be whole and beyond 2^53, where a double is not exact any more. */
@@ -14,10 +20,14 @@ const MARK = `${randomBytes(16).toString('hex')}:`;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
 
 /**
  * Numbers are doubles, but for whole ones that a double can't hold and 64 bits can: those are ints, so that ids stay what they are.
- * @throws SyntaxError where it is not JSON in UTF-8 (RFC 8259)
+ * @throws SyntaxError where it is not JSON in UTF-8 (RFC 8259), or nested too deeply (section 9)
  */
 export function parseJson(body: Uint8Array): unknown {
   let text: string;
@@ -26,11 +36,33 @@ export function parseJson(body: Uint8Array): unknown {
   } catch {
     throw new SyntaxError('no UTF-8');
   }
+  if (text.length > 2 * MAX_BODY_NESTING && isNestedDeeper(text, MAX_BODY_NESTING)) throw new SyntaxError('nested too deeply');
   const marked = MANY_DIGITS.test(text) ? markLongNumbers(text) : undefined;
   if (marked === undefined) return JSON.parse(text);
   const root = [JSON.parse(marked) as unknown];
   putNumbersBack(root);
   return root[0];
+}
+
+/** Whether more lists and objects than that are within each other. Of what is no JSON it says anything. */
+function isNestedDeeper(text: string, depth: number): boolean {
+  let left = depth;
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case QUOTE:
+        at = endOfString(text, at);
+        break;
+      case OPEN_LIST:
+      case OPEN_OBJECT:
+        if (--left < 0) return true;
+        break;
+      case CLOSE_LIST:
+      case CLOSE_OBJECT:
+        left++;
+        break;
+    }
+  }
+  return false;
 }
 
 /** A reviver would do, at thirty times the cost. @returns undefined where there is no such number */
