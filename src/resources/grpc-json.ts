@@ -19,7 +19,9 @@ export const grpcJsonSchema = strictObject({
   descriptorSetRef: strictObject({
     name: dnsSubdomain.describe('Name of a ConfigMap in the same namespace.'),
     key: z.string().min(1).max(253).describe('Its key in binaryData.'),
-  }).describe('A FileDescriptorSet with all that its files import, as protoc --include_imports --descriptor_set_out makes it.'),
+  }).describe(
+    'A FileDescriptorSet with all that its files import, as protoc --include_imports --descriptor_set_out makes it. google/api/ and the well-known types of google/protobuf/ may be left out.',
+  ),
   services: z
     .array(serviceName)
     .min(1)

@@ -7,4 +7,6 @@ export interface GrpcJson {
   readonly descriptors?: string;
   /** Full names, as `shop.v1.Orders`. */
   readonly services: readonly string[];
+  /** The rule has a cache. */
+  readonly cached?: true;
 }

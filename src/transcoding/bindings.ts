@@ -1,6 +1,18 @@
 /** The unary methods of services in a descriptor set, by the requests that their google.api.http rules take. */
 import { createFileRegistry, type DescField, type DescMessage, type DescMethod, type FileRegistry, fromBinary } from '@bufbuild/protobuf';
-import { type DescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import {
+  type DescriptorProto,
+  type FileDescriptorProto,
+  type FileDescriptorSet,
+  FileDescriptorSetSchema,
+  file_google_protobuf_any,
+  file_google_protobuf_duration,
+  file_google_protobuf_empty,
+  file_google_protobuf_field_mask,
+  file_google_protobuf_struct,
+  file_google_protobuf_timestamp,
+  file_google_protobuf_wrappers,
+} from '@bufbuild/protobuf/wkt';
 import { type HttpRule, httpRules, jsonNameOf } from './http-rules.ts';
 import { PathTemplate, TemplateFlaw } from './path-template.ts';
 
@@ -33,13 +45,14 @@ export interface Transcoding {
 const MAX_BINDINGS = 1000;
 
 /**
- * @param bytes a FileDescriptorSet with everything that its files import
+ * @param bytes a FileDescriptorSet with everything that its files import, but for google/api/ and the well-known types, which may be missing
  * @throws DescriptorFault
  */
 export function readTranscoding(bytes: Uint8Array, services: readonly string[]): Transcoding {
   let registry: FileRegistry;
   try {
     const set = fromBinary(FileDescriptorSetSchema, bytes);
+    completeImports(set);
     for (const file of set.file) for (const message of file.messageType) nameFields(message);
     registry = createFileRegistry(set);
   } catch (error) {
@@ -59,6 +72,32 @@ export function readTranscoding(bytes: Uint8Array, services: readonly string[]):
   if (bindings.length > MAX_BINDINGS) throw new DescriptorFault(`there are more than ${MAX_BINDINGS} rules`, 'name fewer services');
   bindings.sort((a, b) => (a.template.order < b.template.order ? -1 : a.template.order > b.template.order ? 1 : 0));
   return { registry, bindings };
+}
+
+const WELL_KNOWN: ReadonlyMap<string, FileDescriptorProto> = new Map(
+  [
+    file_google_protobuf_any,
+    file_google_protobuf_duration,
+    file_google_protobuf_empty,
+    file_google_protobuf_field_mask,
+    file_google_protobuf_struct,
+    file_google_protobuf_timestamp,
+    file_google_protobuf_wrappers,
+  ].map(({ proto }) => [proto.name, proto]),
+);
+
+/** What everybody imports may be left out of a set: the well-known types are known here, and of google/api/ only options are used, which are read by number. */
+function completeImports(set: FileDescriptorSet): void {
+  const names = new Set(set.file.map(({ name }) => name));
+  const imported = new Set(set.file.flatMap(({ dependency }) => dependency));
+  for (const file of set.file) {
+    if (!file.dependency.some((name) => !names.has(name) && name.startsWith('google/api/'))) continue;
+    file.dependency = file.dependency.filter((name) => names.has(name) || !name.startsWith('google/api/'));
+    // Both are indices into the list that has changed, and nothing here asks for them.
+    file.publicDependency = [];
+    file.weakDependency = [];
+  }
+  for (const [name, file] of WELL_KNOWN) if (imported.has(name) && !names.has(name)) set.file.unshift(file);
 }
 
 /** Not every compiler writes down what fields are called in JSON. */
@@ -102,5 +141,16 @@ export function fieldAt(message: DescMessage, path: string): DescField | undefin
 }
 
 function isScalar(field: DescField): boolean {
-  return field.fieldKind === 'scalar' || field.fieldKind === 'enum';
+  return field.fieldKind === 'scalar' || field.fieldKind === 'enum' || (field.fieldKind === 'message' && isTextInJson(field.message));
+}
+
+/** Messages whose JSON is a text, a number or a truth value (ProtoJSON, "JSON Options"). */
+const TEXTS = new Set([
+  ...['Timestamp', 'Duration', 'FieldMask', 'BoolValue', 'BytesValue', 'DoubleValue', 'FloatValue'],
+  ...['Int32Value', 'Int64Value', 'StringValue', 'UInt32Value', 'UInt64Value'],
+]);
+
+/** Whether a value of it can stand in a path or a query. */
+export function isTextInJson({ typeName }: DescMessage): boolean {
+  return typeName.startsWith('google.protobuf.') && TEXTS.has(typeName.slice('google.protobuf.'.length));
 }

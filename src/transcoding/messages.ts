@@ -1,6 +1,6 @@
 /** Requests as messages, and messages as answers (google/api/http.proto, "HTTP/JSON transcoding"). */
 import { type DescField, type DescMessage, type FileRegistry, fromBinary, fromJson, type JsonValue, ScalarType, toBinary, toJson } from '@bufbuild/protobuf';
-import { type Binding, fieldOf } from './bindings.ts';
+import { type Binding, fieldOf, isTextInJson } from './bindings.ts';
 
 /** A request that does not fit its method. */
 export class RequestFault extends Error {}
@@ -31,7 +31,10 @@ export function requestMessage(
   }
   if (rule !== '*') {
     for (const [path, value] of query) {
-      if (values.has(path) || bodyField?.name === path || bodyField?.jsonName === path) throw new RequestFault(`${path} is not for the query`);
+      const [first] = path.split('.');
+      if (values.has(path) || (bodyField !== undefined && (first === bodyField.name || first === bodyField.jsonName))) {
+        throw new RequestFault(`${path} is not for the query`);
+      }
       put(json, method.input, path, value, true);
     }
   }
@@ -84,17 +87,14 @@ function put(json: JsonObject, message: DescMessage, path: string, value: string
 
 /** Text as the JSON of a field: numbers and enums may be texts, truth values may not. */
 function textOf(field: DescField, value: string): JsonValue {
-  const isBool =
-    ((field.fieldKind === 'scalar' || (field.fieldKind === 'list' && field.listKind === 'scalar')) && field.scalar === ScalarType.BOOL) ||
-    (field.fieldKind === 'message' && field.message.typeName === 'google.protobuf.BoolValue');
-  if (isBool) {
+  if (field.scalar === ScalarType.BOOL || field.message?.typeName === 'google.protobuf.BoolValue') {
     if (value !== 'true' && value !== 'false') throw new RequestFault(`${field.name} is neither true nor false`);
     return value === 'true';
   }
-  const isEnum = field.fieldKind === 'enum' || (field.fieldKind === 'list' && field.listKind === 'enum');
-  if (isEnum && /^-?\d{1,10}$/.test(value)) return Number(value);
+  // A message has no text but those that are one in JSON (http.proto: "primitive type or a repeated primitive type").
+  if (field.message !== undefined && !isTextInJson(field.message)) throw new RequestFault(`${field.name} is a message`);
   if (field.fieldKind === 'map') throw new RequestFault(`${field.name} is a map`);
-  return value;
+  return field.enum !== undefined && /^-?\d{1,10}$/.test(value) ? Number(value) : value;
 }
 
 /** RFC-less framing of gRPC over HTTP/2: not compressed, and how long it is. */
@@ -113,8 +113,12 @@ function framed(message: Uint8Array): Buffer {
 export function answerJson({ method, responseBody }: Binding, registry: FileRegistry, body: Buffer): string | undefined {
   if (body.length < 5 || body[0] !== 0 || body.readUInt32BE(1) !== body.length - 5) return undefined;
   try {
-    const json = toJson(method.output, fromBinary(method.output, body.subarray(5)), { registry }) as JsonObject;
-    return JSON.stringify(responseBody === '' ? json : (json[responseBody] ?? null));
+    const message = fromBinary(method.output, body.subarray(5));
+    const json = toJson(method.output, message, { registry }) as JsonObject;
+    if (responseBody === '') return JSON.stringify(json);
+    // A field alone has to be there, also with its default: of a list that is empty clients want an empty list.
+    const defaults = json[responseBody] === undefined ? (toJson(method.output, message, { registry, alwaysEmitImplicit: true }) as JsonObject) : json;
+    return JSON.stringify(defaults[responseBody] ?? null);
   } catch {
     return undefined;
   }

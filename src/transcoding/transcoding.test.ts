@@ -107,7 +107,7 @@ test('messages become answers, or one field of theirs; what is no message does n
     return Buffer.concat([head, bytes]);
   };
   assert.equal(answerJson(list, registry, frame(message)), '[{"id":"7"}]');
-  assert.equal(answerJson(list, registry, frame(new Uint8Array())), 'null');
+  assert.equal(answerJson(list, registry, frame(new Uint8Array())), '[]');
   assert.equal(answerJson(bindingOf('GetOrder'), registry, frame(new Uint8Array())), '{}');
   for (const bad of [
     Buffer.alloc(0),

@@ -1,85 +1,41 @@
 /** JSON requests onto unary methods of gRPC, at a server that speaks HTTP/2 without TLS. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import { before, beforeEach, test } from 'node:test';
-import { fromBinary, fromJson, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
-import { readTranscoding } from '../../src/transcoding/bindings.ts';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { shopDescriptors } from '../../src/transcoding/shop.fixture.ts';
 import { get, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
-import { endWith, wholeFile } from './lifetime.ts';
+import { echo, failing, GrpcBackend, type GrpcCall } from './grpc-backend.ts';
+import { wholeFile } from './lifetime.ts';
 import { apiRoute, service } from './manifests.ts';
 
-const { bindings } = readTranscoding(shopDescriptors(), ['shop.Orders']);
-
-interface Call {
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly message: unknown;
-}
-
-type Respond = (stream: ServerHttp2Stream, call: Call, answer: (json: JsonValue) => void) => void;
-
-const calls: Call[] = [];
-const echo: Respond = (_stream, { path, message }, answer) => answer(path.endsWith('/UpdateOrder') ? {} : (message as JsonValue));
-let respond: Respond = echo;
-let server: Http2Server;
+let orders: GrpcBackend;
+let calls: GrpcCall[];
 let gateway: GatewayUnderTest;
 
-function serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-  const chunks: Buffer[] = [];
-  stream.on('error', () => {});
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-  stream.on('end', () => {
-    const path = String(headers[':path']);
-    const method = bindings.find((one) => path === `/shop.Orders/${one.method.name}`)?.method;
-    assert.ok(method);
-    const call = { path, headers, message: toJson(method.input, fromBinary(method.input, Buffer.concat(chunks).subarray(5))) };
-    calls.push(call);
-    respond(stream, call, (json) => {
-      const message = toBinary(method.output, fromJson(method.output, json));
-      const head = Buffer.alloc(5);
-      head.writeUInt32BE(message.length, 1);
-      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-      stream.end(Buffer.concat([head, message]));
-    });
-  });
-}
-
-function failing(code: number, message: string): Respond {
-  return (stream) =>
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': String(code), 'grpc-message': message }, { endStream: true });
-}
-
 before(async () => {
-  server = createServer();
-  server.on('stream', serve);
-  const sessions = new Set<{ destroy(): void }>();
-  server.on('session', (session) => sessions.add(session));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  endWith(wholeFile, () => {
-    for (const session of sessions) session.destroy();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
-  const filter = (name: string) =>
-    `{ grpcJson: { backendRef: { name: orders, port: 80 }, descriptorSetRef: { name: ${name}, key: shop.pb }, services: [shop.Orders], timeout: 500ms } }`;
+  orders = await GrpcBackend.start(wholeFile, shopDescriptors(), ['shop.Orders']);
+  calls = orders.calls;
+  const filter = (name: string, more = '') =>
+    `{ grpcJson: { backendRef: { name: orders, port: 80 }, descriptorSetRef: { name: ${name}, key: shop.pb }, services: [shop.Orders], timeout: 500ms }${more} }`;
+  const set = (name: string, bytes: Uint8Array) =>
+    `---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: ${name} }\nbinaryData: { shop.pb: ${Buffer.from(bytes).toString('base64')} }\n`;
   gateway = await GatewayUnderTest.start(wholeFile, {
-    'services.yaml': service('orders', [port]).replace('port: 80 }', 'port: 80, appProtocol: kubernetes.io/h2c }'),
-    'descriptors.yaml': `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: shop }\nbinaryData: { shop.pb: ${shopDescriptors().toString('base64')} }\n`,
+    'services.yaml': service('orders', [orders.port]).replace('port: 80 }', 'port: 80, appProtocol: kubernetes.io/h2c }'),
+    'descriptors.yaml': set('shop', shopDescriptors()) + set('broken', Buffer.from('no descriptors')),
     'routes.yaml': apiRoute(
       'shop',
-      `  rules:\n    - { name: api, filters: ${filter('shop')} }\n    - { matches: [{ path: { value: /missing } }], filters: ${filter('nothing')} }`,
+      `  rules:
+    - { name: api, filters: ${filter('shop')} }
+    - { matches: [{ path: { value: /missing } }], filters: ${filter('nothing')} }
+    - { matches: [{ path: { value: /broken } }], filters: ${filter('broken')} }
+    - { name: kept, matches: [{ headers: [{ name: x-cached, type: Present }] }], filters: ${filter('shop', ', cache: { defaultTTL: 1m }')} }`,
     ),
   });
 });
 
 beforeEach(() => {
-  respond = echo;
+  orders.respond = echo;
   calls.length = 0;
 });
 
@@ -87,7 +43,7 @@ test('path, query and body become a message; the answer is its JSON', async () =
   const answer = await get(gateway.http, '/v1/customers/a%20b/orders/7?lines=x&lines=y&customer.is_new=true', { authorization: 'Bearer t', 'x-other': '1' });
   assert.deepEqual([answer.status, answer.headers['content-type']], [200, 'application/json']);
   assert.deepEqual(JSON.parse(answer.body), { id: '7', customer: { id: 'a b', isNew: true }, lines: ['x', 'y'] });
-  const { path, headers } = calls[0] as Call;
+  const { path, headers } = calls[0] as GrpcCall;
   assert.deepEqual(
     [path, headers['content-type'], headers.te, headers.authorization, headers['x-other']],
     ['/shop.Orders/GetOrder', 'application/grpc', 'trailers', 'Bearer t', undefined],
@@ -109,20 +65,20 @@ test('path, query and body become a message; the answer is its JSON', async () =
 });
 
 test('one field of the answer, where the rule names one', async () => {
-  respond = (_stream, _call, answer) => answer({ orders: [{ id: '1' }, { id: '2' }] });
+  orders.respond = (_stream, _call, answer) => answer({ orders: [{ id: '1' }, { id: '2' }] });
   assert.equal((await get(gateway.http, '/v1/orders')).body, '[{"id":"1"},{"id":"2"}]');
 });
 
 test('requests that no method takes, or that do not fit, reach no backend', async () => {
   assert.equal((await get(gateway.http, '/v2/orders')).status, 404);
   const other = await send(gateway.http, '/v1/orders', { method: 'DELETE' });
-  assert.deepEqual([other.status, String(other.headers.allow).split(', ').sort().join()], [405, 'GET,POST']);
+  assert.deepEqual([other.status, String(other.headers.allow).split(', ').sort().join()], [405, 'GET,HEAD,POST']);
   assert.equal((await get(gateway.http, '/v1/orders/seven')).status, 400);
   assert.equal((await get(gateway.http, '/v1/orders/7?nothing=1')).status, 400);
   assert.equal((await send(gateway.http, '/v1/orders', { method: 'POST', body: '{' })).status, 400);
   assert.equal((await send(gateway.http, '/v1/orders', { method: 'POST', body: `"${'x'.repeat(1024 * 1024)}"` })).status, 413);
   assert.equal((await get(gateway.http, '/v1/watch')).status, 404);
-  assert.equal((await get(gateway.http, '/missing')).status, 500);
+  for (const path of ['/missing', '/broken']) assert.equal((await get(gateway.http, path)).status, 500);
   assert.equal(calls.length, 0);
 });
 
@@ -134,18 +90,71 @@ test('statuses of gRPC become those of HTTP; what is no gRPC is 502', async () =
     [14, 503],
     [13, 500],
   ] as const) {
-    respond = failing(code, 'no%20such%20order');
+    orders.respond = failing(code, 'no%20such%20order');
     const answer = await get(gateway.http, '/v1/orders/7');
     assert.deepEqual([answer.status, JSON.parse(answer.body)], [status, { code, message: 'no such order' }]);
   }
   await gateway.untilAccess(({ reason, status }) => reason === 'grpc_status' && status === 400);
-  respond = (stream) => {
+  orders.respond = (stream) => {
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
     stream.end('not a message');
   };
   assert.equal((await get(gateway.http, '/v1/orders/7')).status, 502);
-  respond = (stream) => stream.respond({ ':status': 503 }, { endStream: true });
+  orders.respond = (stream) => stream.respond({ ':status': 503 }, { endStream: true });
   assert.equal((await get(gateway.http, '/v1/orders/7')).status, 503);
-  respond = () => {};
+  orders.respond = () => {};
   assert.equal((await get(gateway.http, '/v1/orders/7')).status, 504);
+});
+
+test('a failure has its details', async () => {
+  const any = new BinaryWriter().tag(1, WireType.LengthDelimited).string('type.googleapis.com/shop.Customer');
+  any.tag(2, WireType.LengthDelimited).bytes(new BinaryWriter().tag(1, WireType.LengthDelimited).string('ada').finish());
+  const details = new BinaryWriter().tag(1, WireType.Varint).int32(9).tag(3, WireType.LengthDelimited).bytes(any.finish()).finish();
+  orders.respond = failing(9, 'busy', details);
+  const answer = await get(gateway.http, '/v1/orders/7');
+  const expected = { code: 9, message: 'busy', details: [{ '@type': 'type.googleapis.com/shop.Customer', id: 'ada' }] };
+  assert.deepEqual([answer.status, JSON.parse(answer.body)], [400, expected]);
+});
+
+test('HEAD runs as GET, and leaves out the body', async () => {
+  const answer = await send(gateway.http, '/v1/orders/7', { method: 'HEAD' });
+  assert.deepEqual([answer.status, answer.body, answer.headers['content-type'], answer.headers['content-length']], [200, '', 'application/json', '10']);
+  assert.equal(calls.length, 1);
+  assert.equal((await send(gateway.http, '/shop.Orders/Plain', { method: 'HEAD' })).status, 405);
+});
+
+test('beside a cache, answers are kept for as long as the rule says; failures, and those for who is known, are not', async () => {
+  const headers = { 'x-cached': '1' };
+  orders.respond = failing(5, 'none');
+  assert.equal((await get(gateway.http, '/v1/orders/70', headers)).status, 404);
+  orders.respond = echo;
+  const statuses: unknown[] = [];
+  for (const more of [{ authorization: 'Bearer t' }, {}, {}]) {
+    const answer = await get(gateway.http, '/v1/orders/70?lines=a', { ...headers, ...more });
+    assert.deepEqual(JSON.parse(answer.body), { id: '70', lines: ['a'] });
+    statuses.push(answer.headers['cache-status']);
+  }
+  assert.deepEqual(statuses, ['tidegate; fwd=uri-miss', 'tidegate; fwd=uri-miss; stored', 'tidegate; hit']);
+  assert.equal((await get(gateway.http, '/v1/orders/70', headers)).headers['cache-status'], 'tidegate; fwd=uri-miss; stored');
+});
+
+test('calls are counted by method and status of gRPC', async () => {
+  const counted = async (code: string): Promise<number> => {
+    const { body } = await get(gateway.admin, '/metrics');
+    const line = new RegExp(
+      `^tidegate_grpc_json_calls_total\\{route="ApiRoute/default/shop/api",method="shop.Orders/ListOrders",code="${code}"\\} (\\d+)$`,
+      'm',
+    );
+    return Number(line.exec(body)?.[1] ?? 0);
+  };
+  const before = await Promise.all(['OK', 'NOT_FOUND', 'NO_ANSWER'].map(counted));
+  await get(gateway.http, '/v1/orders');
+  orders.respond = failing(5, 'none');
+  await get(gateway.http, '/v1/orders');
+  orders.respond = () => {};
+  await get(gateway.http, '/v1/orders');
+  assert.deepEqual(
+    await Promise.all(['OK', 'NOT_FOUND', 'NO_ANSWER'].map(counted)),
+    before.map((count) => count + 1),
+  );
 });

@@ -4,11 +4,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { loadAll } from 'js-yaml';
 import { RedisServer } from '../redis/redis-server.ts';
 import { Backend } from './backend.ts';
 import { send } from './client.ts';
 import { checkAnswer, parseExample } from './example-requests.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { failing, GrpcBackend, type GrpcResponder } from './grpc-backend.ts';
 import { wholeFile } from './lifetime.ts';
 import { service } from './manifests.ts';
 import { OidcServer } from './oidc-server.ts';
@@ -31,8 +33,22 @@ const authorizing = ({ head }: { head: string }): string => {
   return 'HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nnot you';
 };
 
+/** The descriptor set that an example brings along. */
+function descriptorsOf(file: string): Buffer {
+  const objects = loadAll(readFileSync(join(FOLDER, file), 'utf8')) as { readonly binaryData?: Readonly<Record<string, string>> }[];
+  const [text = ''] = objects.flatMap(({ binaryData = {} }) => Object.values(binaryData));
+  return Buffer.from(text, 'base64');
+}
+
+/** Knows one order; whatever else it is asked, it answers with that. */
+const ordering: GrpcResponder = (stream, call, answer) => {
+  if (call.path === '/shop.v1.Orders/GetOrder' && (call.message as { id?: string }).id !== '7') failing(5, 'no such order')(stream, call, answer);
+  else answer(call.message);
+};
+
 describe('manifests/policies/', () => {
   let backend: Backend;
+  let orders: GrpcBackend;
   let auth: Backend;
   let provider: OidcServer;
   let redis: RedisServer;
@@ -41,20 +57,21 @@ describe('manifests/policies/', () => {
   before(async () => {
     backend = await Backend.start(wholeFile, describing);
     auth = await Backend.start(wholeFile, authorizing);
+    orders = await GrpcBackend.start(wholeFile, descriptorsOf('grpc-json.yaml'), ['shop.v1.Orders']);
+    orders.respond = ordering;
     redis = await RedisServer.start(wholeFile);
     provider = await OidcServer.start(wholeFile, { redirectUris: ['http://shop.example.com/oauth2/callback'] });
   });
 
+  const services = (): string => {
+    const grpc = service('orders', [orders.port], 'shop').replace('port: 80 }', 'port: 80, appProtocol: kubernetes.io/h2c }');
+    return service('web', [backend.port], 'shop') + service('auth', [auth.port], 'shop') + grpc;
+  };
+
   /** One worker, so that what one request shows is in force for the next. */
   const gatewayWith = (flags: readonly string[]): Promise<GatewayUnderTest> => {
     const key = flags.join(' ');
-    const started =
-      gateways.get(key) ??
-      GatewayUnderTest.start(wholeFile, { 'services.yaml': service('web', [backend.port], 'shop') + service('auth', [auth.port], 'shop') }, [
-        '--workers',
-        '1',
-        ...flags,
-      ]);
+    const started = gateways.get(key) ?? GatewayUnderTest.start(wholeFile, { 'services.yaml': services() }, ['--workers', '1', ...flags]);
     gateways.set(key, started);
     return started;
   };

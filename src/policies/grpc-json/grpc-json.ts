@@ -1,9 +1,10 @@
 import { type CallAnswer, type Caller, type CallOutcome, contextFields } from '../../exchange/calls.ts';
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
+import type { PolicyCounter } from '../../exchange/policy-counters.ts';
 import type { GrpcJson } from '../../snapshot/grpc-json.ts';
 import { type Binding, readTranscoding, type Transcoding } from '../../transcoding/bindings.ts';
 import { answerJson, RequestFault, requestMessage } from '../../transcoding/messages.ts';
-import { grpcCode, httpStatus } from '../../transcoding/status.ts';
+import { codeName, grpcCode, httpStatus, statusJson } from '../../transcoding/status.ts';
 import { type Filter, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 
 /** Answers JSON requests by unary methods of gRPC. */
@@ -34,9 +35,13 @@ class GrpcJsonFilter implements Filter {
   readonly #transcoding: Transcoding | undefined;
   readonly #caller: Caller;
   readonly #timeout: string;
+  readonly #counter: PolicyContext['counter'];
+  /** Made as they are needed: a set may have a thousand methods. */
+  readonly #counters = new Map<string, PolicyCounter>();
 
-  constructor(spec: GrpcJson, { calls }: PolicyContext) {
+  constructor(spec: GrpcJson, { calls, counter }: PolicyContext) {
     this.#spec = spec;
+    this.#counter = counter;
     this.#transcoding = spec.descriptors === undefined ? undefined : readTranscoding(Buffer.from(spec.descriptors, 'base64'), spec.services);
     this.#caller = calls.to(spec.target);
     // Eight digits at most.
@@ -69,7 +74,8 @@ class GrpcJsonFilter implements Filter {
       for (const binding of this.#transcoding.bindings) {
         const values = binding.template.match(upstreamPath);
         if (values === undefined) continue;
-        if (binding.httpMethod === method) return { binding, values };
+        // HEAD runs as GET; the body is left out when it is sent (RFC 9110 section 9.3.2).
+        if (binding.httpMethod === method || (binding.httpMethod === 'GET' && method === 'HEAD')) return { binding, values };
         others.add(binding.httpMethod);
       }
     } catch (error) {
@@ -77,6 +83,7 @@ class GrpcJsonFilter implements Filter {
       throw error;
     }
     if (others.size === 0) return noMethod;
+    if (others.has('GET')) others.add('HEAD');
     return { status: 405, reason: 'no_grpc_method', detail: 'No method takes this request.', fields: [['Allow', [...others].join(', ')]] };
   }
 
@@ -98,24 +105,45 @@ class GrpcJsonFilter implements Filter {
     const path = `/${method.parent.typeName}/${method.name}`;
     const request = { name: method.name, method: 'POST', path, query: '', fields, body: message, maxAnswerBytes: MAX_ANSWER, decode: false };
     const running = this.#caller.call(exchange, request, (outcome) => {
-      exchange.reply = this.#replyTo(binding, outcome);
+      exchange.reply = this.#replyTo(exchange.routeId, binding, outcome);
       exchange.resume();
     });
     exchange.onAbandoned = () => running.abort();
     return Verdict.Waiting;
   }
 
-  #replyTo(binding: Binding, outcome: CallOutcome): Reply {
-    if (outcome.failure !== undefined) return outcome.failure;
-    const code = codeOf(outcome);
-    if (code === undefined) return badAnswer;
-    if (code !== 0) {
-      const status = httpStatus(code);
-      const body = JSON.stringify({ code, message: messageOf(outcome) });
-      return { status, reason: 'grpc_status', contentType: 'application/json', body };
+  #replyTo(route: string, binding: Binding, outcome: CallOutcome): Reply {
+    if (outcome.failure !== undefined) {
+      this.#count(route, binding, 'NO_ANSWER');
+      return outcome.failure;
     }
-    const body = answerJson(binding, (this.#transcoding as Transcoding).registry, outcome.body);
-    return body === undefined ? badAnswer : { status: 200, reason: 'grpc_json', contentType: 'application/json', body };
+    const code = codeOf(outcome);
+    const { registry } = this.#transcoding as Transcoding;
+    const body = code === 0 ? answerJson(binding, registry, outcome.body) : undefined;
+    if (code === undefined || (code === 0 && body === undefined)) {
+      this.#count(route, binding, 'MALFORMED');
+      return badAnswer;
+    }
+    this.#count(route, binding, codeName(code));
+    if (body !== undefined) {
+      // All that it depends on is in the URL and in Authorization. What metadata say is not about this answer.
+      const cacheable = this.#spec.cached === true && outcome.fields.get('cache-control') === undefined ? ({ cacheable: true } as const) : {};
+      return { status: 200, reason: 'grpc_json', contentType: 'application/json', body, ...cacheable };
+    }
+    const failure = statusJson(code, messageOf(outcome), detailsOf(outcome), registry);
+    return { status: httpStatus(code), reason: 'grpc_status', contentType: 'application/json', body: failure };
+  }
+
+  /** @param code of gRPC's, or a word for an answer that has none */
+  #count(route: string, { method }: Binding, code: string): void {
+    const name = `${method.parent.typeName}/${method.name}`;
+    const key = `${name} ${code}`;
+    let counter = this.#counters.get(key);
+    if (counter === undefined) {
+      counter = this.#counter('tidegate_grpc_json_calls_total', { route, method: name, code });
+      this.#counters.set(key, counter);
+    }
+    counter.value++;
   }
 }
 
@@ -133,4 +161,10 @@ function messageOf({ fields, trailers }: CallAnswer): string {
   } catch {
     return text;
   }
+}
+
+/** Metadata whose names end in -bin are base64 (gRPC over HTTP/2, "Requests"). */
+function detailsOf({ fields, trailers }: CallAnswer): Uint8Array | undefined {
+  const text = trailers?.get('grpc-status-details-bin') ?? fields.get('grpc-status-details-bin');
+  return text === undefined ? undefined : Buffer.from(text, 'base64');
 }
