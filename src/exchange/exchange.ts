@@ -25,6 +25,8 @@ export interface Reply {
   readonly contentType?: string;
   /** Text goes out as UTF-8. */
   readonly body?: string | Buffer;
+  /** It was made for a request of the cache's, and depends on nothing but what its fields and the cache's key say: it may be kept as an answer of a backend's. */
+  readonly cacheable?: true;
 }
 
 /** An answer that a filter has from elsewhere than a backend. Response filters see it as any other. */
@@ -63,7 +65,7 @@ export interface BodySink {
 /** The client's side of a request of the gateway's own to the backends of a route. */
 export interface FetchStream extends ClientStream {
   /**
-   * The head of a backend's answer, before `respond` gets it.
+   * The head of a backend's answer, or of a reply that is cacheable, before `respond` gets it.
    * @returns whether it is for others than the request's client as well, so that nothing may be added that is not
    */
   judge(status: number, fields: Fields, length: BodyLength): boolean;
@@ -81,8 +83,8 @@ export interface RunningFetch {
 /** Who runs an exchange. */
 export interface ExchangeRunner {
   /**
-   * Sends a GET in the place of the exchange's own request: through the filters that come after the one that has it now, to the
-   * route's backends, with retries, hedges and fallback. It goes on when the exchange is over.
+   * Sends a GET in the place of the exchange's own request: through the filters that come after the one that has it now, one of which
+   * may answer, to the route's backends, with retries, hedges and fallback. It goes on when the exchange is over.
    * @param fields of the request; kept, and changed
    */
   fetch(fields: Fields, stream: FetchStream): RunningFetch;

@@ -146,6 +146,8 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
       this.attempts = fetched.attempts;
       this.upstreamStatus = fetched.upstreamStatus;
       this.upstreamMs = fetched.upstreamMs;
+      // What has made the answer, where it is no backend's.
+      if (this.reason === '') this.reason = fetched.reason;
       this.exchange.calls ??= fetched.exchange.calls;
     }
     super.record(durationMs);

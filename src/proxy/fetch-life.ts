@@ -5,6 +5,7 @@ import type { BodyLength } from '../exchange/streams.ts';
 import type { CompiledRoute } from './compiled-route.ts';
 import { ExchangeLife } from './exchange-life.ts';
 import type { Proxy } from './proxy.ts';
+import { render } from './replies.ts';
 import type { RoutedExchange } from './routed-exchange.ts';
 import type { Try } from './try.ts';
 
@@ -64,8 +65,19 @@ export class FetchLife extends ExchangeLife implements RunningFetch {
   override answer(reply: Reply): void {
     this.finish(reply.status, reply.reason);
     // Nobody hears of it before `fetch` has returned.
-    if (this.#begun) this.#stream.onReply(reply);
-    else queueMicrotask(() => this.#stream.onReply(reply));
+    if (this.#begun) this.#tell(reply);
+    else queueMicrotask(() => this.#tell(reply));
+  }
+
+  #tell(reply: Reply): void {
+    if (reply.cacheable !== true) {
+      this.#stream.onReply(reply);
+      return;
+    }
+    const { status, fields, body } = render(reply, this.exchange.requestId, false);
+    const bytes = typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
+    this.#stream.judge(status, fields, bytes.length);
+    this.#stream.respond(status, fields, bytes.length, bytes, 0, bytes.length, true, true);
   }
 
   protected override get changesAnswers(): boolean {

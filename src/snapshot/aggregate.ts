@@ -10,6 +10,8 @@ export interface Aggregate {
     readonly headers: readonly HeaderExpression[];
     readonly body?: string;
   };
+  /** The rule has a cache, and what the answer depends on can be told: lower-case names of the request's fields beside what every key holds. */
+  readonly cachedBy?: readonly string[];
 }
 
 export interface AggregateCall {

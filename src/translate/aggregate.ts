@@ -1,3 +1,5 @@
+import { withCalls } from '../expressions/environments.ts';
+import { addReads, type RequestReads } from '../expressions/request-reads.ts';
 import type { WrittenAggregate } from '../resources/aggregate.ts';
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
@@ -39,6 +41,41 @@ export function translateAggregate(
     }),
     response: { status: response.status, headers: headersOf(response.headers), ...(response.body === undefined ? {} : { body: response.body }) },
   };
+}
+
+/**
+ * What the answers are kept by, where the rule has a cache: as the fields that expressions read are known, nobody has to write
+ * `Vary`. An answer that depends on what no field says is nobody else's, which is told.
+ * @param field path of the cache in the object
+ */
+export function cachedBy(entry: Entry<ApiRoute>, { calls, response }: WrittenAggregate, field: string, { issues }: RouteContext): Pick<Aggregate, 'cachedBy'> {
+  const environment = withCalls(calls.map(({ name }) => name));
+  const reads: RequestReads = { fields: new Set(), others: new Set() };
+  for (const source of sourcesOf(calls, response)) addReads(source, environment, reads);
+  if (reads.others.size === 0) return { cachedBy: [...reads.fields].sort() };
+  issues.add(entry, 'told', {
+    severity: 'warning',
+    reason: 'UnsupportedValue',
+    field,
+    message: `answers of this aggregate are not cached, because they depend on ${[...reads.others].sort().join(' and ')}`,
+    hint: 'leave cache out, or read headers by their names and nothing of the client',
+  });
+  return {};
+}
+
+function sourcesOf(calls: WrittenAggregate['calls'], response: WrittenAggregate['response']): string[] {
+  const optional = (source: string | undefined): string[] => (source === undefined ? [] : [source]);
+  return [
+    ...calls.flatMap(({ request, when, onError }) => [
+      request.path,
+      ...Object.values(request.headers),
+      ...optional(request.body),
+      ...optional(when),
+      ...optional(onError?.value),
+    ]),
+    ...[response.status, ...Object.values(response.headers)],
+    ...optional(response.body),
+  ];
 }
 
 function headersOf(written: Readonly<Record<string, string>>): HeaderExpression[] {

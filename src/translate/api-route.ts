@@ -8,7 +8,7 @@ import { hostKey } from '../snapshot/host-key.ts';
 import type { HostPattern, Match } from '../snapshot/match.ts';
 import type { Backend, Route, Timeouts } from '../snapshot/route.ts';
 import { describeMatch } from '../snapshot/words.ts';
-import { translateAggregate } from './aggregate.ts';
+import { cachedBy, translateAggregate } from './aggregate.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { translateGrpcJson } from './grpc-json.ts';
@@ -153,6 +153,7 @@ function translateFilters(
   const { rateLimits, authPolicies, sessionHosts } = context;
   const mirror = translateMirror(entry, written, `${field}.filters.mirror`, context);
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
+  const isKept = keepsReplies(entry, rule.filters, `${field}.filters`, context);
   const guards = authPolicies.filters('ApiRoute', entry.namespace, entry.name, label);
   return {
     ...filters,
@@ -163,9 +164,33 @@ function translateFilters(
     ...(cache === undefined ? {} : { cache: guards.auth !== undefined || hasClientCertificates ? { ...cache, authorized: true } : cache }),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
-    ...(grpcJson === undefined ? {} : { grpcJson: translateGrpcJson(entry, grpcJson, rule.timeouts, `${field}.filters.grpcJson`, context) }),
-    ...(aggregate === undefined ? {} : { aggregate: translateAggregate(entry, aggregate, rule.timeouts, `${field}.filters.aggregate`, context) }),
+    ...(grpcJson === undefined
+      ? {}
+      : { grpcJson: { ...translateGrpcJson(entry, grpcJson, rule.timeouts, `${field}.filters.grpcJson`, context), ...(isKept ? { cached: true } : {}) } }),
+    ...(aggregate === undefined
+      ? {}
+      : {
+          aggregate: {
+            ...translateAggregate(entry, aggregate, rule.timeouts, `${field}.filters.aggregate`, context),
+            ...(isKept ? cachedBy(entry, aggregate, `${field}.filters.cache`, context) : {}),
+          },
+        }),
   };
+}
+
+/**
+ * Whether the cache keeps what another filter of the rule answers; where it does not, that is told. A redirect or a fixed answer
+ * costs less than a look into the cache, and a transform knows answers of the gateway from those of backends, which the cache does not.
+ */
+function keepsReplies(entry: Entry<ApiRoute>, filters: ApiRouteRule['filters'], field: string, { issues }: RouteContext): boolean {
+  const { cache, transform } = filters;
+  const answering = (['requestRedirect', 'directResponse', 'aggregate', 'grpcJson'] as const).find((name) => filters[name] !== undefined);
+  if (cache === undefined || answering === undefined) return false;
+  const isMade = answering === 'aggregate' || answering === 'grpcJson';
+  if (isMade && transform?.response === undefined) return true;
+  const message = `answers of ${answering} are not cached${isMade ? ' beside transform.response' : ''}`;
+  issues.add(entry, 'told', { severity: 'warning', reason: 'UnsupportedValue', field: `${field}.cache`, message, hint: 'leave cache out' });
+  return false;
 }
 
 function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {

@@ -80,6 +80,25 @@ ${aggregate('/query', ['{ name: user, backendRef: { name: users, port: 80 }, req
 ${aggregate('/retry', [call('orders', '/o', 'retry: { attempts: 2, on: [503], backoff: 1ms }')], '{ body: "orders.body" }')}
 ${aggregate('/hedge', ['{ name: pair, backendRef: { name: pair, port: 80 }, request: { path: "\'/p\'" }, hedge: { after: 20ms } }'], '{ body: "pair.body" }')}
 ${aggregate('/nowhere', ['{ name: gone, backendRef: { name: gone, port: 80 }, request: { path: "\'/\'" }, onError: { value: "\'nobody\'" } }'], '{ body: "gone.body" }')}
+    - matches: [{ path: { value: "/kept/{id}" } }]
+      filters:
+        cache: { defaultTTL: 1m }
+        aggregate:
+          calls:
+            - name: user
+              backendRef: { name: users, port: 80 }
+              request: { path: "'/users/' + request.path.id", headers: { x-a: "request.headers['x-a']" } }
+              onError: { value: "{'name': null}" }
+          response:
+            status: "user.status == 404 ? 404 : 200"
+            headers: { x-language: "'accept-language' in request.headers ? request.headers['accept-language'] : ''" }
+            body: "[user.body.name, 'x-a' in request.headers ? request.headers['x-a'] : '']"
+    - matches: [{ path: { value: /own-word } }]
+      filters:
+        cache: {}
+        aggregate:
+          calls: [${call('users', '/u')}]
+          response: { headers: { cache-control: "'max-age=60'" }, body: users.body.name }
 ${aggregate('/self/{id}', [user], '{ body: "user.body" }')}
 `,
     ),
@@ -217,6 +236,7 @@ test("parts of the request's body go to several backends; a body that is no JSON
   assert.deepEqual([lineOf(orders.requests[0]), Buffer.from(orders.requests[0]?.body ?? '', 'latin1').toString()], ['PUT /b HTTP/1.1', '[1,2.5,"é"]']);
   assert.equal(fieldsOf(users.requests[0])['content-type'], 'application/json');
   assert.equal((await send(gateway.http, '/fan', { method: 'POST', headers, body: '{"id":' })).status, 400);
+  assert.equal((await send(gateway.http, '/fan', { method: 'POST', headers, body: `{"id":1,"lines":${'['.repeat(150)}${']'.repeat(150)}}` })).status, 400);
   assert.equal((await send(gateway.http, '/fan', { method: 'POST', headers, body: `"${'x'.repeat(1024 * 1024)}"` })).status, 413);
   assert.equal(users.requests.length, 1);
 });
@@ -251,6 +271,43 @@ test('no value makes a second line of a header, or another path', async () => {
   await get(gateway.http, '/page/7?b=c%0d%0ad:%20e');
   assert.equal(users.requests.length, 1);
   assert.equal((await get(gateway.http, '/self/%FF')).status, 400);
+});
+
+test('beside a cache, whole answers are kept, by the headers that expressions read', async () => {
+  const ask = async (path: string, headers: Record<string, string> = {}) => {
+    const answer = await get(gateway.http, path, headers);
+    return { body: answer.body, vary: answer.headers.vary, cache: String(answer.headers['cache-status']) };
+  };
+  const first = await ask('/kept/1', { 'x-a': 'one' });
+  assert.deepEqual(first, { body: '["Ada","one"]', vary: 'accept-language, x-a', cache: 'tidegate; fwd=uri-miss; stored' });
+  users.respond = json({ name: 'Grace' });
+  assert.deepEqual(await ask('/kept/1', { 'x-a': 'one' }), { ...first, cache: 'tidegate; hit' });
+  assert.equal((await ask('/kept/1', { 'x-a': 'two' })).body, '["Grace","two"]');
+  assert.equal((await ask('/kept/1', { 'x-a': 'one', 'accept-language': 'de' })).cache, 'tidegate; fwd=vary-miss; stored');
+  assert.equal(users.requests.length, 3);
+  const line = await gateway.untilAccess(({ path, reason }) => path === '/kept/1' && reason === 'aggregate');
+  assert.equal((line.calls as { name: string }[])[0]?.name, 'user');
+  await gateway.untilAccess(({ path, reason }) => path === '/kept/1' && reason === 'cache_hit');
+});
+
+test('of answers beside a cache, parts and failures are not kept, nor what a backend has a word on', async () => {
+  const cases: readonly (readonly [string, Responder])[] = [
+    ['/kept/partial', json('x', 503)],
+    ['/kept/missing', json({ name: 'x' }, 404)],
+    ['/kept/said', json({ name: 'x' }, 200, 'Cache-Control: max-age=60\r\n')],
+    ['/kept/cookie', json({ name: 'x' }, 200, 'Set-Cookie: a=b\r\n')],
+  ];
+  for (const [path, respond] of cases) {
+    users.respond = respond;
+    for (let round = 0; round < 2; round++) {
+      const { headers } = await get(gateway.http, path);
+      assert.equal(headers['cache-status'], 'tidegate; fwd=uri-miss', path);
+    }
+  }
+  assert.equal(users.requests.length, 8);
+  // Its own word counts, whatever backends say.
+  users.respond = json({ name: 'x' }, 200, 'Cache-Control: no-store\r\n');
+  for (const status of ['fwd=uri-miss; stored', 'hit']) assert.equal((await get(gateway.http, '/own-word')).headers['cache-status'], `tidegate; ${status}`);
 });
 
 test('answers that are compressed are read', async () => {

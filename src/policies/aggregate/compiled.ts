@@ -35,6 +35,8 @@ export interface CompiledAggregate {
   readonly requestBodyIsRead: boolean;
   /** Names of path segments that are read. */
   readonly segments: readonly string[];
+  /** The answer may be kept, and says by this that it varies; empty: it does not. Undefined: it may not. */
+  readonly vary: string | undefined;
 }
 
 /** What is compiled so far says of what is needed. */
@@ -58,7 +60,7 @@ class Uses {
   }
 }
 
-export function compileAggregate({ calls, response }: Aggregate, targets: Calls): CompiledAggregate {
+export function compileAggregate({ calls, response, cachedBy }: Aggregate, targets: Calls): CompiledAggregate {
   const names = calls.map(({ name }) => name);
   const environment = withCalls(names);
   const all = new Uses();
@@ -80,6 +82,7 @@ export function compileAggregate({ calls, response }: Aggregate, targets: Calls)
     body,
     requestBodyIsRead: all.has('request', 'body'),
     segments: [...all.segments],
+    vary: cachedBy?.join(', '),
   };
 }
 

@@ -43,6 +43,8 @@ export class AggregateRun {
   readonly #needs: number[];
   #left: number;
   #anyFailed = false;
+  /** Some call's answer says itself whether, or for how long, it may be kept. */
+  #callsSay = false;
   #timeIsUp = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   /** The filter has returned, so that it takes `resume` to go on. */
@@ -144,6 +146,7 @@ export class AggregateRun {
       this.#fail(index, 'failed', outcome, durationMs);
       return;
     }
+    if (this.#compiled.vary !== undefined && saysOfStoring(outcome.fields)) this.#callsSay = true;
     this.#settle(index, new CallResult(outcome.status, outcome.fields, body, false, durationMs), 'ok');
   }
 
@@ -200,9 +203,22 @@ export class AggregateRun {
       if (name === 'content-type') contentType = text;
       else fields.push([name, text]);
     }
-    const reply = { status, reason: this.#anyFailed ? 'aggregate_partial' : 'aggregate', fields };
+    const reply = { status, reason: this.#anyFailed ? 'aggregate_partial' : 'aggregate', fields, ...this.#cacheability(status, fields) };
     if (bodyExpression === undefined || BODILESS.has(status)) return reply;
     return { ...reply, contentType, body: jsonOf(bodyExpression, variables) };
+  }
+
+  /**
+   * Whether the answer may be kept. A part of one never is. What calls say of their answers is not about this one: unless it has
+   * a word of its own, it is not kept at all then.
+   * @param fields of the answer; `Vary` is added
+   */
+  #cacheability(status: number, fields: [string, string][]): Pick<Reply, 'cacheable'> {
+    const { vary } = this.#compiled;
+    if (vary === undefined) return {};
+    const speaks = fields.some(([name]) => name === 'cache-control' || name === 'expires');
+    if (vary !== '') fields.push(['vary', vary]);
+    return status === 200 && !this.#anyFailed && (speaks || !this.#callsSay) ? { cacheable: true } : {};
   }
 
   #end(reply: Reply): void {
@@ -243,6 +259,11 @@ function jsonOf(expression: Expression<unknown>, variables: Readonly<Record<stri
 /** Beyond its bounds it is the answers of backends that are too much (api.md, "aggregate"); else the gateway fails. */
 function failureOf({ reason }: ExpressionError): Reply {
   return { status: reason === 'expression_too_costly' ? 502 : 503, reason, detail: 'The gateway can not make this answer.' };
+}
+
+/** Fields by which a backend says whether, and for how long, its answer may be kept. */
+function saysOfStoring(fields: Fields): boolean {
+  return fields.has('cache-control') || fields.has('expires') || fields.has('set-cookie');
 }
 
 /** One line of bytes, without control characters. */
