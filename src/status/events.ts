@@ -80,9 +80,9 @@ export class TurnMemory {
     this.#turns.set(key, { failing, previous, since: this.#clock.now(), number: (before?.number ?? 0) + 1, told: false });
   }
 
-  /** Those that are gone are forgotten. */
-  retain(keys: { has(key: StatusKey): boolean }): void {
-    for (const key of this.#turns.keys()) if (!keys.has(key)) this.#turns.delete(key);
+  /** The object is gone. */
+  forget(key: StatusKey): void {
+    this.#turns.delete(key);
   }
 
   /** We lead now. */

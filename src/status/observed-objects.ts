@@ -50,20 +50,6 @@ export function statusKey(kind: string, namespace: string, name: string): Status
   return `${kind}/${namespace}/${name}`;
 }
 
-/** Keys of objects that stay for long: made once for each. */
-export class StatusKeys {
-  readonly #keys = new WeakMap<object, StatusKey>();
-
-  of(object: { readonly kind: string; readonly namespace: string; readonly name: string }): StatusKey {
-    let key = this.#keys.get(object);
-    if (key === undefined) {
-      key = statusKey(object.kind, object.namespace, object.name);
-      this.#keys.set(object, key);
-    }
-    return key;
-  }
-}
-
 export class ObservedObjects {
   readonly #objects = new Map<StatusKey, Observed>();
   readonly #kinds: ReadonlySet<string>;

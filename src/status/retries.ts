@@ -33,11 +33,6 @@ export class Retries {
     this.#random = random;
   }
 
-  /** Those that wait. */
-  keys(): Iterable<string> {
-    return this.#waiting.keys();
-  }
-
   has(key: string): boolean {
     return this.#waiting.has(key);
   }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { buildSet, type Manifest } from '../translate/testdata/build-set.ts';
+import { translate } from '../translate/translate.ts';
 import { BAD_BACKEND, Cluster, ingress, route, service } from './cluster.fixture.ts';
+import { StatusReporter } from './status-reporter.ts';
 
 const ADDRESS = { addresses: [{ ip: '203.0.113.7' }] };
 const OURS = [{ ip: '203.0.113.7' }];
@@ -275,4 +278,34 @@ test('all replicas stopped at once: one of them takes the addresses along', asyn
     }),
   );
   assert.equal(cluster.addresses('a'), undefined);
+});
+
+test('of a thousand Ingresses one is edited, one comes and one goes: no other is looked at', () => {
+  const reporter = new StatusReporter({
+    api: { request: () => Promise.reject(new Error('nothing is written')) },
+    namespace: 'tidegate-system',
+    identity: 'one',
+    ingressClass: 'tidegate',
+    publish: ADDRESS,
+    log: () => {},
+  });
+  const looked: string[] = [];
+  const { get } = reporter.observed;
+  reporter.observed.get = (key) => {
+    looked.push(key);
+    return get.call(reporter.observed, key);
+  };
+  const options = { ingressClass: 'tidegate', allowExternalName: false, allowLoopbackEndpoints: true };
+  const manifests: Manifest[] = [service('web'), ...Array.from({ length: 1000 }, (_, index) => ingress(`i${index}`))];
+  const first = buildSet(manifests);
+  const before = translate(first, options);
+  reporter.update(first, before);
+  assert.equal(looked.splice(0).length, 1000);
+  const edits = new Map([
+    [manifests[500], ingress('i499', 'tidegate', BAD_BACKEND)],
+    [manifests[1000], ingress('new')],
+  ]);
+  const second = { ...first, ingresses: buildSet(manifests.map((manifest) => edits.get(manifest) ?? manifest)).ingresses };
+  reporter.update(second, translate(second, options, before));
+  assert.deepEqual(new Set(looked), new Set(['Ingress/default/i499', 'Ingress/default/new']));
 });

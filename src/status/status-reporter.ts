@@ -1,13 +1,15 @@
 /** All that a gateway reports to its cluster: the leader's election, statuses, Events, addresses of Ingresses. */
 import { ClassOwnership } from '../resources/classes.ts';
-import type { Entry, ResourceSet } from '../resources/resource-set.ts';
+import { objectKey } from '../resources/entry.ts';
+import { entryChanges } from '../resources/entry-changes.ts';
+import type { Entry, ObjectKey, ResourceSet } from '../resources/resource-set.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import type { ApiCalls, StatusLog } from './api-calls.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { type DesiredStatus, REPORTED_KINDS } from './desired-status.ts';
+import { type DesiredStatus, REPORTED_KINDS, type ReportedKind } from './desired-status.ts';
 import { LeaderElector } from './leader-elector.ts';
 import { ApiLeaseStore } from './lease.ts';
-import { fieldManagerOf, ObservedObjects, type StatusKey, StatusKeys } from './observed-objects.ts';
+import { fieldManagerOf, ObservedObjects, type StatusKey, statusKey } from './observed-objects.ts';
 import type { PublishedAddress } from './published-address.ts';
 import { PublishedService } from './published-service.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -48,10 +50,10 @@ export class StatusReporter {
   readonly #writer: StatusWriter;
   readonly #service: PublishedService | undefined;
   readonly #writes = new Map<string, { readonly kind: string; readonly result: string; count: number }>();
-  #latest: { readonly set: ResourceSet; readonly statuses: readonly ObjectStatus[] } | undefined;
+  #latest: Latest | undefined;
+  readonly #statuses = new Map<StatusKey, ObjectStatus>();
   /** Of the newest set: the very same object for as long as it says the same. */
-  #desired: ReadonlyMap<StatusKey, DesiredStatus> = new Map();
-  readonly #keys = new StatusKeys();
+  readonly #desired = new Map<StatusKey, DesiredStatus>();
   /** Objects that were ours at some time since the start. */
   readonly #ours = new Set<StatusKey>();
   #retired = 0;
@@ -75,7 +77,7 @@ export class StatusReporter {
     const count = (kind: string, result: string): void => this.#count(kind, result);
     this.#writer = new StatusWriter({ api, leadership: this.#elector, observed: this.observed, clock, random, identity, log, count });
     if (publish !== undefined && 'service' in publish) {
-      this.#service = new PublishedService({ api, ...publish.service, clock, log, onChange: () => this.#report() });
+      this.#service = new PublishedService({ api, ...publish.service, clock, log, onChange: () => this.#report(NO_CHANGES) });
     }
   }
 
@@ -95,11 +97,12 @@ export class StatusReporter {
     this.#elector.start();
   }
 
-  /** Takes in a translation. */
+  /** Takes in a translation. What it costs is what differs from the one before. */
   update(set: ResourceSet, { statuses }: Translated): void {
-    if (this.#latest?.statuses === statuses && sameObjects(this.#latest.set, set)) return;
+    const before = this.#latest;
+    if (before?.statuses === statuses && sameObjects(before.set, set)) return;
     this.#latest = { set, statuses };
-    this.#report();
+    this.#report(this.#desire(before, this.#latest));
   }
 
   /** Writes no more, and lets another replica lead. */
@@ -127,39 +130,63 @@ export class StatusReporter {
     await this.#elector.retire();
   }
 
-  #report(): void {
+  #report(changes: ReadonlyMap<StatusKey, DesiredStatus | undefined>): void {
     if (this.#latest === undefined) return;
     const { publish } = this.#options;
     const addresses =
       this.#service === undefined ? (publish !== undefined && 'addresses' in publish ? publish.addresses : NO_ADDRESSES) : this.#service.addresses;
-    this.#desired = this.#desire(this.#latest.set, this.#latest.statuses);
-    this.#writer.update(this.#desired, addresses);
+    this.#writer.update(this.#desired, changes, addresses);
   }
 
-  /** Of every object of the kinds that we report on. */
-  #desire(set: ResourceSet, statuses: readonly ObjectStatus[]): Map<StatusKey, DesiredStatus> {
-    const byKey = new Map<StatusKey, ObjectStatus>();
-    for (const status of statuses) byKey.set(this.#keys.of(status), status);
-    const classes = new ClassOwnership(set.ingressClasses, this.#options.ingressClass);
-    const desired = new Map<StatusKey, DesiredStatus>();
-    for (const kind of REPORTED_KINDS) {
-      for (const entry of entriesOf(set, kind.kind)) {
-        const { namespace, name, generation, problems } = entry;
-        const key = this.#keys.of(entry);
-        const isInvalid = problems.some(({ severity }) => severity === 'error');
-        // Of an Ingress that is invalid, translation can't tell whose it is, or whose it has become.
-        const isOthers =
-          kind.kind === 'Ingress' && isInvalid && this.observed.get(key) !== undefined && !classes.ownsClass(this.observed.get(key)?.ingressClass);
-        const status = isOthers ? undefined : byKey.get(key);
-        if (status !== undefined) this.#ours.add(key);
-        const lost = status === undefined && this.#ours.has(key);
-        const before = this.#desired.get(key);
-        const same = before !== undefined && before.generation === generation && before.status === status && before.lost === lost;
-        desired.set(key, same ? before : { kind, namespace, name, generation, status, lost });
-      }
+  /** Brings `#desired` up to date. @returns what was there before of each object that is another one now; undefined: nothing */
+  #desire(before: Latest | undefined, { set, statuses }: Latest): Map<StatusKey, DesiredStatus | undefined> {
+    const touched = new Map<StatusKey, Touched>();
+    const touch = (kind: ReportedKind, key: ObjectKey, entry: Entry<unknown>): void => {
+      touched.set(statusKey(kind.kind, entry.namespace, entry.name), { kind, key });
+    };
+    for (const [index, field] of FIELDS.entries()) {
+      const kind = REPORTED_KINDS[index] as ReportedKind;
+      for (const { key, before: old, after } of entryChanges<unknown>(before?.set[field] ?? NO_ENTRIES, set[field]))
+        touch(kind, key, (after ?? old) as Entry<unknown>);
+      // Whose an Ingress is that is invalid hangs on them.
+      if (kind.kind === 'Ingress' && before?.set.ingressClasses !== set.ingressClasses) for (const [key, entry] of set[field]) touch(kind, key, entry);
     }
-    for (const key of this.#ours) if (!desired.has(key)) this.#ours.delete(key);
-    return desired;
+    for (const { status, isGone } of statusChanges(before?.statuses ?? [], statuses)) {
+      const key = statusKey(status.kind, status.namespace, status.name);
+      if (isGone) this.#statuses.delete(key);
+      else this.#statuses.set(key, status);
+      touched.set(key, { kind: REPORTED_KINDS.find(({ kind }) => kind === status.kind) as ReportedKind, key: objectKey(status) });
+    }
+    const classes = new ClassOwnership(set.ingressClasses, this.#options.ingressClass);
+    const changes = new Map<StatusKey, DesiredStatus | undefined>();
+    for (const [key, { kind, key: name }] of touched) {
+      const old = this.#desired.get(key);
+      const now = this.#desiredOf(key, kind, entryOf(set, kind, name), classes);
+      if (now === old) continue;
+      changes.set(key, old);
+      if (now === undefined) this.#desired.delete(key);
+      else this.#desired.set(key, now);
+    }
+    return changes;
+  }
+
+  /** @returns the very same as before where it says the same */
+  #desiredOf(key: StatusKey, kind: ReportedKind, entry: Entry<unknown> | undefined, classes: ClassOwnership): DesiredStatus | undefined {
+    if (entry === undefined) {
+      this.#ours.delete(key);
+      return undefined;
+    }
+    const { namespace, name, generation, problems } = entry;
+    const isInvalid = problems.some(({ severity }) => severity === 'error');
+    // Of an Ingress that is invalid, translation can't tell whose it is, or whose it has become.
+    const observed = this.observed.get(key);
+    const isOthers = kind.kind === 'Ingress' && isInvalid && observed !== undefined && !classes.ownsClass(observed.ingressClass);
+    const status = isOthers ? undefined : this.#statuses.get(key);
+    if (status !== undefined) this.#ours.add(key);
+    const lost = status === undefined && this.#ours.has(key);
+    const before = this.#desired.get(key);
+    if (before !== undefined && before.generation === generation && before.status === status && before.lost === lost) return before;
+    return { kind, namespace, name, generation, status, lost };
   }
 
   #count(kind: string, result: string): void {
@@ -170,13 +197,45 @@ export class StatusReporter {
   }
 }
 
-const NO_ADDRESSES: readonly PublishedAddress[] = [];
+interface Latest {
+  readonly set: ResourceSet;
+  readonly statuses: readonly ObjectStatus[];
+}
 
+interface Touched {
+  readonly kind: ReportedKind;
+  readonly key: ObjectKey;
+}
+
+const NO_ADDRESSES: readonly PublishedAddress[] = [];
+const NO_CHANGES: ReadonlyMap<StatusKey, DesiredStatus | undefined> = new Map();
+const NO_ENTRIES: ReadonlyMap<ObjectKey, Entry<unknown>> = new Map();
+
+/** Of `REPORTED_KINDS`, in their order. */
 const FIELDS = ['ingresses', 'apiRoutes', 'rateLimitPolicies', 'authPolicies', 'apiConsumers', 'backendPolicies'] as const;
 
-function entriesOf(set: ResourceSet, kind: string): Iterable<Entry<unknown>> {
-  const field = FIELDS[REPORTED_KINDS.findIndex((one) => one.kind === kind)];
-  return field === undefined ? [] : set[field].values();
+function entryOf(set: ResourceSet, kind: ReportedKind, key: ObjectKey): Entry<unknown> | undefined {
+  const field = FIELDS[REPORTED_KINDS.indexOf(kind)];
+  return field === undefined ? undefined : set[field].get(key);
+}
+
+interface StatusChange {
+  readonly status: ObjectStatus;
+  readonly isGone: boolean;
+}
+
+/** What is in the one list alone, gone, and then what is in the other alone: an object that has another status is in both. */
+function statusChanges(before: readonly ObjectStatus[], after: readonly ObjectStatus[]): StatusChange[] {
+  let start = 0;
+  while (start < before.length && start < after.length && before[start] === after[start]) start++;
+  let behind = 0;
+  while (behind < before.length - start && behind < after.length - start && before.at(-1 - behind) === after.at(-1 - behind)) behind++;
+  const old = new Set(before.slice(start, before.length - behind));
+  const now = new Set(after.slice(start, after.length - behind));
+  return [
+    ...[...old].flatMap((status) => (now.has(status) ? [] : [{ status, isGone: true }])),
+    ...[...now].flatMap((status) => (old.has(status) ? [] : [{ status, isGone: false }])),
+  ];
 }
 
 /** Endpoints come and go, and statuses stay. */

@@ -79,26 +79,33 @@ export class StatusWriter {
   }
 
   /**
-   * @param desired of every object that may carry a status of ours; those that are the very same as before are not looked at again
+   * @param desired of every object that may carry a status of ours; read on until the next call
+   * @param changes keys of which `desired` has something else than before, or nothing any more, with what it had; only they are looked at again
    * @param addresses where the gateway is reached; undefined: not known at present
    */
-  update(desired: ReadonlyMap<StatusKey, DesiredStatus>, addresses: readonly PublishedAddress[] | undefined): void {
-    for (const key of this.#retries.keys()) {
-      const [before, after] = [this.#desired.get(key), desired.get(key)];
-      if (before === undefined || after === undefined || JSON.stringify(before.status) !== JSON.stringify(after.status)) this.#retries.forget(key);
-    }
-    const before = this.#desired;
+  update(
+    desired: ReadonlyMap<StatusKey, DesiredStatus>,
+    changes: ReadonlyMap<StatusKey, DesiredStatus | undefined>,
+    addresses: readonly PublishedAddress[] | undefined,
+  ): void {
     const sameAddress = this.#addresses === addresses;
     this.#desired = desired;
     this.#addresses = addresses;
-    for (const key of this.#cleared) if (desired.get(key)?.lost !== true) this.#cleared.delete(key);
-    desired.forEach((one, key) => {
-      const isSame = before.get(key) === one;
-      if (!isSame && one.kind.status === 'loadBalancer') this.#turns.follow(key, one);
-      if (!isSame || (!sameAddress && one.kind.status === 'loadBalancer')) this.#check(key);
-    });
-    this.#turns.retain(desired);
+    for (const [key, before] of changes) this.#follow(key, before, desired.get(key));
+    if (!sameAddress) for (const [key, { kind }] of desired) if (kind.status === 'loadBalancer') this.#check(key);
     this.#wake.abort();
+  }
+
+  #follow(key: StatusKey, before: DesiredStatus | undefined, after: DesiredStatus | undefined): void {
+    const isWaiting = this.#retries.has(key);
+    if (isWaiting && (before === undefined || after === undefined || JSON.stringify(before.status) !== JSON.stringify(after.status))) this.#retries.forget(key);
+    if (after?.lost !== true) this.#cleared.delete(key);
+    if (after === undefined) {
+      this.#turns.forget(key);
+      return;
+    }
+    if (after.kind.status === 'loadBalancer') this.#turns.follow(key, after);
+    this.#check(key);
   }
 
   /** To be called when the leadership changed. */

@@ -4,6 +4,7 @@
  */
 import { type Decoded, decode } from '../../resources/decode.ts';
 import { makeEntry } from '../../resources/entry.ts';
+import { EntriesHistory } from '../../resources/entry-changes.ts';
 import { sameValue } from '../../resources/equality.ts';
 import { GROUP, KINDS, type Kind, type SetField } from '../../resources/kinds.ts';
 import type { Entry, Origin, Problem, ResourceSet } from '../../resources/resource-set.ts';
@@ -20,7 +21,12 @@ interface Held {
   readonly reader: object;
 }
 
-type Shelf = Map<string, Held>;
+interface Shelf {
+  readonly held: Map<string, Held>;
+  /** Keys of which something changed since the last map. */
+  readonly changed: Set<string>;
+  readonly history: EntriesHistory;
+}
 
 export interface KeptSink extends Sink {
   /** Whether this reader was the last to see the object. @param key as `keyOf` gives it */
@@ -40,7 +46,6 @@ export class ObjectStore {
   readonly #onChange: () => void;
   readonly #observer: ObjectObserver | undefined;
   readonly #shelves: Readonly<Record<SetField, Shelf>>;
-  readonly #dirty = new Set<SetField>();
   readonly #readers = new WeakMap<KeptSink, object>();
   #set: ResourceSet;
 
@@ -52,22 +57,31 @@ export class ObjectStore {
     this.#observer = observer;
     this.#origin = { file: server, line: 0, lineOf: () => 0 };
     this.#onChange = onChange;
-    this.#shelves = Object.fromEntries(KINDS.map(({ field }) => [field, new Map()])) as unknown as Record<SetField, Shelf>;
+    this.#shelves = Object.fromEntries(
+      KINDS.map(({ field }) => [field, { held: new Map(), changed: new Set(), history: new EntriesHistory() }]),
+    ) as unknown as Record<SetField, Shelf>;
     const empty = Object.fromEntries(KINDS.map(({ field }) => [field, new Map()]));
     this.#set = { ...empty, rejected: [], fileProblems: [], apiServer: [] } as unknown as ResourceSet;
   }
 
   /** Everything as it is now; the very same set, maps and entries where nothing changed. */
   get current(): ResourceSet {
-    if (this.#dirty.size === 0) return this.#set;
-    const set: Record<string, unknown> = { ...this.#set };
-    for (const field of this.#dirty) {
-      const map = new Map<string, Entry<unknown>>();
-      this.#shelves[field].forEach(({ entry }, key) => void map.set(key, entry));
+    let set: Record<string, unknown> | undefined;
+    for (const { field } of KINDS) {
+      const { held, changed, history } = this.#shelves[field];
+      if (changed.size === 0) continue;
+      const map = new Map<string, Entry<unknown>>(this.#set[field] as ReadonlyMap<string, Entry<unknown>>);
+      for (const key of changed) {
+        const entry = held.get(key)?.entry;
+        if (entry === undefined) map.delete(key);
+        else map.set(key, entry);
+      }
+      history.add(map, changed);
+      changed.clear();
+      set ??= { ...this.#set };
       set[field] = map;
     }
-    this.#dirty.clear();
-    this.#set = set as unknown as ResourceSet;
+    if (set !== undefined) this.#set = set as unknown as ResourceSet;
     return this.#set;
   }
 
@@ -79,19 +93,19 @@ export class ObjectStore {
   }
 
   size(field: SetField): number {
-    return this.#shelves[field].size;
+    return this.#shelves[field].held.size;
   }
 
   /** One reader of a kind. Several may read overlapping parts of it: an object is gone when the one that saw it last says so. */
   sink(kind: Kind): KeptSink {
     const reader = {};
-    const shelf = this.#shelves[kind.field];
+    const shelf = this.#shelves[kind.field].held;
     const drop = (key: string): void => {
       const held = shelf.get(key);
       if (held?.reader !== reader) return;
       shelf.delete(key);
       this.#observer?.gone(kind.kind, held.entry.namespace, held.entry.name);
-      this.#touch(kind.field);
+      this.#touch(kind.field, key);
     };
     const retain = (keys: ReadonlySet<string>): void => {
       for (const [key, held] of shelf) if (held.reader === reader && !keys.has(key)) drop(key);
@@ -113,7 +127,7 @@ export class ObjectStore {
 
   #put(kind: Kind, reader: object, raw: RawObject): void {
     this.#observer?.seen(kind.kind, raw);
-    const shelf = this.#shelves[kind.field];
+    const shelf = this.#shelves[kind.field].held;
     const key = keyOf(raw);
     const before = shelf.get(key);
     const { uid, resourceVersion } = raw.metadata ?? {};
@@ -124,7 +138,7 @@ export class ObjectStore {
     }
     const entry = this.#entry(kind, raw, isSame ? before.entry : undefined);
     shelf.set(key, { entry, uid, resourceVersion, reader });
-    if (entry !== before?.entry) this.#touch(kind.field);
+    if (entry !== before?.entry) this.#touch(kind.field, key);
   }
 
   /** @param before of the same object; of another one by the same name nothing is kept */
@@ -140,8 +154,8 @@ export class ObjectStore {
     return makeEntry(decoded, { age, origin: this.#origin, problems, object: object ?? before?.object });
   }
 
-  #touch(field: SetField): void {
-    this.#dirty.add(field);
+  #touch(field: SetField, key: string): void {
+    this.#shelves[field].changed.add(key);
     this.#onChange();
   }
 }
