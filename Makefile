@@ -65,7 +65,7 @@ test-cluster: $(BUILT) ## the built program against an API server of the run's o
 test-e2e: $(BUILT) ## cases of it on kind, where Docker is at hand
 	@exec sh test-e2e/kind/run.sh
 
-test-suites: $(BUILT) ## other people's suites: h2spec, gRPC interop, curl, nghttp2, WebSocket cases, a browser (FILES='test/suites/h2spec.suite.ts')
+test-suites: $(BUILT) ## other people's suites: h2spec, gRPC interop, curl, nghttp2, HAProxy, WebSocket cases, a browser (FILES='test/suites/h2spec.suite.ts')
 	@sh test/suites/prerequisites.sh
 	@exec node scripts/test.ts --one-by-one $(if $(FILES),$(FILES),'test/suites/*.suite.ts')
 

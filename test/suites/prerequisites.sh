@@ -1,12 +1,12 @@
 #!/bin/sh
 # What the suites need besides Node.js: h2spec and the gRPC interoperability programs, built once per version; curl, nghttp2's
-# clients and Chromium from Debian. Installs what is missing where it may.
+# clients, HAProxy and Chromium from Debian. Installs what is missing where it may.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 folder=$here/../../.cache/suites
 
 missing=
-for pair in go:golang-go curl:curl nghttp:nghttp2-client chromium:chromium; do
+for pair in go:golang-go curl:curl nghttp:nghttp2-client haproxy:haproxy chromium:chromium; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then
