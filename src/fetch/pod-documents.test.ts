@@ -12,6 +12,7 @@ const KEY = documentKey(KEYS);
 let now = 0;
 let calls: string[] = [];
 let published: DocumentState[] = [];
+let forgotten: string[] = [];
 let lines: Readonly<Record<string, unknown>>[] = [];
 let answer: () => Promise<Partial<FetchAnswer>>;
 let documents: PodDocuments;
@@ -30,6 +31,7 @@ beforeEach(() => {
   now = 1_000_000;
   calls = [];
   published = [];
+  forgotten = [];
   lines = [];
   answer = good('{"keys":[1]}');
   documents = new PodDocuments({
@@ -41,6 +43,7 @@ beforeEach(() => {
     },
     log: (_, message, fields) => lines.push({ message, ...fields }),
     publish: (state) => published.push(state),
+    forget: (key) => forgotten.push(key),
     random: () => 0.5,
     now: () => now,
   });
@@ -172,9 +175,11 @@ describe('documents of the pod', () => {
     await pass(59_000);
     assert.equal(documents.states.length, 1);
     assert.equal(calls.length, 1);
+    assert.deepEqual(forgotten, []);
     documents.use([]);
     await pass(60_000);
     assert.equal(documents.states.length, 0);
+    assert.deepEqual(forgotten, [KEY], 'by the workers, too');
     await pass(1_000_000);
     assert.equal(calls.length, 1);
   });

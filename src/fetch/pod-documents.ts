@@ -28,6 +28,8 @@ export interface PodDocumentsOptions {
   readonly log: DocumentLog;
   /** To all workers: after each try, whatever came of it. */
   publish(state: DocumentState): void;
+  /** To all workers: nobody needs it any more. */
+  forget(key: string): void;
   /** From 0 to 1, for jitter; chance where it is not given. */
   readonly random?: () => number;
   /** Milliseconds; `sharedNow` where it is not given. */
@@ -78,7 +80,7 @@ export class PodDocuments {
       const other = wanted.get(key);
       if (other === undefined || request.cacheFor < other.cacheFor) wanted.set(key, request);
     }
-    for (const [key, kept] of this.#kept) if (!wanted.has(key)) kept.farewell ??= setTimeout(() => this.#forget(key, kept), KEPT_UNUSED).unref();
+    for (const [key, kept] of this.#kept) if (!wanted.has(key)) kept.farewell ??= setTimeout(() => this.#drop(key, kept), KEPT_UNUSED).unref();
     for (const [key, request] of wanted) this.#want(key, request);
   }
 
@@ -138,6 +140,11 @@ export class PodDocuments {
     };
     this.#kept.set(key, kept);
     this.#fetch(kept);
+  }
+
+  #drop(key: string, kept: Kept): void {
+    this.#forget(key, kept);
+    this.#options.forget(key);
   }
 
   #forget(key: string, kept: Kept): void {

@@ -46,3 +46,16 @@ test('nobody waits for ever', async (t) => {
   mock.timers.tick(6000);
   assert.equal(await waiting, undefined);
 });
+
+test('what the pod has forgotten is gone, until it is published anew', async () => {
+  const documents = new WorkerDocuments(() => {});
+  documents.publish(state());
+  const waiting = documents.refetch('k');
+  documents.forget('k');
+  assert.equal(await waiting, undefined);
+  assert.equal(documents.get('k'), undefined);
+  documents.forget('never had');
+  const next = documents.first('k');
+  documents.publish(state({ revision: 2 }));
+  assert.equal((await next)?.revision, 2);
+});

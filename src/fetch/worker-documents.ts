@@ -31,6 +31,12 @@ export class WorkerDocuments implements Documents {
     this.#waiting.get(state.key)?.end();
   }
 
+  /** From the main thread: no snapshot has named it for a while. Who waits for it all the same gets nothing. */
+  forget(key: string): void {
+    this.#states.delete(key);
+    this.#waiting.get(key)?.end();
+  }
+
   get(key: string): DocumentState | undefined {
     return this.#states.get(key);
   }

@@ -298,6 +298,11 @@ export class DataPlane {
     this.#documents.publish(state);
   }
 
+  /** Nobody needs it any more. */
+  forgetDocument(key: string): void {
+    this.#documents.forget(key);
+  }
+
   /** Of a refresh that this worker has claimed. */
   refreshTold(key: string, outcome: RefreshOutcome | undefined): void {
     this.#refreshes.told(key, outcome);

@@ -159,6 +159,8 @@ export type ToWorker =
   | { readonly type: 'ticketKeys'; readonly keys: Uint8Array }
   /** As it is now, after each try to fetch it. */
   | { readonly type: 'document'; readonly state: DocumentState }
+  /** No snapshot has named it for a while. */
+  | { readonly type: 'documentGone'; readonly key: string }
   /** Of a session that it has claimed to refresh. Outcome undefined: it asks the provider. */
   | { readonly type: 'refresh'; readonly key: string; readonly outcome: RefreshOutcome | undefined }
   | { readonly type: 'collectMetrics'; readonly id: number }

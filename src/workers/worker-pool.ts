@@ -106,7 +106,11 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#log = log;
     const { workers } = settings;
     this.#fetcher = new Fetcher({ allowLoopback: settings.allowLoopbackFetch });
-    this.#documents = new PodDocuments({ fetcher: this.#fetcher, log, publish: (state) => this.#broadcast({ type: 'document', state }) });
+    this.#documents = new PodDocuments({
+      ...{ fetcher: this.#fetcher, log },
+      publish: (state) => this.#broadcast({ type: 'document', state }),
+      forget: (key) => this.#broadcast({ type: 'documentGone', key }),
+    });
     this.#refreshes = new PodRefreshes((worker, key, outcome) => this.#post(this.#members[worker] as Member, { type: 'refresh', key, outcome }));
     this.#shared = {
       inFlight: InFlight.allocate(workers, ENDPOINT_SLOTS),

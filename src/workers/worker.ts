@@ -89,6 +89,9 @@ port.on('message', (message: ToWorker) => {
     case 'document':
       dataPlane.setDocument(message.state);
       break;
+    case 'documentGone':
+      dataPlane.forgetDocument(message.key);
+      break;
     case 'refresh':
       dataPlane.refreshTold(message.key, message.outcome);
       break;
