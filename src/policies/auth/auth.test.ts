@@ -88,9 +88,9 @@ describe('method basic', () => {
     const policy = new Policy({ methods: [basic] });
     const asked: string[] = [];
     const check = policy.auth.passwords.check.bind(policy.auth.passwords);
-    policy.auth.passwords.check = (hash, password, tell) => {
+    policy.auth.passwords.check = (name, hash, password, tell) => {
       asked.push(hash);
-      return check(hash, password, tell);
+      return check(name, hash, password, tell);
     };
     await policy.run({ headers: basicHeader('carol:secret') });
     assert.deepEqual(asked, [SHA]);

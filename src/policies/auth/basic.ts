@@ -29,6 +29,7 @@ interface Users {
 export class BasicMethod implements AuthMethod {
   readonly name = 'basic';
   readonly challenge: string;
+  readonly #policy: string;
   readonly #namespace: string;
   readonly #credentials = new Credentials([{ type: 'Header', name: 'authorization', prefix: 'Basic ' }]);
   readonly #secret: SecretCell;
@@ -38,8 +39,9 @@ export class BasicMethod implements AuthMethod {
   readonly #malformed: Refusal;
   #users: Users | undefined;
 
-  constructor({ secret, realm }: AuthMethodSpec & { readonly type: 'basic' }, { namespace }: AuthSpec, { auth, secrets }: PolicyContext) {
+  constructor({ secret, realm }: AuthMethodSpec & { readonly type: 'basic' }, { policy, namespace }: AuthSpec, { auth, secrets }: PolicyContext) {
     this.challenge = `Basic realm="${realm.replaceAll(/["\\]/g, '\\$&')}", charset="UTF-8"`;
+    this.#policy = policy;
     this.#namespace = namespace;
     this.#secret = secrets.cell(secret);
     this.#passwords = auth.passwords;
@@ -64,7 +66,7 @@ export class BasicMethod implements AuthMethod {
     // Somebody else's hash is asked about, always the same for one name: the answer takes as long as it does for users.
     const hash = known ?? (users.list[digest('sha256', user, 'buffer').readUInt32LE(0) % users.list.length] as string);
     const pending = new Pending<Judgement>();
-    const result = this.#passwords.check(hash, password, (later) => pending.settle(this.#judge(user, known !== undefined, later)));
+    const result = this.#passwords.check(this.#policy, hash, password, (later) => pending.settle(this.#judge(user, known !== undefined, later)));
     return result === undefined ? pending : this.#judge(user, known !== undefined, result);
   }
 
