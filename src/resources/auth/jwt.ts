@@ -7,7 +7,7 @@ import { hasPrivateKey, jwkSetFlaw } from './jwk-set.ts';
 import { secretReference } from './secret-reference.ts';
 import { fetchedUrl } from './url.ts';
 
-const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
+const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const;
 const ALGORITHMS = [...ASYMMETRIC, 'HS256', 'HS384', 'HS512'] as const;
 
 const jwks = strictObject(

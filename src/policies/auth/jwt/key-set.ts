@@ -20,10 +20,20 @@ const FITTING: Readonly<Record<string, { readonly kty: string; readonly crv?: st
   ES384: { kty: 'EC', crv: 'P-384' },
   ES512: { kty: 'EC', crv: 'P-521' },
   EdDSA: { kty: 'OKP', crv: 'Ed25519' },
+  Ed25519: { kty: 'OKP', crv: 'Ed25519' },
   HS256: { kty: 'oct', bytes: 32 },
   HS384: { kty: 'oct', bytes: 48 },
   HS512: { kty: 'oct', bytes: 64 },
 };
+
+/** RFC 9864 section 2.2: the older name is the same algorithm, on a curve that the key tells. Sets and tokens of an issuer do not change names at once. */
+function isSame(one: string, other: string): boolean {
+  return one === other || (isEdwards(one) && isEdwards(other));
+}
+
+function isEdwards(algorithm: string): boolean {
+  return algorithm === 'EdDSA' || algorithm === 'Ed25519';
+}
 
 export type VerificationKey = CryptoKey | Uint8Array;
 
@@ -58,7 +68,7 @@ export class SetKey {
   fits(algorithm: string): boolean {
     const { kty, crv, k, alg } = this.#jwk;
     const fitting = FITTING[algorithm];
-    if (fitting === undefined || fitting.kty !== kty || (alg !== undefined && alg !== algorithm)) return false;
+    if (fitting === undefined || fitting.kty !== kty || (alg !== undefined && !isSame(alg, algorithm))) return false;
     if (fitting.crv !== undefined && fitting.crv !== crv) return false;
     return fitting.bytes === undefined || Buffer.from(k ?? '', 'base64url').length >= fitting.bytes;
   }
@@ -67,7 +77,8 @@ export class SetKey {
   import(algorithm: string): Promise<VerificationKey> {
     let imported = this.#imported.get(algorithm);
     if (imported === undefined) {
-      imported = importJWK(this.#jwk, algorithm) as Promise<VerificationKey>;
+      // By the name that the token has: where the key has the other one, that is the same algorithm.
+      imported = importJWK({ ...this.#jwk, alg: algorithm }, algorithm) as Promise<VerificationKey>;
       this.#imported.set(algorithm, imported);
     }
     return imported;

@@ -5,7 +5,7 @@ import type { JwtRules } from '../../../snapshot/jwt.ts';
 export const ISSUER = 'https://id.example.com';
 /** Seconds since the epoch. */
 export const NOW = 1_800_000_000;
-export const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
+export const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const;
 
 export const rules = (more: Partial<JwtRules> = {}): JwtRules => ({ issuer: ISSUER, audiences: ['shop'], algorithms: ASYMMETRIC, clockSkew: 30_000, ...more });
 
@@ -45,7 +45,7 @@ function signatureOf(key: Pair | string | Buffer, input: string, alg: string): B
   const bits = alg.slice(2);
   if (typeof key === 'string' || Buffer.isBuffer(key)) return createHmac(`sha${bits}`, key).update(input).digest();
   const bytes = Buffer.from(input);
-  if (alg === 'EdDSA') return sign(null, bytes, key.privateKey);
+  if (alg.startsWith('Ed')) return sign(null, bytes, key.privateKey);
   if (alg.startsWith('ES')) return sign(`sha${bits}`, bytes, { key: key.privateKey, dsaEncoding: 'ieee-p1363' });
   if (alg.startsWith('PS'))
     return sign(`sha${bits}`, bytes, { key: key.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST });

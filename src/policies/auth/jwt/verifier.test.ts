@@ -9,7 +9,7 @@ import { JwtVerifier, KnownTokens } from './verifier.ts';
 
 const p256 = ec();
 const rsa2048 = rsa();
-const PAIRS: Readonly<Record<string, Pair>> = { RS: rsa2048, PS: rsa2048, ES256: p256, ES384: ec('P-384'), ES512: ec('P-521'), EdDSA: ed25519() };
+const PAIRS: Readonly<Record<string, Pair>> = { RS: rsa2048, PS: rsa2048, ES256: p256, ES384: ec('P-384'), ES512: ec('P-521'), Ed: ed25519() };
 const pairOf = (algorithm: string): Pair => (PAIRS[algorithm] ?? PAIRS[algorithm.slice(0, 2)]) as Pair;
 const set = setOf(jwkOf(p256, 'p256'), jwkOf(rsa2048, 'rsa'), jwkOf(pairOf('ES384'), 'p384'), jwkOf(pairOf('ES512'), 'p521'), jwkOf(pairOf('EdDSA'), 'ed'));
 
@@ -50,6 +50,16 @@ describe('good tokens', () => {
     assert.equal(await judge(tokenOf(p256, { alg: 'ES256', kid: 'a' }), { keys: setOf(jwkOf(other, 'a'), jwkOf(p256, 'a')) }), 'verified');
     assert.equal(await judge(tokenOf(p256, { alg: 'ES256', kid: 'a' }), { keys: setOf(jwkOf(other, 'a'), jwkOf(p256, 'b')) }), 'bad_signature');
     assert.equal(await judge(tokenOf(p256, { alg: 'ES256', kid: 'A' }), { keys: setOf(jwkOf(p256, 'a')) }), 'unknown_key');
+  });
+  test('EdDSA and Ed25519 are names of one algorithm, for keys as for tokens; each token has the name that is allowed', async () => {
+    const pair = pairOf('EdDSA');
+    for (const ofKey of [undefined, 'EdDSA', 'Ed25519']) {
+      const keys = setOf(jwkOf(pair, 'ed', ofKey === undefined ? {} : { alg: ofKey }));
+      for (const alg of ['EdDSA', 'Ed25519']) assert.equal(await judge(tokenOf(pair, { alg, kid: 'ed' }), { keys }), 'verified', `${ofKey} ${alg}`);
+      assert.equal(await judge(tokenOf(pair, { alg: 'Ed25519' }), { keys, algorithms: ['EdDSA'] }), 'token_algorithm');
+    }
+    const other = setOf({ ...jwkOf(pair), crv: 'Ed448', alg: 'Ed25519' });
+    assert.equal(await judge(tokenOf(pair, { alg: 'Ed25519' }), { keys: other }), 'unknown_key');
   });
   for (const typ of ['JWT', 'jwt', 'at+jwt', 'application/at+jwt']) {
     test(`of type ${typ}`, async () => assert.equal(await judge(tokenOf(p256, { alg: 'ES256', typ })), 'verified'));
