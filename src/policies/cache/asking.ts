@@ -69,7 +69,8 @@ export function askingOf(fields: Fields): Asking {
     onlyIfCached: directives.has('only-if-cached'),
     // A number that can't be read asks for nothing that is older than now.
     maxAge: milliseconds(directives, 'max-age', Number.POSITIVE_INFINITY, 0),
-    minFresh: milliseconds(directives, 'min-fresh', 0, Number.POSITIVE_INFINITY),
+    // With 0 it still has to be fresh (RFC 9111 section 5.2.1.3).
+    minFresh: directives.has('min-fresh') ? Math.max(1, milliseconds(directives, 'min-fresh', 0, Number.POSITIVE_INFINITY)) : 0,
     maxStale: maxStale === '' ? Number.POSITIVE_INFINITY : milliseconds(directives, 'max-stale', 0, 0),
     isConditional,
     hasRange,

@@ -33,7 +33,7 @@ function entityTags(list: string): readonly string[] {
 }
 
 /** For the weak comparison (RFC 9110 section 8.8.3.2). */
-function opaque(tag: string): string {
+export function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag;
 }
 

@@ -5,7 +5,7 @@ import type { CacheSpec } from '../../snapshot/cache.ts';
 import { type RequestKey, variantKey } from './cache-key.ts';
 import type { StoredEntry, StoredMeta } from './entry-blocks.ts';
 import type { ResponseCache } from './response-cache.ts';
-import { fieldsOfHead, freshenedFields, type KeptHead, keptHead } from './stored-answer.ts';
+import { freshenedFields, isAbout, type KeptHead, keptHead } from './stored-answer.ts';
 import { type Terms, termsOf, varyNames } from './storing.ts';
 
 const AUTHORIZATION = maskOf(FieldKind.Authorization);
@@ -51,8 +51,7 @@ export class Keeping {
     this.receivedAt = Date.now();
     const asked = { authorized: this.#authorized, delay: this.arrivedAt - this.#startedAt, now: this.receivedAt };
     if (status === 304 && entry !== undefined) {
-      const etag = fields.get('etag');
-      if (etag !== undefined && etag !== fieldsOfHead(entry).get('etag')) return undefined;
+      if (!isAbout(entry, fields)) return undefined;
       const merged = freshenedFields(entry, fields);
       const terms = termsOf(this.#spec, entry.status, merged, asked);
       return terms && { terms: this.#united(terms), kept: keptHead(entry.status, merged, terms.withoutFields) };

@@ -119,7 +119,7 @@ export class ModelCache {
     if (request.maxAge !== undefined && age > request.maxAge) return 'ask';
     // Section 5.2.1.3.
     if (age < lifetime && lifetime - age >= (request.minFresh ?? 0)) return 'serve';
-    if (request.minFresh) return 'ask';
+    if (request.minFresh !== undefined) return 'ask';
     const neverStale = control.mustRevalidate || control.sMaxage !== undefined;
     if (age >= lifetime && !neverStale && request.maxStale && age - lifetime <= request.maxStale) return 'serve';
     if (request.maxAge !== undefined) return 'ask';

@@ -4,7 +4,7 @@ import { FieldKind, kindOfName, maskOf } from '../../exchange/field-names.ts';
 import { Fields } from '../../exchange/fields.ts';
 import { NO_BODY } from '../../exchange/streams.ts';
 import type { Asking } from './asking.ts';
-import { isNotModified, partOf } from './conditions.ts';
+import { isNotModified, opaque, partOf } from './conditions.ts';
 
 const OTHER = maskOf(FieldKind.Other);
 const CONTENT_LENGTH = maskOf(FieldKind.ContentLength);
@@ -56,6 +56,20 @@ export function validatingFields(request: Fields, keepsConditions: boolean, entr
   if (etag !== undefined) fields.set('If-None-Match', etag);
   if (modified !== undefined) fields.set('If-Modified-Since', modified);
   return fields;
+}
+
+/**
+ * Whether a 304 to its validation is about that stored answer (RFC 9111 section 4.3.4), and not about one that the origin has in its
+ * place. One without any validator says yes to what it was asked.
+ */
+export function isAbout(kept: KeptHead, update: Fields): boolean {
+  const stored = fieldsOfHead(kept);
+  const own = stored.get('etag');
+  const etag = update.get('etag');
+  if (etag !== undefined && !etag.startsWith('W/')) return etag === own;
+  if (etag !== undefined && own !== undefined) return opaque(etag) === opaque(own);
+  const modified = update.get('last-modified');
+  return modified === undefined ? etag === undefined : modified === stored.get('last-modified');
 }
 
 /** The fields of a stored answer as a 304 to its validation brings them up to date (RFC 9111 section 3.2). */
