@@ -20,18 +20,21 @@ export interface Limits {
   readonly descriptors?: number;
   /** Folder of the cgroup that it is in; undefined: ours. */
   readonly cgroup?: string | undefined;
+  /** Folder that it finds at `/sys/fs/cgroup`, in a mount namespace of its own, which only root can make; undefined: what is there. */
+  readonly cgroupFiles?: string;
 }
 
 /** Starts `bin/tidegate`; whoever calls stops it. */
-export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, { descriptors, cgroup }: Limits = {}): ChildProcess {
+export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, { descriptors, cgroup, cgroupFiles }: Limits = {}): ChildProcess {
   const before = [
     // Node.js raises its soft limit to the hard one, so that both have to be set.
     ...(descriptors === undefined ? [] : [`ulimit -n ${descriptors}`]),
     // What it has used until then is counted where it was before.
     ...(cgroup === undefined ? [] : [`echo $$ > '${cgroup}/cgroup.procs'`]),
+    ...(cgroupFiles === undefined ? [] : [`mount --bind '${cgroupFiles}' /sys/fs/cgroup`]),
   ];
   const command = before.length === 0 ? [PROGRAM] : ['/bin/sh', '-c', [...before, 'exec "$0" "$@"'].join(' && '), PROGRAM];
-  const [file = PROGRAM, ...first] = command;
+  const [file = PROGRAM, ...first] = cgroupFiles === undefined ? command : ['unshare', '--mount', ...command];
   const child = spawn(file, [...first, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   running.add(child);
   child.once('exit', () => running.delete(child));
