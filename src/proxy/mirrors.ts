@@ -188,7 +188,7 @@ export class MirroredRequest implements UpstreamHandler, Timed {
 
   onUpstreamFailure(): void {
     if (this.#isOver) return;
-    if (this.#settled) this.#breaker?.turnBad(this.#ticket, performance.now());
+    if (this.#settled) this.#breaker?.turnBad(this.#ticket, this.#startedAt + this.#latencyMs, performance.now());
     this.#end(true, FAILED);
   }
 

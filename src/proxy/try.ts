@@ -106,7 +106,7 @@ export class Try implements UpstreamHandler {
 
   /** For the breaker: no answer, or none that was complete. */
   #fail(now: number): void {
-    if (this.#settled) this.#breaker?.turnBad(this.#ticket, now);
+    if (this.#settled) this.#breaker?.turnBad(this.#ticket, this.startedAt + this.latencyMs, now);
     else this.#settle(true, now);
   }
 

@@ -185,7 +185,7 @@ describe('circuit breaker', () => {
     setup.time += CIRCUIT_BREAKER.openFor;
     for (const worker of [0, 1]) once(setup, worker, false);
     assert.equal(state(setup), 'closed');
-    setup.breakers[0]?.turnBad(early, setup.at(0));
+    setup.breakers[0]?.turnBad(early, setup.at(0), setup.at(0));
     assert.equal(state(setup), 'closed');
   });
 
@@ -194,8 +194,47 @@ describe('circuit breaker', () => {
     const tickets = [0, 1].map((worker) => ({ worker, ticket: admit(setup, worker) }));
     for (const { worker, ticket } of tickets) setup.breakers[worker]?.settle(ticket, false, setup.at(worker));
     assert.equal(state(setup), 'closed');
-    setup.breakers[0]?.turnBad(tickets[0]?.ticket ?? 0, setup.at(0));
+    setup.breakers[0]?.turnBad(tickets[0]?.ticket ?? 0, setup.at(0), setup.at(0));
     assert.equal(state(setup), 'open');
+  });
+
+  it('a trial whose answer is cut after its head has failed, also where the trials have closed it meanwhile', () => {
+    for (const trials of [1, 2]) {
+      const setup = setUp({ halfOpenRequests: trials, minRequests: 20, window: 10_000 });
+      trip(setup);
+      setup.time += CIRCUIT_BREAKER.openFor;
+      const ticket = admit(setup, 0);
+      setup.breakers[0]?.settle(ticket, false, setup.at(0));
+      assert.equal(state(setup), trials === 1 ? 'closed' : 'half_open');
+      setup.time += 9_000;
+      setup.breakers[0]?.turnBad(ticket, setup.at(0) - 9_000, setup.at(0));
+      setup.breakers[0]?.release(ticket, true);
+      assert.equal(state(setup), 'open');
+      assert.equal(admit(setup, 1), Refusal.Open);
+      // And its time begins anew.
+      setup.time += CIRCUIT_BREAKER.openFor - 1;
+      assert.equal(admit(setup, 1), Refusal.Open);
+      setup.time += 1;
+      for (let number = 0; number < trials; number++) assert.ok(once(setup, 1, false));
+      assert.equal(state(setup), 'closed');
+      // A second word of the first trial concerns another time.
+      setup.breakers[0]?.turnBad(ticket, setup.at(0), setup.at(0));
+      assert.equal(state(setup), 'closed');
+    }
+  });
+
+  it('a trial whose answer is cut long after its head is one failure among others', () => {
+    const setup = setUp({ halfOpenRequests: 1, minRequests: 2, failurePercent: 50, window: 10_000 });
+    trip(setup);
+    setup.time += CIRCUIT_BREAKER.openFor;
+    const ticket = admit(setup, 0);
+    setup.breakers[0]?.settle(ticket, false, setup.at(0));
+    setup.time += 60_000;
+    for (let number = 0; number < 2; number++) once(setup, 1, false);
+    const cut = () => setup.breakers[0]?.turnBad(ticket, setup.at(0) - 60_000, setup.at(0));
+    setup.breakers[0]?.release(ticket, true);
+    cut();
+    assert.equal(state(setup), 'open', 'one of two, where half is enough');
   });
 
   it('with failurePercent 0 never opens', () => {

@@ -51,9 +51,11 @@ export class CircuitBreaker {
     else if (this.settings.failurePercent > 0) this.#count(ticket, 1, failed ? 1 : 0, now);
   }
 
-  /** What was settled as good has failed after all: an answer that was cut. */
-  turnBad(ticket: Ticket, now: number): void {
-    if (this.settings.failurePercent > 0 && ticket < TRIAL) this.#count(ticket, 0, 1, now);
+  /** What was settled as good, at `settledAt`, has failed after all: an answer that was cut. */
+  turnBad(ticket: Ticket, settledAt: number, now: number): void {
+    if (this.settings.failurePercent === 0) return;
+    if (ticket < TRIAL) this.#count(ticket, 0, 1, now);
+    else this.#turnTrialBad(ticket, settledAt, now);
   }
 
   /** A try is over; once for each that was admitted. @param settled false: nobody knows what it would have come to */
@@ -116,6 +118,21 @@ export class CircuitBreaker {
         const next = isClosing ? stateOf(Kind.Closed, nextGeneration(state)) : stateOf(Kind.HalfOpen, generationOf(state), begunOf(state), good);
         if (memory.change(this.#slot, state, next)) return;
       }
+    }
+  }
+
+  /** It is open again, also where it has closed on the strength of that trial; but an answer that went on for longer than failures count says no more of that. */
+  #turnTrialBad(ticket: Ticket, settledAt: number, now: number): void {
+    const memory = this.#memory;
+    const hasClosed = stateOf(Kind.Closed, nextGeneration(stateOf(Kind.HalfOpen, ticket & 0xff)));
+    for (;;) {
+      const state = memory.state(this.#slot);
+      if (!isTrialOf(ticket, state) && state !== hasClosed) return;
+      if (now - settledAt > this.settings.window) {
+        if (state === hasClosed) this.#count(generationOf(state), 0, 1, now);
+        return;
+      }
+      if (memory.open(this.#slot, state, now + this.#offset)) return;
     }
   }
 
