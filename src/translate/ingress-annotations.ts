@@ -99,10 +99,7 @@ function tellUnsupported(entry: Entry<Ingress>, issues: Issues, field: string, n
       reason: 'UnsupportedValue',
       field,
       message: RESTRICTIONS.test(name) ? `${message}: requests that it would refuse are let through` : message,
-      hint:
-        name === 'proxy-connect-timeout'
-          ? 'write connection.connectTimeout in a BackendPolicy of the Service'
-          : 'leave it out; the README lists those that are supported',
+      hint: 'leave it out; the README lists those that are supported',
     });
     return;
   }

@@ -1,6 +1,7 @@
 /**
- * What ingress-nginx's annotations say of how backends are spoken to: `backend-protocol` and `proxy-ssl-*`. A Service port speaks what
- * it speaks, whichever Ingress leads there: so they hold for the port, where no BackendPolicy says otherwise.
+ * What ingress-nginx's annotations say of how backends are spoken to: `backend-protocol`, `proxy-ssl-*` and `proxy-connect-timeout`. A
+ * Service port speaks what it speaks, and its connections are shared, whichever Ingress leads there: so they hold for the port, where no
+ * BackendPolicy says otherwise.
  */
 import { objectKey } from '../resources/entry.ts';
 import { hostnameFlaw } from '../resources/fields.ts';
@@ -17,6 +18,7 @@ import type { Trust } from './trust.ts';
 
 export const BACKEND_ANNOTATIONS: ReadonlySet<string> = new Set([
   'backend-protocol',
+  'proxy-connect-timeout',
   'proxy-ssl-name',
   'proxy-ssl-secret',
   'proxy-ssl-server-name',
@@ -30,50 +32,88 @@ export interface AnnotatedBackend {
   readonly tls?: BackendTlsSettings;
 }
 
-interface Claim extends AnnotatedBackend {
+/** What an Ingress says of the Service ports that it leads to. */
+interface Claim<Value> {
   readonly entry: Entry<Ingress>;
+  /** As its annotation has it. */
   readonly word: string;
+  readonly value: Value;
 }
 
 type OwnIngress = { readonly entry: Entry<Ingress>; readonly ingress: Ingress };
 
+/** Of one annotation, by `namespace/service/port`, the port's number or its name. The oldest Ingress has its way. */
+class PortClaims<Value> {
+  readonly #name: string;
+  readonly #claims = new Map<string, Claim<Value>>();
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** Younger ones are told that they have not theirs. */
+  add({ entry, ingress }: OwnIngress, values: AnnotationValues, word: string, value: Value): void {
+    const claim = { entry, word, value };
+    let told = false;
+    for (const place of placesOf(entry, ingress)) {
+      const older = this.#claims.get(place);
+      if (older === undefined) this.#claims.set(place, claim);
+      if (older === undefined || older.entry === entry || older.word === word || told) continue;
+      told = true;
+      values.warn(
+        this.#name,
+        `Ingress ${objectKey(older.entry)}, which is older, says ${older.word} of the same Service port, which holds`,
+        'make both say the same',
+      );
+    }
+  }
+
+  of(namespace: string, service: string, port: number, portName: string): Value | undefined {
+    if (this.#claims.size === 0) return undefined;
+    const byNumber = this.#claims.get(`${namespace}/${service}/${port}`);
+    return (byNumber ?? (portName === '' ? undefined : this.#claims.get(`${namespace}/${service}/${portName}`)))?.value;
+  }
+}
+
+const PROTOCOL = 'backend-protocol';
+const CONNECT_TIMEOUT = 'proxy-connect-timeout';
+/** A day, in seconds. */
+const LONGEST_CONNECT = 86_400;
+
 export class AnnotatedBackends {
-  /** By `namespace/service/port`, the port's number or its name. */
-  readonly #claims = new Map<string, Claim>();
+  readonly #protocols = new PortClaims<AnnotatedBackend>(PROTOCOL);
+  /** In milliseconds. */
+  readonly #connectTimeouts = new PortClaims<number>(CONNECT_TIMEOUT);
 
   /** @param ingresses that are ours */
   constructor(ingresses: Iterable<OwnIngress>, issues: Issues, trust: Trust, certificates: Certificates) {
-    const annotated = [...ingresses].filter(({ entry, ingress }) => new AnnotationValues(entry, ingress, issues).text('backend-protocol') !== undefined);
-    for (const { entry, ingress } of annotated.sort((one, other) => compareAge(one.entry, other.entry))) {
+    const annotated = [...ingresses].filter(({ entry, ingress }) => {
       const values = new AnnotationValues(entry, ingress, issues);
-      const word = values.oneOf('backend-protocol', PROTOCOLS);
-      if (word === undefined) continue;
-      const secure = word === 'HTTPS' || word === 'GRPCS';
-      const claim: Claim = {
-        entry,
-        word,
-        protocol: word === 'GRPCS' ? 'HTTP2' : word === 'GRPC' ? 'H2C' : 'HTTP1',
-        ...(secure ? { tls: tlsOf(entry, values, trust, certificates) } : {}),
-      };
-      let told = false;
-      for (const place of placesOf(entry, ingress)) {
-        const older = this.#claims.get(place);
-        if (older === undefined) this.#claims.set(place, claim);
-        if (older === undefined || older.entry === entry || older.word === word || told) continue;
-        told = true;
-        values.warn(
-          'backend-protocol',
-          `Ingress ${objectKey(older.entry)}, which is older, says ${older.word} of the same Service port, which holds`,
-          'make both say the same',
-        );
+      return (values.text(PROTOCOL) ?? values.text(CONNECT_TIMEOUT)) !== undefined;
+    });
+    for (const own of annotated.sort((one, other) => compareAge(one.entry, other.entry))) {
+      const { entry, ingress } = own;
+      const values = new AnnotationValues(entry, ingress, issues);
+      const word = values.oneOf(PROTOCOL, PROTOCOLS);
+      if (word !== undefined) {
+        const secure = word === 'HTTPS' || word === 'GRPCS';
+        this.#protocols.add(own, values, word, {
+          protocol: word === 'GRPCS' ? 'HTTP2' : word === 'GRPC' ? 'H2C' : 'HTTP1',
+          ...(secure ? { tls: tlsOf(entry, values, trust, certificates) } : {}),
+        });
       }
+      const seconds = values.wholeNumber(CONNECT_TIMEOUT, 1, LONGEST_CONNECT);
+      if (seconds !== undefined) this.#connectTimeouts.add(own, values, String(seconds), seconds * 1000);
     }
   }
 
   of(namespace: string, service: string, port: number, portName: string): AnnotatedBackend | undefined {
-    if (this.#claims.size === 0) return undefined;
-    const byNumber = this.#claims.get(`${namespace}/${service}/${port}`);
-    return byNumber ?? (portName === '' ? undefined : this.#claims.get(`${namespace}/${service}/${portName}`));
+    return this.#protocols.of(namespace, service, port, portName);
+  }
+
+  /** In milliseconds. */
+  connectTimeout(namespace: string, service: string, port: number, portName: string): number | undefined {
+    return this.#connectTimeouts.of(namespace, service, port, portName);
   }
 }
 

@@ -214,6 +214,7 @@ export class Upstreams {
       const { sessionAffinity } = settings;
       const chosen = this.#policies.protocol(namespace, service, portName);
       const annotated = this.#annotated.of(namespace, service, port, portName);
+      const connectTimeout = settings === UPSTREAM ? this.#annotated.connectTimeout(namespace, service, port, portName) : undefined;
       const tls =
         this.#policies.tls(namespace, service, portName) ??
         annotated?.tls ??
@@ -225,6 +226,7 @@ export class Upstreams {
         service,
         port,
         ...settings,
+        ...(connectTimeout === undefined ? {} : { connectTimeout }),
         // A policy's tls is for what the port speaks, whatever its appProtocol says of the clear text.
         protocol: protocol === 'H2C' && tls !== undefined ? 'HTTP2' : protocol,
         ...(sessionAffinity === undefined ? {} : { sessionAffinity: this.affinityTo(namespace, service, sessionAffinity) }),
