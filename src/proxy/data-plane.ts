@@ -86,10 +86,14 @@ export class ListenError extends Error {
 /** How long a worker that starts waits for the store of rate limits (ms). */
 const STORE_PATIENCE = 1000;
 
+/** How often the log is told that accepting pauses, at most (ms). */
+const PAUSE_LOG_INTERVAL = 10_000;
+
 const NOTHING: Runtime = { version: 0, router: { find: () => undefined } };
 
 export class DataPlane {
   readonly #settings: WorkerSettings;
+  readonly #log: WorkerLog;
   readonly #wire: Wire;
   readonly #metrics = new WorkerMetrics();
   readonly #accessLog: AccessLog | undefined;
@@ -114,9 +118,12 @@ export class DataPlane {
   readonly #storeMetrics = new LimitStoreMetrics();
   #limitStore: LimitStore | undefined;
   #draining = false;
+  /** When the log was last told that accepting paused. */
+  #pauseTold = Number.NEGATIVE_INFINITY;
 
   constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tell: Tell) {
     this.#settings = settings;
+    this.#log = log;
     this.#ticketKeys = Buffer.from(settings.ticketKeys);
     this.#wire = wire;
     const { shared, worker, workers } = settings;
@@ -260,7 +267,8 @@ export class DataPlane {
     const proxyProtocol = this.#settings.proxyProtocol
       ? new ProxyProtocol(this.#settings.trustedProxies, () => this.#metrics.add('tidegate_proxy_protocol_failures_total', 1))
       : undefined;
-    await this.#http.listen(this.#wire, http.host, http.port, undefined, proxyProtocol).catch((error) => {
+    const onPause = () => this.#acceptingPaused();
+    await this.#http.listen(this.#wire, http.host, http.port, undefined, proxyProtocol, onPause).catch((error) => {
       throw new ListenError('http', error);
     });
     const tls = {
@@ -272,9 +280,17 @@ export class DataPlane {
     };
     const passing = new TlsPreface(proxyProtocol, this.#passthroughs, this.#https);
     const asking = new AskingPreface(passing, () => this.#proxy.clientValidations, this.#certificates, LISTENER.prefaceTimeout);
-    await this.#https.listen(this.#wire, https.host, https.port, tls, asking).catch((error) => {
+    await this.#https.listen(this.#wire, https.host, https.port, tls, asking, onPause).catch((error) => {
       throw new ListenError('https', error);
     });
+  }
+
+  /** Where connections come and go that may be many times a second. */
+  #acceptingPaused(): void {
+    const now = performance.now();
+    if (now < this.#pauseTold + PAUSE_LOG_INTERVAL) return;
+    this.#pauseTold = now;
+    this.#log('warn', 'file descriptors are used up: new connections wait until there are some', { reason: 'file_descriptors' });
   }
 
   /** What another worker says of requests to backends that are waited for here. */
@@ -320,6 +336,7 @@ export class DataPlane {
     }));
     const counted = {
       tidegate_connections_refused_total: listeners.reduce((sum, listener) => sum + listener.refused, 0),
+      tidegate_accept_pauses_total: listeners.reduce((sum, listener) => sum + listener.pauses, 0),
       tidegate_tls_handshake_failures_total: this.#https.failedHandshakes,
       tidegate_jwt_verifications_total: this.#jwt.known.verifications,
       tidegate_jwt_cache_hits_total: this.#jwt.known.hits,

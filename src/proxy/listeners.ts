@@ -115,14 +115,19 @@ export class Listener {
     return this.#refused + (this.#wire?.refusedConnections ?? 0);
   }
 
+  /** Times that accepting paused for want of file descriptors. */
+  get pauses(): number {
+    return this.#wire?.pauses ?? 0;
+  }
+
   get failedHandshakes(): number {
     return this.#wire?.failedHandshakes ?? 0;
   }
 
   /** @throws (rejects) with the system's error, such as EADDRINUSE */
-  async listen(wire: Wire, host: string, port: number, tls: ServerTls | undefined, preface: Preface | undefined): Promise<void> {
+  async listen(wire: Wire, host: string, port: number, tls: ServerTls | undefined, preface: Preface | undefined, onPause: () => void): Promise<void> {
     this.#wire = await wire.listen(
-      { host, port, reusePort: true, maxConnections: this.#maxConnections, ...(tls && { tls }), ...(preface && { preface }) },
+      { host, port, reusePort: true, maxConnections: this.#maxConnections, onPause, ...(tls && { tls }), ...(preface && { preface }) },
       (connection) => {
         const place = this.#enter(connection);
         if (place !== NO_MORE) this.#accept(connection, place);

@@ -199,6 +199,7 @@ export const NO_ROUTE = 'none';
 export const PLAIN_COUNTERS = {
   tidegate_access_log_dropped_total: 'Access log lines dropped because the sink was blocked.',
   tidegate_connections_refused_total: 'Connections closed at once because a listener was full.',
+  tidegate_accept_pauses_total: 'Times that accepting paused because no file descriptor was left for it.',
   tidegate_tls_handshake_failures_total: 'TLS handshakes that failed or timed out.',
   tidegate_proxy_protocol_failures_total: 'Connections of trusted proxies closed because their PROXY header was missing, malformed, cut short or late.',
   tidegate_retries_refused_total: 'Retries and hedges that the retry budget did not allow.',

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 
 /** Descriptors that accepting leaves for connections to backends, files and the other threads. */
 const SPARE = 64;
@@ -9,8 +9,29 @@ const SPARE = 64;
  * reserve. The kernel hands out the lowest free number, so a high one means that most are in use.
  */
 export function highestAccepted(): number {
+  return acceptLimits().highest;
+}
+
+/**
+ * @returns beside `highestAccepted` what one that accepts and then pauses may have at most: connections to backends are above the
+ *   highest, too, and threads that go on at the same moment each take one
+ */
+export function acceptLimits(): { readonly highest: number; readonly most: number } {
   const limit = openFilesLimit();
-  return limit === Number.POSITIVE_INFINITY ? limit : limit - Math.min(SPARE, Math.ceil(limit / 4));
+  if (limit === Number.POSITIVE_INFINITY) return { highest: limit, most: limit };
+  const spare = Math.min(SPARE, Math.ceil(limit / 4));
+  return { highest: limit - spare, most: limit - Math.ceil(spare / 4) };
+}
+
+/** The number that the next descriptor of the process gets; infinite when there is none left. */
+export function lowestFree(): number {
+  try {
+    const descriptor = openSync('/dev/null', 'r');
+    closeSync(descriptor);
+    return descriptor;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** Soft limit of open files (getrlimit(2), RLIMIT_NOFILE); infinite where it can't be read. */

@@ -94,6 +94,8 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Connections above this are closed at once and counted. */
   readonly maxConnections: number;
+  /** Called whenever accepting pauses because the process has no file descriptors left to accept with. */
+  readonly onPause?: () => void;
   readonly tls?: ServerTls;
   /** Absent: nothing is read before TLS, or before the connection is accepted. */
   readonly preface?: Preface;
@@ -168,8 +170,10 @@ export interface WireListener {
   readonly port: number;
   /** Open connections. */
   readonly connections: number;
-  /** Connections that were closed at once because of `maxConnections`. */
+  /** Connections that were closed at once because of `maxConnections`, or for want of file descriptors. */
   readonly refusedConnections: number;
+  /** Times that accepting paused until there were file descriptors again. `stream` never pauses. */
+  readonly pauses: number;
   /** TLS handshakes that failed or timed out. */
   readonly failedHandshakes: number;
   setTicketKeys(keys: Buffer): void;

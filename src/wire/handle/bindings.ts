@@ -27,6 +27,8 @@ export interface TcpHandle extends StreamHandle {
   onconnection: (this: TcpHandle, status: number, handle: TcpHandle) => void;
   bind(address: string, port: number, flags: number): number;
   bind6(address: string, port: number, flags: number): number;
+  /** Takes that descriptor for its own, which may be the one that it has. */
+  open(descriptor: number): number;
   listen(backlog: number): number;
   connect(request: ConnectRequest, address: string, port: number): number;
   connect6(request: ConnectRequest, address: string, port: number): number;

@@ -3,10 +3,10 @@ import { isIP } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Deadlines } from '../../exchange/deadlines.ts';
 import { plainAddress } from '../address.ts';
-import { highestAccepted } from '../descriptors.ts';
 import { secureContextOptions, TicketKeys } from '../secure-context.ts';
 import { unhandled } from '../unhandled.ts';
 import type { Connection, HandshakeStart, ListenOptions, ServerTls, WireListener } from '../wire.ts';
+import { Accepting } from './accepting.ts';
 import type { SocketName, TcpHandle } from './bindings.ts';
 import { HandleConnection } from './handle-connection.ts';
 import type { Native } from './native.ts';
@@ -32,7 +32,7 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
   private readonly accept: (connection: Connection) => void;
   private readonly handshakes: Deadlines;
   private readonly server: TcpHandle;
-  private readonly highestAccepted = highestAccepted();
+  private readonly accepting: Accepting;
   private closing: Promise<void> | undefined = undefined;
 
   /** Of TLS: what every handshake starts with. */
@@ -58,6 +58,7 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
     this.server = new TCP(constants.SERVER);
     this.server.owner = this;
     this.server.onconnection = onConnection;
+    this.accepting = new Accepting(this.server, () => options.onPause?.());
   }
 
   async listen(): Promise<void> {
@@ -67,8 +68,12 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
     const { server } = this;
     try {
       let status = isIP(address) === 6 ? server.bind6(address, port, flags) : server.bind(address, port, flags);
-      if (status === 0) status = server.listen(backlog ?? BACKLOG);
+      if (status === 0) {
+        this.accepting.prepare();
+        status = server.listen(backlog ?? BACKLOG);
+      }
       if (status !== 0) throw systemError(status, 'listen', `${host}:${port}`);
+      this.accepting.begin();
       if (INHERITS_NO_DELAY) server.setNoDelay(true);
       const name: SocketName = {};
       server.getsockname(name);
@@ -79,6 +84,10 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
     }
   }
 
+  get pauses(): number {
+    return this.accepting.pauses;
+  }
+
   setTicketKeys(keys: Buffer): void {
     if (this.ticketKeys === undefined || this.context === undefined) return;
     this.ticketKeys.set(keys);
@@ -86,6 +95,7 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
   }
 
   close(): Promise<void> {
+    this.accepting.end();
     this.closing ??= new Promise((resolve) => this.server.close(resolve));
     return this.closing;
   }
@@ -96,7 +106,7 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
       this.refusedConnections++;
       return;
     }
-    if (this.connections >= this.options.maxConnections || tcp.fd > this.highestAccepted) {
+    if (this.connections >= this.options.maxConnections || !this.accepting.admits(tcp.fd)) {
       this.refusedConnections++;
       tcp.close();
       return;

@@ -14,6 +14,7 @@ export class StreamListener implements WireListener {
   connections = 0;
   refusedConnections = 0;
   failedHandshakes = 0;
+  readonly pauses = 0;
   private listeningPort = 0;
 
   private readonly options: ListenOptions;
