@@ -6,7 +6,7 @@ import type { Fields } from '../exchange/fields.ts';
 import { ConnectionPeer, type Peer } from '../exchange/peer.ts';
 import { newRequestId } from '../exchange/request-id.ts';
 import { type ExchangeSink, UNKNOWN_LENGTH } from '../exchange/streams.ts';
-import type { Connection, ConnectionHandler } from '../wire/wire.ts';
+import type { Connection, ConnectionHandler, TlsInfo } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
 import { BODY_CUT, BODY_TOO_LARGE, type Fault, SLOW_HEAD } from './fault.ts';
 import { Scan } from './field-scanner.ts';
@@ -92,6 +92,10 @@ export class ServerConnection implements ConnectionHandler, Timed {
   /** No request is under way, nor has one begun to arrive. */
   get idle(): boolean {
     return this.#current === undefined && this.#state === AT_HEAD && this.#partial.length === 0 && this.#held.empty;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.#connection.tls;
   }
 
   /** Closes the connection now, if it is idle, or as soon as it is. */
@@ -282,7 +286,8 @@ export class ServerConnection implements ConnectionHandler, Timed {
     const options = this.#options;
     // What came in before the client's end is still answered.
     const peerIsDone = this.#peerEnded && this.#held.empty;
-    if (!stream.keepAlive || stream.closeDelimited || peerIsDone || this.#requests >= options.maxRequestsPerConnection || options.isDraining()) {
+    const isOld = this.#closeWhenIdle || this.#requests >= options.maxRequestsPerConnection || options.isDraining();
+    if (!stream.keepAlive || stream.closeDelimited || peerIsDone || isOld) {
       stream.closeWanted = true;
     } else if (!stream.requestEnded) {
       // Without its 100 the client may send the body or not, and nobody could tell it from the next request (RFC 9110 section 10.1.1).

@@ -32,6 +32,9 @@ export class PrefaceProbe implements ConnectionHandler, Timed {
     connection.handler = this;
   }
 
+  /** Under TLS the protocol is chosen by ALPN. */
+  readonly tls = undefined;
+
   get idle(): boolean {
     return this.#matched === 0;
   }

@@ -4,7 +4,7 @@ import { newRequestId } from '../exchange/request-id.ts';
 import type { ExchangeSink } from '../exchange/streams.ts';
 import { FLUSH_TIMEOUT, LingeringClose } from '../http1/lingering-close.ts';
 import type { ServerOptions } from '../http1/server-options.ts';
-import type { Connection, ConnectionHandler } from '../wire/wire.ts';
+import type { Connection, ConnectionHandler, TlsInfo } from '../wire/wire.ts';
 import { AnswerSender } from './answer-sender.ts';
 import { BlockAssembly } from './block-assembly.ts';
 import { connectionFault, refusalOf } from './fault.ts';
@@ -92,6 +92,10 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
   /** No request is under way, nor has one begun to arrive. */
   get idle(): boolean {
     return this.#streams.size === 0 && this.#headSince === 0;
+  }
+
+  get tls(): TlsInfo | undefined {
+    return this.#connection.tls;
   }
 
   /** Takes no more requests than those that are on their way, and closes when they are answered. */

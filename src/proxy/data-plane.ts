@@ -231,7 +231,7 @@ export class DataPlane {
     if (end.certificates !== undefined) this.#backendTls.know(end.certificates.certificates);
     const runtime = yield* this.#runtimes.change(this.#withoutIdentities(parts), end);
     if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
-    if (end.certificates !== undefined) this.#proxy.clientValidations = ClientValidations.compile(end.certificates.clientValidation);
+    if (end.certificates !== undefined) this.#setClientValidations(ClientValidations.compile(end.certificates.clientValidation));
     this.#proxy.runtime = runtime;
     if (end.passthrough !== undefined) this.#passthroughs.serverNames = ServerNames.compile(end.passthrough, this.#upstreams);
     this.#consumers.remove(end.removedConsumers);
@@ -239,6 +239,15 @@ export class DataPlane {
     this.#upstreams.remove(end.removedUpstreams);
     this.#backendTls.forget(end.removedUpstreams);
     this.#metrics.forget(end.removedRoutes, end.removedUpstreams);
+  }
+
+  /** Who is connected by what a host asked for before has to come again: a certificate may be revoked by now, or one be asked for. */
+  #setClientValidations(validations: ClientValidations): void {
+    const before = this.#proxy.clientValidations;
+    this.#proxy.clientValidations = validations;
+    if (validations.isEmpty && before.isEmpty) return;
+    const isOutdated = validations.outdated(before);
+    this.#https.end(({ serverName }) => isOutdated(serverName));
   }
 
   /** Takes in what policies know clients by. It is in force at once, also for what is still to be replaced: no route hangs on which it is. */

@@ -2,7 +2,7 @@ import type { Timed } from '../exchange/deadlines.ts';
 import { ServerConnection, type ServerOptions } from '../http1/server-connection.ts';
 import { PrefaceProbe } from '../http2/preface-probe.ts';
 import { ServerConnection as Http2ServerConnection } from '../http2/server-connection.ts';
-import type { Connection, ConnectionHandler, Preface, ServerTls, Wire, WireListener } from '../wire/wire.ts';
+import type { Connection, ConnectionHandler, Preface, ServerTls, TlsInfo, Wire, WireListener } from '../wire/wire.ts';
 import { type ClientConnections, type ClientPlace, NO_MORE } from './overload/client-connections.ts';
 import type { Proxy } from './proxy.ts';
 
@@ -49,6 +49,7 @@ function ignore(): void {}
 interface ClientEnd {
   /** No request is under way, nor has one begun to arrive. */
   readonly idle: boolean;
+  readonly tls: TlsInfo | undefined;
   /** Closes the connection now, if it is idle, or as soon as it is. */
   closeIfIdle(): void;
 }
@@ -166,6 +167,11 @@ export class Listener {
       else idle.add(connection);
     }
     this.#idleBefore = idle;
+  }
+
+  /** Ends connections by TLS: those that are idle now, the others after what is under way. */
+  end(isOver: (tls: TlsInfo) => boolean): void {
+    for (const connection of this.#connections) if (connection.tls !== undefined && isOver(connection.tls)) connection.closeIfIdle();
   }
 
   /**

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import type { Socket } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { Authority, type IssuedCertificate, selfSigned } from '../certificates/authority.ts';
@@ -32,6 +34,11 @@ function route(name: string, hosts: string, validation: string | undefined, path
   return apiRoute(name, `  hostnames: [${hosts}]\n${tls}  rules: [{ matches: [{ path: { value: ${path} } }], backendRefs: [{ name: web, port: 80 }] }]`);
 }
 
+/** Trust of one host alone, with those who are revoked there. */
+function ending(gone: readonly IssuedCertificate[]): string {
+  return configMap('ending', { 'ca.crt': authority.cert, 'ca.crl': authority.revocationList([...gone]) });
+}
+
 let backend: Backend;
 let gateway: GatewayUnderTest;
 
@@ -46,11 +53,13 @@ before(async () => {
         secret('ca-secret', authority.cert) +
         configMap('none', { 'ca.crt': 'no certificate' }),
       'c-rotating.yaml': configMap('rotating', { 'ca.crt': authority.cert }),
+      'c-ending.yaml': ending([]),
       'd-routes.yaml':
         route('strict', 'strict.test', '{ caCertificateRefs: [{ name: ca }], crlRefs: [{ name: ca }] }') +
         route('lenient', 'lenient.test', '{ caCertificateRefs: [{ kind: Secret, name: ca-secret }], mode: Request }') +
         route('redirected', 'redirected.test', '{ caCertificateRefs: [{ name: ca }] }', '/', true) +
         route('rotating', 'rotating.test', '{ caCertificateRefs: [{ name: rotating }] }') +
+        route('ending', 'ending.test', '{ caCertificateRefs: [{ name: ending }], crlRefs: [{ name: ending }] }') +
         route('wild', '"*.wild.test"', '{ caCertificateRefs: [{ name: ca }] }') +
         route('open', 'open.wild.test', undefined, '/open') +
         route('plain', 'plain.test', undefined) +
@@ -95,6 +104,7 @@ async function ask(socket: TLSSocket, host: string, path: string, fields = ''): 
     socket.on('data', onData);
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('closed without an answer')));
+    if (socket.closed) reject(new Error('closed before'));
   });
   socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}\r\n`);
   return answered;
@@ -223,6 +233,38 @@ test('a changed authority holds at once: for sessions and for connections that a
   await gateway.write('e-marker.yaml', route('marker', 'marker.test', undefined));
   await gateway.until('/', (answer) => answer === 200, { host: 'marker.test' });
   assert.equal(await visit('rotating.test', good), '403 client_certificate_untrusted');
+});
+
+test('a change ends the connections of its hosts: idle ones at once, others after what is under way, HTTP/2 by GOAWAY', async () => {
+  const [idle, busy, other] = [await open('ending.test', good), await open('ending.test', good), await open('plain.test', undefined)];
+  for (const socket of [idle, busy]) assert.equal(await ask(socket, 'ending.test', '/'), 200);
+  const session = connectHttp2(`https://127.0.0.1:${gateway.https}`, { servername: 'ending.test', cert: good.cert, key: good.key, rejectUnauthorized: false });
+  endWith(wholeFile, () => session.destroy());
+  const request = session.request({ ':path': '/', ':authority': 'ending.test' });
+  assert.equal(((await once(request.resume(), 'response')) as [{ ':status': number }])[0][':status'], 200);
+  let held: Socket | undefined;
+  const { respond } = backend;
+  backend.respond = (one, socket) => {
+    if (!one.head.startsWith('GET /held ')) return respond(one, socket);
+    held = socket;
+    return undefined;
+  };
+  let text = '';
+  busy.on('data', (chunk: Buffer) => {
+    text += chunk.toString('latin1');
+  });
+  busy.write('GET /held HTTP/1.1\r\nHost: ending.test\r\n\r\n');
+  await backend.until(() => held !== undefined);
+  const [ended, left] = [once(idle.resume(), 'close'), once(session, 'goaway')];
+  await gateway.write('c-ending.yaml', ending([good]));
+  await Promise.all([ended, left]);
+  held?.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast');
+  await once(busy, 'end');
+  assert.match(text, /^HTTP\/1\.1 200 OK\r\n[\s\S]*^Connection: close\r\n[\s\S]*\r\n\r\nlast$/im);
+  backend.respond = respond;
+  // Others are left in peace.
+  assert.equal(await ask(other, 'plain.test', '/'), 200);
+  assert.equal(await visit('ending.test', good), '403 client_certificate_revoked');
 });
 
 test('statuses tell what is wrong', async () => {

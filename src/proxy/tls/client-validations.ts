@@ -72,6 +72,20 @@ export class ClientValidations {
     return level === OPEN ? undefined : level;
   }
 
+  /** Whose handshake is no longer what its server name asks for. @param before what was in force until now @returns as long as both stay */
+  outdated(before: ClientValidations): (serverName: string) => boolean {
+    const known = new Map<string, boolean>();
+    return (serverName) => {
+      let isOutdated = known.get(serverName);
+      if (isOutdated === undefined) {
+        const name = plainName(serverName);
+        isOutdated = this.find(name)?.id !== before.find(name)?.id;
+        known.set(serverName, isOutdated);
+      }
+      return isOutdated;
+    };
+  }
+
   /** Before the route is known. @returns why the request is not served on this connection */
   judge(exchange: Exchange): Reply | undefined {
     const { tls } = exchange;
