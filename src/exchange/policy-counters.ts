@@ -8,8 +8,10 @@ export const POLICY_COUNTERS = {
   tidegate_decompression_requests_total: 'Requests with an encoded body on routes that decode it, by result: decoded, or why not.',
   tidegate_cors_requests_total: 'Requests with an Origin on routes with cors, by kind (preflight, actual) and decision (allowed, refused).',
   tidegate_error_pages_total: 'Error answers that got a page of their route, by status code.',
+  tidegate_faults_injected_total: 'Requests that a route has held back or failed on purpose, by kind (delay, abort).',
   tidegate_grpc_json_calls_total:
     'Methods of gRPC that were called for JSON requests, by route, method and status of gRPC (NO_ANSWER, MALFORMED: it gave none).',
+  tidegate_ip_access_refused_total: 'Requests from addresses that their route lets nobody call from.',
   tidegate_responses_cut_total: 'Answers of backends that were longer than their route allows.',
   tidegate_transforms_total: 'Requests and answers that a transform was to change, by part (request, response) and result (changed, refused).',
 } as const;

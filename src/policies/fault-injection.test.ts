@@ -11,15 +11,20 @@ function even(count: number): () => number {
   return () => (next++ % count) / count;
 }
 
-function filterOf(spec: FaultInjection, random: () => number) {
-  return faultInjection.compile(spec, { random } as PolicyContext);
+function filterOf(spec: FaultInjection, random: () => number, counter: PolicyContext['counter'] = () => ({ value: 0 })) {
+  return faultInjection.compile(spec, { random, counter } as PolicyContext);
 }
 
-test('as many fail as the share says', () => {
-  const filter = filterOf({ abort: { statusCode: 503, percent: 7 } }, even(1000));
+test('as many fail as the share says, and are counted', () => {
+  const counts: Record<string, { value: number }> = {};
+  const filter = filterOf({ abort: { statusCode: 503, percent: 7 } }, even(1000), (_name, { kind = '' }) => {
+    counts[kind] ??= { value: 0 };
+    return counts[kind];
+  });
   let failed = 0;
   for (let count = 0; count < 1000; count++) if (filter.onRequest?.(exchangeOf()) === Verdict.Answered) failed++;
   assert.equal(failed, 70);
+  assert.deepEqual(counts, { delay: { value: 0 }, abort: { value: 70 } });
 });
 
 test('a request that is held back goes on afterwards, or fails then', async () => {

@@ -1,4 +1,5 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
+import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { FaultInjection } from '../snapshot/filters.ts';
 import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 
@@ -14,12 +15,16 @@ class FaultInjectionFilter implements Filter {
   readonly #abort: FaultInjection['abort'];
   readonly #reply: Reply;
   readonly #random: () => number;
+  readonly #delayed: PolicyCounter;
+  readonly #aborted: PolicyCounter;
 
-  constructor({ delay, abort }: FaultInjection, { random }: PolicyContext) {
+  constructor({ delay, abort }: FaultInjection, { counter, random }: PolicyContext) {
     this.#delay = delay;
     this.#abort = abort;
     this.#reply = { status: abort?.statusCode ?? 503, reason: 'fault_injected', detail: 'The request was made to fail, as a test.' };
     this.#random = random;
+    this.#delayed = counter('tidegate_faults_injected_total', { kind: 'delay' });
+    this.#aborted = counter('tidegate_faults_injected_total', { kind: 'abort' });
   }
 
   describe(): string {
@@ -31,11 +36,13 @@ class FaultInjectionFilter implements Filter {
 
   onRequest(exchange: Exchange): Verdict {
     const aborts = this.#happens(this.#abort);
+    if (aborts) this.#aborted.value++;
     if (this.#delay === undefined || !this.#happens(this.#delay)) {
       if (!aborts) return Verdict.Continue;
       exchange.reply = this.#reply;
       return Verdict.Answered;
     }
+    this.#delayed.value++;
     const timer = setTimeout(() => {
       if (aborts) exchange.reply = this.#reply;
       exchange.resume();

@@ -173,6 +173,7 @@ test('header values of a backendRef are made by expressions; what can not be mad
 
 test('address lists and sizes', async () => {
   assert.equal((await shop('/denied')).status, 403);
+  assert.match((await get(gateway.admin, '/metrics')).body, /^tidegate_ip_access_refused_total 1$/m);
   assert.equal((await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test' }, body: 'much more than ten' })).status, 413);
   assert.equal(
     (await send(gateway.http, '/small', { method: 'POST', headers: { host: 'shop.test', 'transfer-encoding': 'chunked' }, body: 'much more than ten' })).status,
