@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { before, type TestContext, test } from 'node:test';
 import { Backend, type RecordedRequest } from './backend.ts';
-import { type Answer, get, RawConnection, send } from './client.ts';
+import { type Answer, get, RawConnection, raw, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { Http2Client } from './http2-client.ts';
 import { wholeFile } from './lifetime.ts';
@@ -99,6 +99,13 @@ test('a fresh answer is served again, by any worker, with its age and through th
   assert.equal(asked(name), 1);
   const line = await gateway.untilAccess((access) => access.path === name && access.reason === 'cache_hit');
   assert.equal(line.upstream, undefined);
+});
+
+test('early hints pass on to the client whose request it is', async () => {
+  const name = path(() => `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${answer('200 OK', 'Cache-Control: max-age=60\r\n', 'ok')}`);
+  const ask = async (): Promise<string> => raw(gateway.http, `GET ${name} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n`);
+  assert.match(await ask(), /^HTTP\/1\.1 103 [^\r]*\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 [\s\S]*stored[\s\S]*ok$/);
+  assert.match(await ask(), /^HTTP\/1\.1 200 [\s\S]*hit[\s\S]*ok$/);
 });
 
 test('who only may have it from memory gets 504 when it is not there', async () => {

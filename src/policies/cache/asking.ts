@@ -118,6 +118,9 @@ export function useOf(kept: Kept, age: number, asking: Asking): Use {
   return left <= 0 && -left < kept.staleWhileRevalidate ? Use.StaleMeanwhile : Use.Validate;
 }
 
+/** Trouble of the origin, which a stale answer may stand in for (RFC 5861 section 4). */
+export const TROUBLE: ReadonlySet<number> = new Set([500, 502, 503, 504]);
+
 /** Whether it may be served because the origin fails. */
 export function servesOnError(kept: Kept, age: number, asking: Asking): boolean {
   // What the origin wants to be asked about each time needs its word, fresh or not (RFC 9111 section 5.2.2.4).

@@ -2,18 +2,14 @@ import type { Exchange, FetchStream, Reply, RunningFetch } from '../../exchange/
 import type { Fields } from '../../exchange/fields.ts';
 import { type BodyLength, NO_BODY } from '../../exchange/streams.ts';
 import type { CacheSpec } from '../../snapshot/cache.ts';
-import { servesOnError, Use, useOf } from './asking.ts';
+import { servesOnError, TROUBLE, Use, useOf } from './asking.ts';
 import type { RequestKey } from './cache-key.ts';
 import type { StoredEntry } from './entry-blocks.ts';
 import { FlightBody } from './flight-body.ts';
 import { Keeping, type Verdict } from './keeping.ts';
 import type { CacheNews, CacheResults, ResponseCache } from './response-cache.ts';
 import { fieldsOfHead, type GivenHead, giveWhole, hasNoBody, isUnmet, setAge, validatingFields } from './stored-answer.ts';
-
 import type { Returns, Validated, Waiter } from './waiter.ts';
-
-/** Trouble of the origin, which a stale answer may stand in for (RFC 5861 section 4). */
-const TROUBLE = new Set([500, 502, 503, 504]);
 
 /** How long other workers wait for the rest of a body, in milliseconds; then each asks for it once, so that its clients see it come. */
 const SLOW_BODY = 250;
@@ -248,7 +244,11 @@ export class Flight implements FetchStream {
   resumeRequestBody(): void {}
   pauseRequestBody(): void {}
   setBodyLimit(): void {}
-  inform(): void {}
+
+  /** Early hints are for the client whose request it is. */
+  inform(status: number, fields: Fields): void {
+    this.#waiters[0]?.exchange.stream.inform(status, fields);
+  }
 
   // --- what comes of it ---
 

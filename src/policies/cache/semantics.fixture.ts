@@ -158,6 +158,11 @@ export const CORRECTIONS: readonly Correction[] = [
     },
   },
   {
+    name: 'must-understand takes no-store back',
+    why: 'RFC 9111 section 5.2.2.3',
+    apply: ({ directives }) => (has(directives, 'must-understand') ? { directives: without(directives, 'no-store') } : {}),
+  },
+  {
     name: 'private and no-cache with names are about these fields alone; without the cookie an answer can be kept',
     why: 'RFC 9111 sections 5.2.2.4 and 5.2.2.7',
     apply: ({ directives, answer }) => {

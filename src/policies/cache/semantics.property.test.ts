@@ -22,6 +22,11 @@ const EXAMPLES: Readonly<Record<string, { readonly scene: Partial<Scene>; readon
     library: 'hit',
   },
   'seconds are digits, and nothing else': { scene: { directives: [['max-age', '60s']], answer: { etag: '"a"' } }, ours: 'miss', library: 'hit' },
+  'must-understand takes no-store back': {
+    scene: { directives: [['max-age', '60'], ['no-store'], ['must-understand']] },
+    ours: 'hit',
+    library: 'miss',
+  },
   'private and no-cache with names are about these fields alone; without the cookie an answer can be kept': {
     scene: {
       directives: [
@@ -148,7 +153,7 @@ const ofAnswer: fc.Arbitrary<Directive> = fc.oneof(
   { weight: 3, arbitrary: withArgument('s-maxage') },
   { weight: 3, arbitrary: withArgument('stale-while-revalidate') },
   withArgument('stale-if-error'),
-  ...['no-store', 'private', 'no-cache', 'must-revalidate', 'proxy-revalidate', 'immutable', 'x-other'].map(flag),
+  ...['no-store', 'must-understand', 'private', 'no-cache', 'must-revalidate', 'proxy-revalidate', 'immutable', 'x-other'].map(flag),
   { weight: 3, arbitrary: flag('public') },
   fc.tuple(fc.constantFrom('private', 'no-cache'), fc.constantFrom('"set-cookie"', '"x-a, set-cookie"', 'x-a')),
 );

@@ -47,7 +47,8 @@ export interface Asked {
 export function termsOf(spec: CacheSpec, status: number, fields: Fields, { authorized, delay, now }: Asked): Terms | undefined {
   if (!STORED_STATUSES.has(status)) return undefined;
   const directives = parseDirectives(fields.getAll('cache-control'));
-  if (directives.has('no-store')) return undefined;
+  // `must-understand` takes it back where the status is understood, as those above are (RFC 9111 section 5.2.2.3).
+  if (directives.has('no-store') && !directives.has('must-understand')) return undefined;
   const secret = fieldsOf(directives, 'private');
   if (secret?.length === 0) return undefined;
   const unchecked = fieldsOf(directives, 'no-cache');
