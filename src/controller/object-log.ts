@@ -1,5 +1,6 @@
 /** Tells of objects that turn bad, once, and when they are good again. */
-import type { Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import { entryChanges } from '../resources/entry-changes.ts';
+import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { TranslateResult } from '../translate/translate.ts';
 
 /** Messages are constants. */
@@ -17,13 +18,17 @@ interface Told {
 export class ObjectLog {
   readonly #log: ControllerLog;
   #told: ReadonlyMap<string, Told> = new Map();
+  #set: ResourceSet | undefined;
+  /** Objects of `#set` that have something wrong with them by themselves. */
+  readonly #flawed = new Map<string, Entry<unknown>>();
 
   constructor(log: ControllerLog) {
     this.#log = log;
   }
 
   report(set: ResourceSet, result: TranslateResult): void {
-    const problems = collect(set, result);
+    this.#follow(set);
+    const problems = collect(this.#flawed.values(), result);
     const told = new Map<string, Told>();
     for (const [object, { entry, found }] of problems) {
       told.set(object, { object, problems: new Set(found.map(problemKey)) });
@@ -34,6 +39,17 @@ export class ObjectLog {
       if (!told.has(object) && exists(set, object)) this.#log('info', 'object is good again', { object });
     }
     this.#told = told;
+  }
+
+  #follow(set: ResourceSet): void {
+    const before = this.#set;
+    this.#set = set;
+    for (const field of mapFields(set)) {
+      for (const change of entryChanges<unknown>(before?.[field] ?? NO_ENTRIES, set[field])) {
+        if (change.before !== undefined) this.#flawed.delete(objectName(change.before));
+        if (change.after !== undefined && change.after.problems.length > 0) this.#flawed.set(objectName(change.after), change.after);
+      }
+    }
   }
 
   #warn(object: string, entry: Entry<unknown>, found: readonly Problem[]): void {
@@ -52,7 +68,7 @@ interface Found {
   readonly found: Problem[];
 }
 
-function collect(set: ResourceSet, result: TranslateResult): Map<string, Found> {
+function collect(flawed: Iterable<Entry<unknown>>, result: TranslateResult): Map<string, Found> {
   const problems = new Map<string, Found>();
   const add = (entry: Entry<unknown>, problem: Problem): void => {
     const object = objectName(entry);
@@ -60,21 +76,23 @@ function collect(set: ResourceSet, result: TranslateResult): Map<string, Found> 
     if (known === undefined) problems.set(object, { entry, found: [problem] });
     else known.found.push(problem);
   };
-  for (const entries of mapsOf(set)) {
-    for (const entry of entries.values()) for (const problem of entry.problems) add(entry, problem);
-  }
+  for (const entry of flawed) for (const problem of entry.problems) add(entry, problem);
   for (const { entry, problem } of result.problems) add(entry, problem);
   return problems;
 }
 
+type MapField = { [Field in keyof ResourceSet]: ResourceSet[Field] extends Entries<unknown> ? Field : never }[keyof ResourceSet];
+
+const NO_ENTRIES: Entries<unknown> = new Map();
+
 /** Rejected objects and files are the source's to tell of. */
-function mapsOf(set: ResourceSet): ReadonlyMap<string, Entry<unknown>>[] {
-  return Object.values(set).filter((part: unknown) => part instanceof Map) as ReadonlyMap<string, Entry<unknown>>[];
+function mapFields(set: ResourceSet): MapField[] {
+  return (Object.keys(set) as (keyof ResourceSet)[]).filter((field): field is MapField => set[field] instanceof Map);
 }
 
 function exists(set: ResourceSet, object: string): boolean {
   const slash = object.indexOf('/');
-  const entry = mapsOf(set).map((entries) => entries.get(object.slice(slash + 1)));
+  const entry = mapFields(set).map((field) => (set[field] as Entries<unknown>).get(object.slice(slash + 1)));
   return entry.some((one) => one !== undefined && objectName(one) === object);
 }
 

@@ -1,7 +1,7 @@
 /** Between translation and the workers: endpoints that are names become endpoints with addresses, so that workers resolve nothing. */
 import { isIP } from 'node:net';
 import { forbiddenAddress } from '../exchange/forbidden-address.ts';
-import { sameEndpoints } from '../snapshot/equal.ts';
+import { sameEndpoints, withEndpoints } from '../snapshot/equal.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
 import { isApiServer } from '../translate/addresses.ts';
@@ -43,6 +43,9 @@ export class ResolvingPublisher implements Publisher {
   #apiServer: readonly string[] = [];
   /** Of the newest snapshot, upstreams that have a name among their endpoints, as translation gave them. */
   #named: Endpoints = new Map();
+  /** Those of the newest snapshot, and the upstreams among them that have had others since. */
+  #given: Endpoints = new Map();
+  readonly #changed = new Set<UpstreamKey>();
   /** Addresses that were dropped, by upstream; told of in the log. */
   readonly #refused = new Map<UpstreamKey, number>();
   #troubles: NameTroubles = new Map();
@@ -85,7 +88,7 @@ export class ResolvingPublisher implements Publisher {
 
   snapshot(snapshot: Snapshot): void {
     this.#held = snapshot;
-    this.#use(new Map([...snapshot.endpoints].filter(([, list]) => list.some(isName))));
+    this.#use(this.#namedOf(snapshot.endpoints));
     // Without a first snapshot nothing serves: there is no hurry but that of a look-up.
     if (this.#names.isWaiting) this.#holdOff ??= setTimeout(() => this.#release(), this.#published === undefined ? LOOKUP_TIMEOUT : HOLD_OFF);
     else this.#release();
@@ -94,12 +97,13 @@ export class ResolvingPublisher implements Publisher {
   endpoints(changes: Endpoints): void {
     const named = new Map(this.#named);
     for (const [key, list] of changes) {
+      this.#changed.add(key);
       if (list.some(isName)) named.set(key, list);
       else named.delete(key);
     }
     this.#use(named);
     const held = this.#held;
-    if (held !== undefined) this.#held = { ...held, endpoints: new Map([...held.endpoints, ...changes]) };
+    if (held !== undefined) this.#held = { ...held, endpoints: withEndpoints(held.endpoints, changes) };
     this.#publish(changes);
   }
 
@@ -109,6 +113,20 @@ export class ResolvingPublisher implements Publisher {
     clearTimeout(this.#holdOff);
     this.#held = undefined;
     this.#names.close();
+  }
+
+  /** Of ten thousand addresses only those are looked at that were not there before. */
+  #namedOf(endpoints: Endpoints): Endpoints {
+    const given = this.#given;
+    if (endpoints === given && this.#changed.size === 0) return this.#named;
+    const named = new Map<UpstreamKey, readonly Endpoint[]>();
+    for (const [key, list] of endpoints) {
+      const isKnown = list === given.get(key) && !this.#changed.has(key);
+      if (isKnown ? this.#named.has(key) : list.some(isName)) named.set(key, list);
+    }
+    this.#given = endpoints;
+    this.#changed.clear();
+    return named;
   }
 
   #use(named: Endpoints): void {
@@ -157,7 +175,7 @@ export class ResolvingPublisher implements Publisher {
       if (!sameEndpoints(resolved, before.endpoints.get(key))) changes.set(key, resolved);
     }
     if (changes.size === 0) return;
-    this.#published = { ...before, endpoints: new Map([...before.endpoints, ...changes]) };
+    this.#published = { ...before, endpoints: withEndpoints(before.endpoints, changes) };
     this.#publisher.endpoints(changes);
   }
 

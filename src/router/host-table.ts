@@ -1,5 +1,6 @@
 /** Look-up by host: exact names in a map, wildcards in a trie of labels from the right. */
 import { hostKey } from '../snapshot/host-key.ts';
+import { LayeredMap } from '../snapshot/layered-map.ts';
 import type { HostPattern } from '../snapshot/match.ts';
 import { SegmentMap } from './segment-map.ts';
 
@@ -28,14 +29,14 @@ const STEP = 500;
  * never changes; `changed` makes the next one of it.
  */
 export class HostTable<Level> {
-  readonly #exact: ReadonlyMap<string, readonly Level[]>;
+  readonly #exact: LayeredMap<string, readonly Level[]>;
   /** By `hostKey`, all that are no exact names. */
   readonly #others: ReadonlyMap<string, { readonly host: HostPattern; readonly level: Level }>;
   readonly #wildcards: LabelNode<Level>;
   readonly #hasWildcards: boolean;
 
   private constructor(
-    exact: ReadonlyMap<string, readonly Level[]>,
+    exact: LayeredMap<string, readonly Level[]>,
     others: ReadonlyMap<string, { readonly host: HostPattern; readonly level: Level }>,
     wildcards: LabelNode<Level>,
   ) {
@@ -46,7 +47,7 @@ export class HostTable<Level> {
   }
 
   static empty<Level>(): HostTable<Level> {
-    return new HostTable(new Map(), new Map(), labelNode());
+    return new HostTable(LayeredMap.of(new Map()), new Map(), labelNode());
   }
 
   /** @param host lower-case, without a trailing dot */
@@ -58,7 +59,7 @@ export class HostTable<Level> {
 
   /** The table with some levels changed; work is done between the steps that it gives, and this table stays as it is. */
   *changed(changes: Iterable<LevelChange<Level>>): Generator<void, HostTable<Level>> {
-    const exact = new Map(this.#exact);
+    let exact = this.#exact;
     let others = this.#others as Map<string, { readonly host: HostPattern; readonly level: Level }>;
     const names = new Map<string, Level | undefined>();
     for (const { host, level } of changes) {
@@ -76,19 +77,23 @@ export class HostTable<Level> {
     if (others !== this.#others) {
       wildcards = yield* makeTrie(others.values());
       // Exact names carry the wildcards that cover them.
+      const all = new Map<string, readonly Level[]>();
       let steps = 0;
       for (const [name, [own]] of exact) {
-        exact.set(name, [own as Level, ...wildcardLevels(wildcards, name)]);
+        all.set(name, [own as Level, ...wildcardLevels(wildcards, name)]);
         if (++steps % STEP === 0) yield;
       }
+      exact = LayeredMap.of(all);
     }
-    let steps = 0;
+    let edits: [name: string, levels: readonly Level[] | undefined][] = [];
     for (const [name, level] of names) {
-      if (level === undefined) exact.delete(name);
-      else exact.set(name, [level, ...wildcardLevels(wildcards, name)]);
-      if (++steps % STEP === 0) yield;
+      edits.push([name, level && [level, ...wildcardLevels(wildcards, name)]]);
+      if (edits.length < STEP) continue;
+      exact = exact.with(edits);
+      edits = [];
+      yield;
     }
-    return new HostTable(exact, others, wildcards);
+    return new HostTable(exact.with(edits), others, wildcards);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Whether two snapshots say the same, so that nothing is published that changes nothing. */
 import { isDeepStrictEqual } from 'node:util';
+import type { Route } from './route.ts';
 import type { Sensitive } from './sensitive.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Certificate } from './tls.ts';
@@ -17,13 +18,28 @@ export function equalButEndpoints(one: Snapshot, other: Snapshot): boolean {
     sameConsumers(one.consumers, other.consumers) &&
     sameSecrets(one.secrets, other.secrets) &&
     isDeepStrictEqual(one.upstreams, other.upstreams) &&
-    isDeepStrictEqual(one.routes, other.routes)
+    sameRoutes(one.routes, other.routes)
   );
 }
 
 /** Endpoints of `next` that are not those of `previous`. Both must have the same upstreams. */
 export function changedEndpoints(previous: Snapshot, next: Snapshot): Map<UpstreamKey, readonly Endpoint[]> {
-  return new Map([...next.endpoints].filter(([key, list]) => !sameEndpoints(list, previous.endpoints.get(key))));
+  const changes = new Map<UpstreamKey, readonly Endpoint[]>();
+  if (next.endpoints === previous.endpoints) return changes;
+  for (const [key, list] of next.endpoints) if (!sameEndpoints(list, previous.endpoints.get(key))) changes.set(key, list);
+  return changes;
+}
+
+/** All endpoints after some have changed. */
+export function withEndpoints(endpoints: Snapshot['endpoints'], changes: Snapshot['endpoints']): Snapshot['endpoints'] {
+  const all = new Map(endpoints);
+  for (const [key, list] of changes) all.set(key, list);
+  return all;
+}
+
+/** Most are the very same ones. */
+function sameRoutes(one: readonly Route[], other: readonly Route[]): boolean {
+  return one === other || (one.length === other.length && one.every((route, place) => route === other[place] || isDeepStrictEqual(route, other[place])));
 }
 
 /** @param one, other sorted, as they are in snapshots */

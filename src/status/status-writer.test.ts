@@ -113,3 +113,18 @@ test('thousands of bad objects: writes come at a steady rate, and a fresh object
   assert.ok(cluster.events().length <= most(5), 'Events likewise');
   assert.equal(new Set(cluster.statusWrites()).size, cluster.statusWrites().length, 'each once');
 });
+
+test('what changes while a write is under way is written after its end, whatever became of that', async (t) => {
+  const cluster = await Cluster.start(t);
+  cluster.apply(service('web'), route('a'));
+  cluster.server.fault = (call) => {
+    if (!isStatus(call) || cluster.statusWrites().length > 1) return undefined;
+    // Translated before the answer is there, which by itself would be the last word for minutes.
+    cluster.apply(route('a', { hostnames: ['new.example.com'] }));
+    return { status: 422 };
+  };
+  cluster.join('one');
+  await cluster.until(() => cluster.conditions('ApiRoute', 'a').length > 0, 'conditions');
+  await cluster.quiet();
+  assert.deepEqual(results(cluster), { 'ApiRoute refused': 1, 'ApiRoute written': 1 });
+});

@@ -56,6 +56,8 @@ export class StatusWriter {
   #addresses: readonly PublishedAddress[] | undefined;
   #wake = new AbortController();
   readonly #inFlight = new Set<Promise<void>>();
+  /** Objects that are worked on, so that none is written twice at once; what has come up since, and waits. */
+  readonly #busy = new Map<StatusKey, 'nothing' | 'check' | 'other status'>();
   readonly #abandon = new AbortController();
   /** Kinds and namespaces where we may not write, and when to try again. */
   readonly #forbidden = new Map<string, number>();
@@ -97,8 +99,12 @@ export class StatusWriter {
   }
 
   #follow(key: StatusKey, before: DesiredStatus | undefined, after: DesiredStatus | undefined): void {
-    const isWaiting = this.#retries.has(key);
-    if (isWaiting && (before === undefined || after === undefined || JSON.stringify(before.status) !== JSON.stringify(after.status))) this.#retries.forget(key);
+    if (this.#retries.has(key) || this.#busy.has(key)) {
+      // Whatever became of what was written before, this need not wait for it.
+      const isOther = before === undefined || after === undefined || JSON.stringify(before.status) !== JSON.stringify(after.status);
+      if (isOther) this.#retries.forget(key);
+      if (isOther && this.#busy.has(key)) this.#busy.set(key, 'other status');
+    }
     if (after?.lost !== true) this.#cleared.delete(key);
     if (after === undefined) {
       this.#turns.forget(key);
@@ -171,6 +177,10 @@ export class StatusWriter {
 
   #check(key: StatusKey): void {
     if (!this.#options.leadership.leading || this.#retries.has(key)) return;
+    if (this.#busy.has(key)) {
+      if (this.#busy.get(key) === 'nothing') this.#busy.set(key, 'check');
+      return;
+    }
     const desired = this.#desired.get(key);
     const observed = this.#options.observed.get(key);
     // What is not there as the watches show it has nothing to be written to.
@@ -205,7 +215,14 @@ export class StatusWriter {
   }
 
   #begin(key: StatusKey): void {
-    const work = this.#work(key).finally(() => this.#inFlight.delete(work));
+    this.#busy.set(key, 'nothing');
+    const work = this.#work(key).finally(() => {
+      this.#inFlight.delete(work);
+      const since = this.#busy.get(key);
+      this.#busy.delete(key);
+      if (since === 'other status') this.#retries.forget(key);
+      if (since !== 'nothing') this.#check(key);
+    });
     this.#inFlight.add(work);
   }
 

@@ -1,5 +1,6 @@
 /** Who claimed a host and a match first. */
 import { hostKey } from '../snapshot/host-key.ts';
+import { LayeredMap } from '../snapshot/layered-map.ts';
 import type { FieldMatch, HostPattern, Match, PathMatch } from '../snapshot/match.ts';
 
 /**
@@ -16,22 +17,19 @@ export function claimKey(host: HostPattern, match: string): ClaimKey {
   return `${hostKey(host)}\n${match}`;
 }
 
-/** Claims released and taken by edits, beyond which they are to be collected anew. */
-const MOST_EDITED = 4096;
-
 /** Objects must claim in order of age. */
 export class Claims<Owner> {
-  readonly #owners: Map<ClaimKey, Owner>;
-  /** In a copy: what differs from `owners`, which it shares; null: free. */
-  readonly #edited: Map<ClaimKey, Owner | null> | undefined;
+  /** Of a copy: what the original has. */
+  readonly #base: LayeredMap<ClaimKey, Owner> | undefined;
+  /** Undefined: released. */
+  readonly #own = new Map<ClaimKey, Owner | undefined>();
   /** Claimed more than once. */
   readonly #contested: Set<ClaimKey>;
 
   /** @param original absent: nothing is claimed. Else this is a copy to edit, and the original stays as it is */
   constructor(original?: Claims<Owner>) {
-    this.#owners = original === undefined ? new Map() : original.#owners;
-    this.#edited = original && new Map(original.#edited);
-    this.#contested = original === undefined ? new Set() : new Set(original.#contested);
+    this.#base = original === undefined ? undefined : original.#all();
+    this.#contested = new Set(original === undefined ? [] : original.#contested);
   }
 
   isFree(key: ClaimKey): boolean {
@@ -42,25 +40,26 @@ export class Claims<Owner> {
   claim(key: ClaimKey, owner: Owner): Owner | undefined {
     const older = this.#ownerOf(key);
     if (older !== undefined) this.#contested.add(key);
-    else (this.#edited ?? this.#owners).set(key, owner);
+    else this.#own.set(key, owner);
     return older;
   }
 
-  /** In a copy. @returns false, and does nothing, where others wanted it, too */
+  /** @returns false, and does nothing, where others wanted it, too */
   release(key: ClaimKey): boolean {
     if (this.#contested.has(key)) return false;
-    this.#edited?.set(key, null);
+    this.#own.set(key, undefined);
     return true;
   }
 
-  /** So much was edited that copies cost more than they spare. */
-  get isLarge(): boolean {
-    return this.#edited !== undefined && this.#edited.size > MOST_EDITED;
+  /** Nothing is claimed or released after it. */
+  #all(): LayeredMap<ClaimKey, Owner> {
+    // Without an original there is nothing that could be released.
+    return this.#base === undefined ? LayeredMap.of(this.#own as ReadonlyMap<ClaimKey, Owner>) : this.#base.with(this.#own);
   }
 
   #ownerOf(key: ClaimKey): Owner | undefined {
-    const edited = this.#edited?.get(key);
-    return edited === undefined ? this.#owners.get(key) : (edited ?? undefined);
+    const own = this.#own.get(key);
+    return own !== undefined || this.#base === undefined || this.#own.has(key) ? own : this.#base.get(key);
   }
 }
 

@@ -4,8 +4,10 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { ClassOwnership } from '../resources/classes.ts';
+import { type EntryChange, entryChanges } from '../resources/entry-changes.ts';
 import type { Ingress } from '../resources/ingress.ts';
-import type { Entries, Entry, ResourceSet } from '../resources/resource-set.ts';
+import type { Entry, ResourceSet } from '../resources/resource-set.ts';
+import type { LayeredMap } from '../snapshot/layered-map.ts';
 import type { Route } from '../snapshot/route.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import type { UpstreamKey } from '../snapshot/upstream.ts';
@@ -56,15 +58,12 @@ export interface Repeated {
 }
 
 /** Ingresses by their entries. */
-export type Repeatable = ReadonlyMap<Entry<unknown>, Repeated>;
+export type Repeatable = LayeredMap<Entry<unknown>, Repeated>;
 
 /** What changes by the edits, for a new result. */
 export type EditedParts = Pick<TranslateResult, 'statuses' | 'repeatable' | 'editBasis'> & { readonly routes: readonly Route[] };
 
-interface Edit {
-  readonly before: Entry<Ingress> | undefined;
-  readonly after: Entry<Ingress> | undefined;
-}
+type Edit = EntryChange<Ingress>;
 
 /** @returns undefined where more than the edited Ingresses has to be looked at */
 export function translateEditedIngresses(
@@ -76,8 +75,8 @@ export function translateEditedIngresses(
   const { editBasis } = previous;
   if (!editBasis.isPlain || editBasis.options !== options || editBasis.nameTroubles !== nameTroubles || !differsInIngresses(editBasis.set, set))
     return undefined;
-  const edits = editsOf(editBasis.set.ingresses, set.ingresses);
-  if (edits === undefined || edits.some((edit) => concernsOthers(edit, set))) return undefined;
+  const edits = entryChanges(editBasis.set.ingresses, set.ingresses);
+  if (edits.length > MOST_EDITS || edits.some((edit) => concernsOthers(edit, set))) return undefined;
   const translation = new EditTranslation(set, options, previous);
   return edits.every(({ before }) => before === undefined || translation.takeOut(before)) &&
     edits
@@ -94,25 +93,6 @@ function differsInIngresses(before: ResourceSet, after: ResourceSet): boolean {
     (field) => field !== 'ingresses' && field !== 'endpointSlices' && field !== 'fileProblems' && field !== 'rejected',
   );
   return before.ingresses !== after.ingresses && others.every((field) => before[field] === after[field]);
-}
-
-/** @returns undefined when there are too many */
-function editsOf(before: Entries<Ingress>, after: Entries<Ingress>): Edit[] | undefined {
-  const edits: Edit[] = [];
-  for (const [key, entry] of after) {
-    const old = before.get(key);
-    if (old === entry) continue;
-    edits.push({ before: old, after: entry });
-    if (edits.length > MOST_EDITS) return undefined;
-  }
-  if (after.size - edits.filter((edit) => edit.before === undefined).length < before.size) {
-    for (const [key, entry] of before) {
-      if (after.has(key)) continue;
-      edits.push({ before: entry, after: undefined });
-      if (edits.length > MOST_EDITS) return undefined;
-    }
-  }
-  return edits;
 }
 
 /** What an Ingress says that holds for Services and hosts, whoever else leads there; and policies, which tell of their targets. */
@@ -157,7 +137,8 @@ class EditTranslation {
   readonly #context: RouteContext;
   readonly #routes: Route[];
   readonly #statuses: ObjectStatus[];
-  readonly #repeatable: Map<Entry<unknown>, Repeated>;
+  /** What differs from before. */
+  readonly #repeated = new Map<Entry<unknown>, Repeated | undefined>();
   readonly #parts = new SharedParts();
   /** Services that edited Ingresses led to. */
   readonly #left = new Set<UpstreamKey>();
@@ -165,13 +146,12 @@ class EditTranslation {
   #youngest: Entry<unknown> | undefined;
 
   constructor(set: ResourceSet, options: TranslateOptions, previous: TranslateResult) {
-    const { snapshot, statuses, repeatable, editBasis } = previous;
+    const { snapshot, statuses, editBasis } = previous;
     this.#previous = previous;
     this.#set = set;
     this.#classes = new ClassOwnership(set.ingressClasses, options.ingressClass);
     this.#routes = [...snapshot.routes];
     this.#statuses = [...statuses];
-    this.#repeatable = new Map(repeatable);
     this.#routeStatuses = editBasis.routeStatuses;
     this.#youngest = editBasis.youngest;
     // What is claimed of certificates here, or asked for of policies, comes to what it came to before: it goes nowhere.
@@ -203,19 +183,19 @@ class EditTranslation {
     if (known?.status === undefined || known.routes.length === 0) return false;
     for (const { key } of known.basis.claims) if (!this.#context.claims.release(key)) return false;
     for (const { upstream } of known.basis.backends) this.#left.add(upstream);
-    this.#repeatable.delete(entry);
+    this.#repeated.set(entry, undefined);
     return true;
   }
 
   /** @param before as it was; undefined: it is new */
   putIn(entry: Entry<Ingress>, before: Entry<Ingress> | undefined): boolean {
     const ingress = entry.object as Ingress;
-    const { issues, claims } = this.#context;
+    const { issues } = this.#context;
     if (!this.#classes.ownsIngress(ingress)) return false;
     const place = this.#placeFor(entry, before);
     if (place === undefined) return false;
     const { drafts, basis } = translateIngress(entry, ingress, this.#context);
-    if (basis === undefined || drafts.length === 0 || issues.of(entry).length > 0 || claims.isLarge) return false;
+    if (basis === undefined || drafts.length === 0 || issues.of(entry).length > 0) return false;
     const { upstreams } = this.#previous.snapshot;
     for (const { upstream } of basis.backends) if (!upstreams.has(upstream)) return false;
     const routes = drafts.map((draft, index) => this.#parts.route(draft, place.route + index));
@@ -231,7 +211,7 @@ class EditTranslation {
       this.#routeStatuses++;
       this.#youngest = entry;
     }
-    this.#repeatable.set(entry, { routes, basis, status });
+    this.#repeated.set(entry, { routes, basis, status });
     return true;
   }
 
@@ -249,7 +229,7 @@ class EditTranslation {
     return {
       routes: this.#routes,
       statuses: this.#statuses,
-      repeatable: this.#repeatable,
+      repeatable: this.#previous.repeatable.with(this.#repeated),
       editBasis: {
         ...this.#previous.editBasis,
         set: this.#set,
@@ -293,9 +273,9 @@ class EditTranslation {
       moved.set(route, ranked);
     }
     if (moved.size === 0) return;
-    for (const [entry, known] of this.#repeatable) {
+    for (const [entry, known] of this.#previous.repeatable.with(this.#repeated)) {
       if (!known.routes.some((route) => moved.has(route))) continue;
-      this.#repeatable.set(entry, { ...known, routes: known.routes.map((route) => moved.get(route) ?? route) });
+      this.#repeated.set(entry, { ...known, routes: known.routes.map((route) => moved.get(route) ?? route) });
     }
   }
 }

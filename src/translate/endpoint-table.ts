@@ -1,6 +1,6 @@
 /** Endpoints of all upstreams, brought up to date for those alone whose slices changed. */
 import type { ResourceSet } from '../resources/resource-set.ts';
-import { sameEndpoints } from '../snapshot/equal.ts';
+import { sameEndpoints, withEndpoints } from '../snapshot/equal.ts';
 import type { Endpoint, Upstream, UpstreamKey } from '../snapshot/upstream.ts';
 import { endpointsOf, sliceFindings, strayFindings } from './endpoints.ts';
 import type { Finding } from './issues.ts';
@@ -75,7 +75,7 @@ export class EndpointTable {
     for (const service of touched) judge(service, set, this.#upstreams, index, options, fresh, findings);
     const changes = new Map([...fresh].filter(([key, list]) => !sameEndpoints(list, this.endpoints.get(key))));
     let endpoints = this.endpoints;
-    if (changes.size > 0) endpoints = new Map([...this.endpoints, ...changes]);
+    if (changes.size > 0) endpoints = withEndpoints(this.endpoints, changes);
     return { table: new EndpointTable(endpoints, this.#upstreams, index, findings, this.#basis), changes };
   }
 

@@ -1,5 +1,6 @@
 /** EndpointSlices by the Service that they belong to, kept up to date by what changed rather than built anew. */
 import type { EndpointSlice } from '../resources/endpoint-slice.ts';
+import { entryChanges } from '../resources/entry-changes.ts';
 import type { Entries, Entry } from '../resources/resource-set.ts';
 import { compareText } from './order.ts';
 
@@ -25,7 +26,7 @@ export function serviceKeyOf({ object, namespace }: SliceEntry): ServiceKey | un
 }
 
 /**
- * Compares entries by reference, and regroups the slices of those Services alone where one differs.
+ * Regroups the slices of those Services alone where one differs.
  * @returns the new index, and the Services whose slices changed
  */
 export function indexSlices(
@@ -41,18 +42,13 @@ export function indexSlices(
     if (key !== undefined) touched.add(key);
     return key;
   };
-  for (const [key, entry] of slices) {
-    const before = previous.slices.get(key);
-    if (before === entry) continue;
+  for (const { before, after } of entryChanges(previous.slices, slices)) {
     if (before !== undefined && touch(before) !== undefined) removed.add(before);
-    const service = touch(entry);
-    if (service === undefined) continue;
+    const service = after && touch(after);
+    if (after === undefined || service === undefined) continue;
     const list = added.get(service);
-    if (list === undefined) added.set(service, [entry]);
-    else list.push(entry);
-  }
-  for (const [key, entry] of previous.slices) {
-    if (!slices.has(key) && touch(entry) !== undefined) removed.add(entry);
+    if (list === undefined) added.set(service, [after]);
+    else list.push(after);
   }
   const byService = new Map(previous.byService);
   for (const service of touched) {

@@ -6,6 +6,7 @@
 import { ClassOwnership, ingressClassOf } from '../resources/classes.ts';
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
+import { LayeredMap } from '../snapshot/layered-map.ts';
 import type { Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
@@ -106,7 +107,7 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     passthroughs,
     configMaps: set.configMaps,
   };
-  const { routes, statuses, repeatable, youngest } = translateRoutes(set, classes, context, previous?.repeatable ?? new Map());
+  const { routes, statuses, repeatable, youngest } = translateRoutes(set, classes, context, previous?.repeatable);
   if (options.defaultCertificate !== undefined) certificates.claimDefault(options.defaultCertificate);
   const used = sortedMap(upstreams.used);
   const endpointTable = EndpointTable.build(set, used, options, previous?.endpointTable);
@@ -179,7 +180,7 @@ interface TranslatedRoutes {
 }
 
 /** Routes in order of rank: the oldest object, then `namespace/name`, then the order of rules. */
-function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: RouteContext, previous: Repeatable): TranslatedRoutes {
+function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: RouteContext, previous: Repeatable | undefined): TranslatedRoutes {
   const routes: Route[] = [];
   const parts = new SharedParts();
   const statuses: ObjectStatus[] = [];
@@ -210,7 +211,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
       statuses.push(status(entry, []));
       continue;
     }
-    const before = previous.get(entry);
+    const before = previous?.get(entry);
     const kept = before !== undefined && repeatIngress(entry, ingress, before.basis, context) ? before : undefined;
     let taken: readonly Route[];
     let basis: IngressBasis | undefined;
@@ -230,7 +231,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
   }
   context.canaries.tellOrphans();
   for (const { entry, place } of canaries) statuses[place] = routeStatus(entry, context.issues.of(entry), context.canaries.serves(entry));
-  return { routes, statuses, repeatable, youngest: inOrder.at(-1)?.entry };
+  return { routes, statuses, repeatable: LayeredMap.of(repeatable), youngest: inOrder.at(-1)?.entry };
 }
 
 function* ownIngresses(set: ResourceSet, classes: ClassOwnership): Generator<{ readonly entry: Entry<Ingress>; readonly ingress: Ingress }> {

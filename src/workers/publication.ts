@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { serialize } from 'node:v8';
 import type { PublishedConsumer } from '../policies/auth/consumers.ts';
 import type { ConsumerSpec } from '../snapshot/auth.ts';
-import { changedEndpoints, sameCertificates } from '../snapshot/equal.ts';
+import { changedEndpoints, sameCertificates, withEndpoints } from '../snapshot/equal.ts';
 import type { Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Passthrough } from '../snapshot/tls.ts';
@@ -54,9 +54,10 @@ export class Publication {
   next(snapshot: Snapshot): Change {
     const before = this.#snapshot;
     this.#snapshot = snapshot;
-    const upstreams = [...snapshot.upstreams.values()].filter((upstream) => !isDeepStrictEqual(before?.upstreams.get(upstream.key), upstream));
+    const isSame = before?.upstreams === snapshot.upstreams;
+    const upstreams = isSame ? [] : [...snapshot.upstreams.values()].filter((upstream) => !isDeepStrictEqual(before?.upstreams.get(upstream.key), upstream));
     const changed = new Set(upstreams.map(({ key }) => key));
-    const removedUpstreams = [...(before?.upstreams.keys() ?? [])].filter((key) => !snapshot.upstreams.has(key));
+    const removedUpstreams = isSame ? [] : removedKeys(before?.upstreams, snapshot.upstreams);
     const endpoints = before === undefined ? snapshot.endpoints : changedEndpoints(before, snapshot);
     this.#slots.assign(new Map(removedUpstreams.map((key) => [key, []])));
     this.#breakers.release(removedUpstreams);
@@ -88,7 +89,7 @@ export class Publication {
   /** @param changes of upstreams of the last snapshot */
   nextEndpoints(changes: ReadonlyMap<UpstreamKey, readonly Endpoint[]>): EndpointsChange {
     const snapshot = this.#snapshot as Snapshot;
-    this.#snapshot = { ...snapshot, endpoints: new Map([...snapshot.endpoints, ...changes]) };
+    this.#snapshot = { ...snapshot, endpoints: withEndpoints(snapshot.endpoints, changes) };
     const endpoints = this.#slots.assign(changes);
     this.#lastChecked = this.#checkedChange(snapshot, endpoints, []);
     return { type: 'endpoints', version: ++this.#version, endpoints };

@@ -1,10 +1,11 @@
 /** Which Secrets and ConfigMaps the objects that are ours name: no others are ever asked for by name. */
 import { policySecrets } from '../../resources/auth-policy.ts';
 import { ClassOwnership } from '../../resources/classes.ts';
-import type { ResourceSet } from '../../resources/resource-set.ts';
+import { entryChanges } from '../../resources/entry-changes.ts';
+import type { Entries, Entry, ResourceSet } from '../../resources/resource-set.ts';
 
-const SEEN = ['ingressClasses', 'ingresses', 'apiRoutes', 'backendPolicies', 'authPolicies', 'apiConsumers'] as const;
-type Seen = Pick<ResourceSet, (typeof SEEN)[number]>;
+/** Kinds whose objects name others. */
+const NAMING = ['ingresses', 'apiRoutes', 'backendPolicies', 'authPolicies', 'apiConsumers'] as const;
 
 /** `namespace/name` of each; the very same sets while the names are the same. */
 export interface References {
@@ -22,11 +23,43 @@ interface TrustReference {
   readonly name: string;
 }
 
+type Naming = (typeof NAMING)[number];
+type EntryOf<Field extends Naming> = ResourceSet[Field] extends Entries<infer T> ? Entry<T> : never;
+
+/** How many objects name each; a new set of the names where it is other names than before. */
+class Names {
+  readonly #counts = new Map<string, number>();
+  #names: ReadonlySet<string>;
+  #isChanged = false;
+
+  constructor(always: readonly string[] = []) {
+    this.#names = new Set(always);
+    for (const name of always) this.#counts.set(name, 1);
+  }
+
+  /** @param by 1 or -1 */
+  count(name: string, by: number): void {
+    const count = (this.#counts.get(name) ?? 0) + by;
+    if (count === 0) this.#counts.delete(name);
+    else this.#counts.set(name, count);
+    this.#isChanged ||= count === 0 || count === by;
+  }
+
+  get all(): ReadonlySet<string> {
+    if (!this.#isChanged) return this.#names;
+    this.#isChanged = false;
+    const now = this.#counts;
+    if (now.size !== this.#names.size || ![...now.keys()].every((name) => this.#names.has(name))) this.#names = new Set(now.keys());
+    return this.#names;
+  }
+}
+
 export class NamedReferences {
   readonly #ingressClass: string;
-  readonly #always: readonly string[];
-  #seen: Seen | undefined;
-  #references: References = { secrets: new Set(), valuedSecrets: new Set(), configMaps: new Set() };
+  readonly #secrets: Names;
+  readonly #valued = new Names();
+  readonly #configMaps = new Names();
+  #seen: ResourceSet | undefined;
 
   /**
    * @param ingressClass `--ingress-class`
@@ -34,61 +67,87 @@ export class NamedReferences {
    */
   constructor(ingressClass: string, defaultCertificate: string | undefined) {
     this.#ingressClass = ingressClass;
-    this.#always = defaultCertificate === undefined ? [] : [defaultCertificate];
+    this.#secrets = new Names(defaultCertificate === undefined ? [] : [defaultCertificate]);
   }
 
+  /** Objects that are the same as in the set before are not looked at again, as long as the classes are the same. */
   of(set: ResourceSet): References {
-    const seen = this.#seen;
-    if (seen !== undefined && SEEN.every((field) => seen[field] === set[field])) return this.#references;
-    const { ingressClasses, ingresses, apiRoutes, backendPolicies, authPolicies, apiConsumers } = set;
-    this.#seen = { ingressClasses, ingresses, apiRoutes, backendPolicies, authPolicies, apiConsumers };
-    const classes = new ClassOwnership(ingressClasses, this.#ingressClass);
-    const secrets = new Set(this.#always);
-    const configMaps = new Set<string>();
-    const trust = (namespace: string, references: readonly TrustReference[]): void => {
-      for (const { kind, name } of references) (kind === 'Secret' ? secrets : configMaps).add(`${namespace}/${name}`);
-    };
-    for (const { namespace, object } of ingresses.values()) {
-      if (object === undefined || !classes.ownsIngress(object)) continue;
-      const shown = object.metadata.annotations[PROXY_SSL_SECRET];
-      if (shown?.startsWith(`${namespace}/`) === true) secrets.add(shown);
-      for (const { secretName } of object.spec.tls) if (secretName !== undefined && secretName !== '') secrets.add(`${namespace}/${secretName}`);
+    const before = this.#seen;
+    this.#seen = set;
+    if (before !== undefined && before.ingressClasses !== set.ingressClasses) {
+      this.#countChanges(before, NOTHING, before);
+      this.#countChanges(NOTHING, set, set);
+    } else {
+      this.#countChanges(before ?? NOTHING, set, set);
     }
-    for (const { namespace, object } of apiRoutes.values()) {
-      if (object === undefined || !classes.ownsApiRoute(object)) continue;
-      const { tls, rules } = object.spec;
-      for (const { filters } of rules) if (filters.grpcJson !== undefined) configMaps.add(`${namespace}/${filters.grpcJson.descriptorSetRef.name}`);
-      if (tls === undefined) continue;
-      if (tls.secretName !== undefined) secrets.add(`${namespace}/${tls.secretName}`);
-      if (tls.clientValidation !== undefined) {
-        trust(namespace, tls.clientValidation.caCertificateRefs);
-        trust(namespace, tls.clientValidation.crlRefs);
+    return { secrets: this.#secrets.all, valuedSecrets: this.#valued.all, configMaps: this.#configMaps.all };
+  }
+
+  /** @param classes of both */
+  #countChanges(before: Pick<ResourceSet, Naming>, after: Pick<ResourceSet, Naming>, { ingressClasses }: Pick<ResourceSet, 'ingressClasses'>): void {
+    const classes = new ClassOwnership(ingressClasses, this.#ingressClass);
+    for (const field of NAMING) {
+      for (const { before: old, after: now } of entryChanges<unknown>(before[field], after[field])) {
+        if (old !== undefined) this.#countNames(field, old, classes, -1);
+        if (now !== undefined) this.#countNames(field, now, classes, 1);
       }
     }
-    for (const { namespace, object } of backendPolicies.values()) {
-      const tls = object?.spec.tls;
-      if (tls === undefined) continue;
-      trust(namespace, tls.caCertificateRefs);
-      if (tls.clientCertificateRef !== undefined) secrets.add(`${namespace}/${tls.clientCertificateRef.name}`);
-    }
-    const valued = new Set<string>();
-    for (const { namespace, object } of authPolicies.values()) {
-      for (const { name } of object === undefined ? [] : policySecrets(object)) valued.add(`${namespace}/${name}`);
-    }
-    for (const { namespace, object } of apiConsumers.values()) {
-      for (const { secretRef } of object?.spec.apiKeys ?? []) valued.add(`${namespace}/${secretRef.name}`);
-    }
-    for (const key of valued) secrets.add(key);
-    const before = this.#references;
-    this.#references = {
-      secrets: sameOr(before.secrets, secrets),
-      valuedSecrets: sameOr(before.valuedSecrets, valued),
-      configMaps: sameOr(before.configMaps, configMaps),
+  }
+
+  #countNames(field: Naming, entry: Entry<unknown>, classes: ClassOwnership, by: number): void {
+    const { namespace } = entry;
+    const secret = (name: string): void => this.#secrets.count(`${namespace}/${name}`, by);
+    const configMap = (name: string): void => this.#configMaps.count(`${namespace}/${name}`, by);
+    const valued = (name: string): void => {
+      secret(name);
+      this.#valued.count(`${namespace}/${name}`, by);
     };
-    return this.#references;
+    const trust = (references: readonly TrustReference[]): void => {
+      for (const { kind, name } of references) (kind === 'Secret' ? secret : configMap)(name);
+    };
+    switch (field) {
+      case 'ingresses': {
+        const { object } = entry as EntryOf<'ingresses'>;
+        if (object === undefined || !classes.ownsIngress(object)) return;
+        const shown = object.metadata.annotations[PROXY_SSL_SECRET];
+        if (shown?.startsWith(`${namespace}/`) === true) secret(shown.slice(namespace.length + 1));
+        for (const { secretName } of object.spec.tls) if (secretName !== undefined && secretName !== '') secret(secretName);
+        return;
+      }
+      case 'apiRoutes': {
+        const { object } = entry as EntryOf<'apiRoutes'>;
+        if (object === undefined || !classes.ownsApiRoute(object)) return;
+        const { tls, rules } = object.spec;
+        for (const { filters } of rules) if (filters.grpcJson !== undefined) configMap(filters.grpcJson.descriptorSetRef.name);
+        if (tls?.secretName !== undefined) secret(tls.secretName);
+        trust(tls?.clientValidation?.caCertificateRefs ?? []);
+        trust(tls?.clientValidation?.crlRefs ?? []);
+        return;
+      }
+      case 'backendPolicies': {
+        const tls = (entry as EntryOf<'backendPolicies'>).object?.spec.tls;
+        trust(tls?.caCertificateRefs ?? []);
+        if (tls?.clientCertificateRef !== undefined) secret(tls.clientCertificateRef.name);
+        return;
+      }
+      case 'authPolicies': {
+        const { object } = entry as EntryOf<'authPolicies'>;
+        for (const { name } of object === undefined ? [] : policySecrets(object)) valued(name);
+        return;
+      }
+      case 'apiConsumers': {
+        const { object } = entry as EntryOf<'apiConsumers'>;
+        for (const { secretRef } of object?.spec.apiKeys ?? []) valued(secretRef.name);
+        return;
+      }
+    }
   }
 }
 
-function sameOr(before: ReadonlySet<string>, now: ReadonlySet<string>): ReadonlySet<string> {
-  return before.size === now.size && [...now].every((name) => before.has(name)) ? before : now;
-}
+const NOTHING: Pick<ResourceSet, Naming> = {
+  ingresses: new Map(),
+  apiRoutes: new Map(),
+  backendPolicies: new Map(),
+  authPolicies: new Map(),
+  apiConsumers: new Map(),
+};
