@@ -1,19 +1,21 @@
 /**
- * ApiConsumers: what each is known by. There may be a hundred thousand, so nothing of one is done again that did not change,
- * and while none did, nothing is done at all.
+ * ApiConsumers: what each is known by. There may be a hundred thousand: an edit of one, or of a Secret, looks at those alone that it
+ * concerns, and while nothing changed, nothing is done at all.
  */
 import { createHash } from 'node:crypto';
 import { normalSubject } from '../exchange/certificate-subject.ts';
 import type { ApiConsumer } from '../resources/api-consumer.ts';
 import type { SecretReference } from '../resources/auth/secret-reference.ts';
 import { objectKey } from '../resources/entry.ts';
-import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
+import { entryChanges } from '../resources/entry-changes.ts';
+import type { Entries, Entry, ObjectKey, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Secret } from '../resources/secret.ts';
 import type { ConsumerSpec } from '../snapshot/auth.ts';
 import { Sensitive } from '../snapshot/sensitive.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
+import { ConsumerClaims, type Want } from './consumer-claims.ts';
 import type { Issue, Issues } from './issues.ts';
-import { oldestFirst } from './order.ts';
+import { compareAge, oldestFirst } from './order.ts';
 import { secretValue } from './secret-values.ts';
 import { routeStatus } from './statuses.ts';
 
@@ -22,79 +24,227 @@ export interface ConsumersResult {
   readonly specs: ReadonlyMap<string, ConsumerSpec>;
   /** By age. */
   readonly statuses: readonly ObjectStatus[];
-  readonly made: ReadonlyMap<Entry<ApiConsumer>, Made>;
-  /** Those that something is wrong with. */
-  readonly told: readonly Entry<ApiConsumer>[];
-}
-
-/** What was made of one, and of which Secrets. */
-interface Made {
-  readonly secrets: readonly (Entry<Secret> | undefined)[];
-  readonly spec: ConsumerSpec | undefined;
-  readonly issues: readonly Issue[];
-  readonly status: ObjectStatus;
+  /** Those that something is wrong with, the oldest first. */
+  readonly told: readonly { readonly entry: Entry<ApiConsumer>; readonly issues: readonly Issue[] }[];
 }
 
 export function translateConsumers(set: Pick<ResourceSet, 'apiConsumers' | 'secrets'>, issues: Issues, previous: ConsumersResult | undefined): ConsumersResult {
   const { apiConsumers, secrets } = set;
   const isSame = previous !== undefined && previous.of.apiConsumers === apiConsumers && previous.of.secrets === secrets;
-  const result = isSame ? previous : translateAll(apiConsumers, secrets, previous);
-  for (const entry of result.told) for (const { consequence, problem } of result.made.get(entry)?.issues ?? []) issues.add(entry, consequence, problem);
+  const result = isSame ? previous : translateChanges(apiConsumers, secrets, previous);
+  for (const { entry, issues: own } of result.told) for (const { consequence, problem } of own) issues.add(entry, consequence, problem);
   return result;
 }
 
-function translateAll(apiConsumers: Entries<ApiConsumer>, secrets: Entries<Secret>, previous: ConsumersResult | undefined): ConsumersResult {
-  const specs = new Map<string, ConsumerSpec>();
-  const made = new Map<Entry<ApiConsumer>, Made>();
-  const statuses: ObjectStatus[] = [];
-  const told: Entry<ApiConsumer>[] = [];
-  const claims = new Claims();
-  for (const entry of oldestFirst(apiConsumers)) {
-    const before = previous?.made.get(entry);
-    const read = (entry.object?.spec.apiKeys ?? []).map(({ secretRef }) => secrets.get(`${entry.namespace}/${secretRef.name}`));
-    const next = make(entry, secrets, read, claims, before);
-    made.set(entry, next);
-    if (next.issues.length > 0) told.push(entry);
-    statuses.push(next.status);
-    if (next.spec !== undefined) specs.set(objectKey(entry), next.spec);
-  }
-  const isSame = previous !== undefined && previous.specs.size === specs.size && [...specs].every(([id, spec]) => previous.specs.get(id) === spec);
-  return { of: { apiConsumers, secrets }, specs: isSame ? previous.specs : specs, statuses, made, told };
+/** What is known of all of them after a translation, to be brought up to date by the next one. */
+interface Book {
+  readonly made: Map<ObjectKey, Made>;
+  readonly claims: ConsumerClaims;
+  /** Consumers by the Secrets that they name. */
+  readonly bySecret: Map<ObjectKey, Set<ObjectKey>>;
+  /** The oldest first, and the status of each. */
+  readonly order: Entry<ApiConsumer>[];
+  readonly told: Set<ObjectKey>;
 }
 
-/** @param read the Secrets of its keys, as they are now */
-function make(entry: Entry<ApiConsumer>, secrets: Entries<Secret>, read: Made['secrets'], claims: Claims, before: Made | undefined): Made {
-  const isUnchanged = before !== undefined && before.issues.length === 0 && before.secrets.every((secret, index) => secret === read[index]);
-  if (isUnchanged && claims.takeAll(entry, before.spec)) return before;
-  const object = entry.object;
-  if (object === undefined) return { secrets: read, spec: undefined, issues: [], status: routeStatus(entry, [], false) };
-  const issues: Issue[] = [];
-  const taken = new Taken(entry, claims, (problem) => void issues.push({ consequence: 'ResolvedRefs', problem }));
-  const { groups, apiKeys, jwt, basicUsers, certificateSubjects } = object.spec;
-  const digests = new Set<string>();
-  for (const [index, { secretRef }] of apiKeys.entries()) {
-    const field = `spec.apiKeys[${index}].secretRef`;
-    const found = secretValue(secrets, entry.namespace, secretRef, field, 'the key is not known');
-    if ('problem' in found) issues.push({ consequence: 'ResolvedRefs', problem: found.problem });
-    else {
-      const digest = keyDigest(found.value);
-      // Who sends an empty header, or a parameter without a value, would be the consumer.
-      if (digest === undefined) issues.push({ consequence: 'ResolvedRefs', problem: emptyKey(entry, secretRef, field) });
-      else if (taken.isFree('key', digest, `${field}.key`, 'the API key')) digests.add(digest);
+/** A book goes on to the result that comes of it; a result without one is translated anew, which comes to the same. */
+const books = new WeakMap<ConsumersResult, Book>();
+
+/** What was made of one. */
+interface Made {
+  readonly entry: Entry<ApiConsumer>;
+  readonly wants: readonly Want[];
+  readonly spec: ConsumerSpec | undefined;
+  readonly issues: readonly Issue[];
+  readonly status: ObjectStatus;
+}
+
+/** What one would be known by, and what is wrong with it by itself, in the order of its fields. */
+type Item = (Want & { readonly field: string; readonly what: string }) | { readonly problem: Problem };
+
+interface Draft {
+  readonly entry: Entry<ApiConsumer>;
+  readonly items: readonly Item[];
+}
+
+function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<Secret>, previous: ConsumersResult | undefined): ConsumersResult {
+  const known = previous && books.get(previous);
+  const book = known ?? { made: new Map(), claims: new ConsumerClaims(), bySecret: new Map(), order: [], told: new Set() };
+  if (previous !== undefined) books.delete(previous);
+  const before = known === undefined ? undefined : previous;
+  const dirty = before === undefined ? new Set(oldestFirst(apiConsumers).map(objectKey)) : changedKeys(book, before, apiConsumers, secrets);
+  const drafts = new Map<ObjectKey, Draft>();
+  const judged = new Set(dirty);
+  for (const key of dirty) {
+    const made = book.made.get(key);
+    if (made !== undefined) for (const want of made.wants) for (const other of book.claims.remove(made.entry, want)) judged.add(objectKey(other));
+  }
+  for (const key of dirty) {
+    const entry = apiConsumers.get(key);
+    if (entry === undefined) continue;
+    const draft = { entry, items: itemsOf(entry, secrets) };
+    drafts.set(key, draft);
+    for (const item of draft.items) if ('type' in item) for (const other of book.claims.add(entry, item)) judged.add(objectKey(other));
+  }
+  let specs = previous?.specs as Map<ObjectKey, ConsumerSpec> | undefined;
+  // The old map is somebody's snapshot.
+  const write = (): Map<ObjectKey, ConsumerSpec> => {
+    if (specs === undefined || specs === previous?.specs) specs = new Map(specs);
+    return specs;
+  };
+  const statuses = before === undefined ? [] : [...before.statuses];
+  const moved: { readonly old: Made | undefined; readonly now: Made | undefined }[] = [];
+  for (const key of judged) {
+    const entry = apiConsumers.get(key);
+    const old = book.made.get(key);
+    const now = entry && judge(drafts.get(key) ?? { entry, items: itemsOf(entry, secrets) }, book.claims, old);
+    if (enter(book, statuses, key, old, now)) moved.push({ old, now });
+    const spec = old?.spec ?? previous?.specs.get(key);
+    const kept = spec !== undefined && now?.spec !== undefined && sameSpec(spec, now.spec) ? spec : now?.spec;
+    if (kept !== undefined && kept !== previous?.specs.get(key)) write().set(key, kept);
+    else if (kept === undefined && spec !== undefined) write().delete(key);
+  }
+  place(book, statuses, moved);
+  if (before === undefined) for (const key of previous?.specs.keys() ?? []) if (!apiConsumers.has(key)) write().delete(key);
+  const told = [...book.told].map((key) => book.made.get(key) as Made).sort((one, other) => compareAge(one.entry, other.entry));
+  const result = { of: { apiConsumers, secrets }, specs: specs ?? new Map(), statuses, told };
+  books.set(result, book);
+  return result;
+}
+
+/** Consumers that changed, and those that name a Secret that did. */
+function changedKeys(book: Book, { of }: ConsumersResult, apiConsumers: Entries<ApiConsumer>, secrets: Entries<Secret>): Set<ObjectKey> {
+  const keys = new Set(entryChanges(of.apiConsumers, apiConsumers).map(({ key }) => key));
+  for (const { key } of entryChanges(of.secrets, secrets)) for (const consumer of book.bySecret.get(key) ?? []) keys.add(consumer);
+  return keys;
+}
+
+/**
+ * Brings the book up to date with one consumer.
+ * @param statuses in the order of `book.order`
+ * @returns whether it has no place there yet, or its old one still
+ */
+function enter(book: Book, statuses: ObjectStatus[], key: ObjectKey, old: Made | undefined, now: Made | undefined): boolean {
+  if (old?.entry !== now?.entry) {
+    for (const secret of secretsOf(old?.entry)) {
+      const consumers = book.bySecret.get(secret);
+      consumers?.delete(key);
+      if (consumers?.size === 0) book.bySecret.delete(secret);
+    }
+    for (const secret of secretsOf(now?.entry)) {
+      const consumers = book.bySecret.get(secret);
+      if (consumers === undefined) book.bySecret.set(secret, new Set([key]));
+      else consumers.add(key);
     }
   }
-  const subjects = certificateSubjects.map(normalSubject);
-  const spec: ConsumerSpec = {
-    namespace: entry.namespace,
-    name: entry.name,
-    groups,
-    keyDigests: new Sensitive([...digests].join('')),
-    ...(jwt !== undefined && taken.isFree('jwt', `${jwt.claim}\n${jwt.value}`, 'spec.jwt', `the claim ${jwt.claim}`) ? { jwt } : {}),
-    basicUsers: basicUsers.filter((user, index) => taken.isFree('user', user, `spec.basicUsers[${index}]`, `the user ${JSON.stringify(user)}`)),
-    certificateSubjects: subjects.filter((one, index) => taken.isFree('subject', one, `spec.certificateSubjects[${index}]`, 'the subject')),
+  if (now === undefined) book.made.delete(key);
+  else book.made.set(key, now);
+  if (now !== undefined && now.issues.length > 0) book.told.add(key);
+  else book.told.delete(key);
+  if (old === undefined || now === undefined || old.entry.age !== now.entry.age) return old !== now;
+  const place = placeOf(book.order, old.entry);
+  book.order[place] = now.entry;
+  statuses[place] = now.status;
+  return false;
+}
+
+/** Beyond these, all are put in order anew: each by itself costs a look at a list of all. */
+const MOST_PLACED = 64;
+
+function place(book: Book, statuses: ObjectStatus[], moved: readonly { readonly old: Made | undefined; readonly now: Made | undefined }[]): void {
+  const { order, made } = book;
+  if (moved.length > MOST_PLACED) {
+    const all = [...made.values()].sort((one, other) => compareAge(one.entry, other.entry));
+    order.length = 0;
+    statuses.length = 0;
+    for (const { entry, status } of all) {
+      order.push(entry);
+      statuses.push(status);
+    }
+    return;
+  }
+  for (const { old } of moved) {
+    if (old === undefined) continue;
+    const at = placeOf(order, old.entry);
+    order.splice(at, 1);
+    statuses.splice(at, 1);
+  }
+  for (const { now } of moved) {
+    if (now === undefined) continue;
+    const at = placeOf(order, now.entry);
+    order.splice(at, 0, now.entry);
+    statuses.splice(at, 0, now.status);
+  }
+}
+
+/** Where an entry of that age and name is, or would be. */
+function placeOf(order: readonly Entry<ApiConsumer>[], entry: Entry<ApiConsumer>): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareAge(order[middle] as Entry<ApiConsumer>, entry) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function secretsOf(entry: Entry<ApiConsumer> | undefined): ReadonlySet<ObjectKey> {
+  return new Set(entry?.object?.spec.apiKeys.map(({ secretRef }) => `${entry.namespace}/${secretRef.name}`));
+}
+
+function itemsOf(entry: Entry<ApiConsumer>, secrets: Entries<Secret>): Item[] {
+  if (entry.object === undefined) return [];
+  const { apiKeys, jwt, basicUsers, certificateSubjects } = entry.object.spec;
+  return [
+    ...apiKeys.map(({ secretRef }, index): Item => {
+      const field = `spec.apiKeys[${index}].secretRef`;
+      const found = secretValue(secrets, entry.namespace, secretRef, field, 'the key is not known');
+      if ('problem' in found) return found;
+      const digest = keyDigest(found.value);
+      // Who sends an empty header, or a parameter without a value, would be the consumer.
+      return digest === undefined ? { problem: emptyKey(entry, secretRef, field) } : { type: 'key', value: digest, field: `${field}.key`, what: 'the API key' };
+    }),
+    ...(jwt === undefined ? [] : [{ type: 'jwt', value: `${jwt.claim}\n${jwt.value}`, field: 'spec.jwt', what: `the claim ${jwt.claim}` } as const]),
+    ...basicUsers.map((user, index): Item => ({ type: 'user', value: user, field: `spec.basicUsers[${index}]`, what: `the user ${JSON.stringify(user)}` })),
+    ...certificateSubjects.map(
+      (subject, index): Item => ({ type: 'subject', value: normalSubject(subject), field: `spec.certificateSubjects[${index}]`, what: 'the subject' }),
+    ),
+  ];
+}
+
+/** @param claims with what it wants among them */
+function judge({ entry, items }: Draft, claims: ConsumerClaims, before: Made | undefined): Made {
+  const wants: Want[] = [];
+  const issues: Issue[] = [];
+  const owned: Want[] = [];
+  for (const item of items) {
+    if ('problem' in item) {
+      issues.push({ consequence: 'ResolvedRefs', problem: item.problem });
+      continue;
+    }
+    const want = { type: item.type, value: item.value };
+    wants.push(want);
+    const owner = claims.owner(entry.namespace, want) as Entry<ApiConsumer>;
+    if (owner === entry) owned.push(want);
+    else issues.push({ consequence: 'ResolvedRefs', problem: taken(item, owner) });
+  }
+  const isSame = before?.entry === entry && before.issues.length === 0 && issues.length === 0;
+  const status = isSame ? before.status : routeStatus(entry, issues, entry.object !== undefined);
+  return { entry, wants, spec: specOf(entry, owned), issues, status };
+}
+
+function specOf({ namespace, name, object }: Entry<ApiConsumer>, owned: readonly Want[]): ConsumerSpec | undefined {
+  if (object === undefined) return undefined;
+  const { groups, jwt } = object.spec;
+  const values = (type: Want['type']): string[] => owned.filter((want) => want.type === type).map(({ value }) => value);
+  return {
+    ...{ namespace, name, groups },
+    keyDigests: new Sensitive([...new Set(values('key'))].join('')),
+    ...(jwt !== undefined && values('jwt').length > 0 ? { jwt } : {}),
+    basicUsers: values('user'),
+    certificateSubjects: values('subject'),
   };
-  const kept = before?.spec !== undefined && sameSpec(before.spec, spec) ? before.spec : spec;
-  return { secrets: read, spec: kept, issues, status: routeStatus(entry, issues, true) };
 }
 
 /** A line break at the end is that of the file which the key was read from; no header could carry it. @returns undefined for a key of nothing but blanks */
@@ -113,56 +263,16 @@ function emptyKey({ namespace }: Entry<unknown>, { name, key }: SecretReference,
   };
 }
 
+function taken({ field, what }: { readonly field: string; readonly what: string }, older: Entry<ApiConsumer>): Problem {
+  return {
+    severity: 'warning',
+    reason: 'Conflicted',
+    field,
+    message: `${what} is that of ApiConsumer ${objectKey(older)}, which is older and keeps it`,
+    hint: 'give each consumer its own',
+  };
+}
+
 function sameSpec({ keyDigests: oneKeys, ...one }: ConsumerSpec, { keyDigests: otherKeys, ...other }: ConsumerSpec): boolean {
   return oneKeys.equals(otherKeys) && JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** Whose each key, name, claim and subject of a namespace is: the oldest consumer's that names it. */
-class Claims {
-  readonly #owners = new Map<string, Entry<ApiConsumer>>();
-
-  /** @returns the older owner; undefined where it is free, or this one's already */
-  take(entry: Entry<ApiConsumer>, type: string, value: string): Entry<ApiConsumer> | undefined {
-    const place = `${type} ${entry.namespace} ${value}`;
-    const owner = this.#owners.get(place);
-    if (owner === undefined) this.#owners.set(place, entry);
-    return owner === entry ? undefined : owner;
-  }
-
-  /** @returns whether all of it is free, as it was; what is taken before that shows is this one's all the same */
-  takeAll(entry: Entry<ApiConsumer>, spec: ConsumerSpec | undefined): boolean {
-    if (spec === undefined) return true;
-    const digests = spec.keyDigests.reveal();
-    for (let start = 0; start < digests.length; start += 64) if (this.take(entry, 'key', digests.slice(start, start + 64)) !== undefined) return false;
-    if (spec.jwt !== undefined && this.take(entry, 'jwt', `${spec.jwt.claim}\n${spec.jwt.value}`) !== undefined) return false;
-    return (
-      spec.basicUsers.every((user) => this.take(entry, 'user', user) === undefined) &&
-      spec.certificateSubjects.every((subject) => this.take(entry, 'subject', subject) === undefined)
-    );
-  }
-}
-
-class Taken {
-  readonly #entry: Entry<ApiConsumer>;
-  readonly #claims: Claims;
-  readonly #tell: (problem: Problem) => void;
-
-  constructor(entry: Entry<ApiConsumer>, claims: Claims, tell: (problem: Problem) => void) {
-    this.#entry = entry;
-    this.#claims = claims;
-    this.#tell = tell;
-  }
-
-  isFree(type: string, value: string, field: string, what: string): boolean {
-    const older = this.#claims.take(this.#entry, type, value);
-    if (older === undefined) return true;
-    this.#tell({
-      severity: 'warning',
-      reason: 'Conflicted',
-      field,
-      message: `${what} is that of ApiConsumer ${objectKey(older)}, which is older and keeps it`,
-      hint: 'give each consumer its own',
-    });
-    return false;
-  }
 }
