@@ -70,3 +70,15 @@ export class Answer implements UpstreamHandler {
     this.cause = cause;
   }
 }
+
+/** What became of a try that asked for a tunnel, of which the other direction may go on behind the backend's end. */
+export class TunnelAnswer extends Answer {
+  override get over(): boolean {
+    return this.failure !== '';
+  }
+
+  override onResponseData(bytes: Buffer, start: number, end: number): void {
+    assert.ok(!this.ended);
+    super.onResponseData(bytes, start, end);
+  }
+}

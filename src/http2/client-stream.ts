@@ -242,7 +242,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     const status = readStatus(block);
     const fields = block.fields();
     const opensTunnel = this.isConnect && status >= 200 && status < 300;
-    const length = status === 0 ? BAD_PSEUDO : opensTunnel ? tunnelLength(fields) : readLength(status, fields, this.isHead, ends);
+    const length = status === 0 ? BAD_PSEUDO : opensTunnel ? tunnelLength(status, fields) : readLength(status, fields, this.isHead, ends);
     if (typeof length === 'string') {
       this.#malformed(length);
     } else if (status < 200) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Deadlines } from '../exchange/deadlines.ts';
 import { Fields } from '../exchange/fields.ts';
 import { type BodyLength, NO_BODY, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
-import { Answer } from '../http1/answer.fixture.ts';
+import { Answer, TunnelAnswer } from '../http1/answer.fixture.ts';
 import { type MemoryConnection, MemoryWire, settled } from '../http1/memory-wire.fixture.ts';
 import { ClientConnection } from './client-connection.ts';
 import { FrameReader, Read } from './frame-reader.ts';
@@ -93,6 +93,9 @@ export class FakeBackend {
   }
 }
 
+/** Of a handshake (RFC 6455 section 1.3). */
+export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+
 /** A connection that is up, its settings exchanged, unless it is said otherwise. */
 export function clientBench(up = true, settled = up) {
   const wire = new MemoryWire();
@@ -119,6 +122,18 @@ export function clientBench(up = true, settled = up) {
     const stream: UpstreamStream = client.request({ method, target: '/x', fields: Fields.of(fields), body }, answer);
     return { answer, stream };
   };
+  /** A request for WebSocket. */
+  const ask = () => {
+    const answer = new TunnelAnswer();
+    const fields = Fields.of([
+      ['Host', 'a'],
+      ['Sec-WebSocket-Key', KEY],
+      ['Sec-WebSocket-Version', '13'],
+      ['Sec-WebSocket-Protocol', 'chat'],
+    ]);
+    const stream: UpstreamStream = client.request({ method: 'GET', target: '/chat', fields, body: NO_BODY, upgrade: 'websocket' }, answer);
+    return { answer, stream, fields };
+  };
   if (up) connection.handler.onConnect?.();
   if (settled) {
     backend.settings();
@@ -126,7 +141,7 @@ export function clientBench(up = true, settled = up) {
     // Its own frames are of no interest to most.
     connection.received = PREFACE;
   }
-  return { client, connection, backend, counts, deadlines, send, refused, elsewhere };
+  return { client, connection, backend, counts, deadlines, send, ask, refused, elsewhere };
 }
 
 /** A bench whose own settings have gone out and been acknowledged. */

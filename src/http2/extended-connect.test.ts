@@ -1,40 +1,19 @@
 /** Extended CONNECT to backends (RFC 8441), as the handler and the backend see it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Fields } from '../exchange/fields.ts';
-import { NO_BODY, UNKNOWN_LENGTH, type UpstreamStream } from '../exchange/streams.ts';
+import { UNKNOWN_LENGTH, type UpstreamStream } from '../exchange/streams.ts';
 import { Answer } from '../http1/answer.fixture.ts';
 import { settled } from '../http1/memory-wire.fixture.ts';
-import { clientBench } from './client.fixture.ts';
+import { clientBench, KEY } from './client.fixture.ts';
 import { ErrorCode, goAwayFrame, rstStreamFrame, Setting, windowUpdateFrame } from './frames.ts';
 import type { Pair } from './hpack/hpack.fixture.ts';
 
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-/** Its answer, by RFC 6455 section 1.3. */
+/** The answer to KEY. */
 const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
 const OK: readonly Pair[] = [[':status', '200']];
 const CANCEL = ErrorCode.Cancel;
 
-/** What came out of a tunnel: its end is not that of everything. */
-class TunnelAnswer extends Answer {
-  override get over(): boolean {
-    return this.failure !== '';
-  }
-}
-
 type Bench = ReturnType<typeof clientBench>;
-
-function ask({ client }: Bench): { answer: TunnelAnswer; stream: UpstreamStream; fields: Fields } {
-  const answer = new TunnelAnswer();
-  const fields = Fields.of([
-    ['Host', 'a'],
-    ['Sec-WebSocket-Key', KEY],
-    ['Sec-WebSocket-Version', '13'],
-    ['Sec-WebSocket-Protocol', 'chat'],
-  ]);
-  const stream = client.request({ method: 'GET', target: '/chat', fields, body: NO_BODY, upgrade: 'websocket' }, answer);
-  return { answer, stream, fields };
-}
 
 const CONNECT = ':method=CONNECT :scheme=http :path=/chat :authority=a :protocol=websocket sec-websocket-version=13 sec-websocket-protocol=chat';
 
@@ -50,7 +29,7 @@ async function bench(...settings: readonly number[]): Promise<Bench> {
 /** A tunnel on stream 1. */
 async function open(...settings: readonly number[]) {
   const made = await bench(...settings);
-  const asked = ask(made);
+  const asked = made.ask();
   made.backend.send(made.backend.head(1, OK));
   await settled();
   made.backend.lines();
@@ -64,7 +43,7 @@ function write(stream: UpstreamStream, text: string): boolean {
 describe('extended CONNECT to backends', () => {
   it('asks without a key, and makes a 101 of a success', async () => {
     const made = await bench();
-    const { answer, fields } = ask(made);
+    const { answer, fields } = made.ask();
     await settled();
     const [line] = made.backend.lines();
     assert.equal(line, `Headers 1 ${CONNECT}`);
@@ -82,17 +61,22 @@ describe('extended CONNECT to backends', () => {
     assert.equal(answer.writable, 0);
   });
 
-  it('takes every success for one, and nothing else', async () => {
-    for (const status of ['201', '204', '299']) {
+  it('takes every success for one that can have content, and nothing else', async () => {
+    for (const status of ['201', '205', '299']) {
       const made = await bench();
-      const { answer } = ask(made);
+      const { answer } = made.ask();
       made.backend.send(made.backend.head(1, [[':status', status]]), made.backend.data(1, 'x'));
       await settled();
       assert.deepEqual([answer.status, answer.body], [101, 'x']);
     }
+    const none = await bench();
+    const { answer: malformed } = none.ask();
+    none.backend.send(none.backend.head(1, [[':status', '204']]));
+    await settled();
+    assert.deepEqual([malformed.failure, none.counts.reusable], ['malformed', 1]);
     for (const status of ['300', '404', '503']) {
       const made = await bench();
-      const { answer } = ask(made);
+      const { answer } = made.ask();
       made.backend.lines();
       made.backend.send(
         made.backend.head(1, [
@@ -140,7 +124,7 @@ describe('extended CONNECT to backends', () => {
   it('may end with its first byte, or its head', async () => {
     for (const body of ['', 'x']) {
       const made = await bench();
-      const { answer, stream } = ask(made);
+      const { answer, stream } = made.ask();
       made.backend.lines();
       made.backend.send(body === '' ? made.backend.head(1, OK, true) : made.backend.head(1, OK) + made.backend.data(1, body, true));
       await settled();
@@ -236,7 +220,7 @@ describe('extended CONNECT before the backend has said that it takes it', () => 
   it('waits for its SETTINGS', async () => {
     const made = clientBench(true, false);
     assert.equal(made.client.takesTunnels, undefined);
-    const { answer, stream } = ask(made);
+    const { answer, stream } = made.ask();
     const behind = made.send();
     await settled();
     assert.deepEqual([made.backend.lines(), stream.connected], [['Settings 0', 'WindowUpdate 0 983041'], false]);
@@ -254,7 +238,7 @@ describe('extended CONNECT before the backend has said that it takes it', () => 
 
   it('goes elsewhere where it does not, and is what it was', async () => {
     const made = clientBench(true, false);
-    const { answer, stream, fields } = ask(made);
+    const { answer, stream, fields } = made.ask();
     const other = new Answer();
     const calls: string[] = [];
     const call = (name: string) => () => {
@@ -281,16 +265,16 @@ describe('extended CONNECT before the backend has said that it takes it', () => 
 
   it('fails as a request that was not sent where there is no elsewhere, or no connection', async () => {
     const refused = clientBench();
-    const one = ask(refused);
+    const one = refused.ask();
     await settled();
     assert.deepEqual([one.answer.failure, one.answer.bytesSent], ['reset', false]);
     const lost = clientBench(true, false);
-    const other = ask(lost);
+    const other = lost.ask();
     lost.connection.sendEnd();
     await settled();
     assert.deepEqual([other.answer.failure, other.answer.bytesSent, lost.refused.length], ['reset', false, 0]);
     const silent = clientBench(true, false);
-    const third = ask(silent);
+    const third = silent.ask();
     silent.deadlines.sweep(silent.deadlines.now + 6_000);
     await settled();
     assert.deepEqual([third.answer.failure, third.answer.bytesSent], ['reset', false]);
@@ -298,7 +282,7 @@ describe('extended CONNECT before the backend has said that it takes it', () => 
 
   it('is forgotten when it is cancelled', async () => {
     const made = clientBench(true, false);
-    const { answer, stream } = ask(made);
+    const { answer, stream } = made.ask();
     stream.cancel();
     made.backend.settings(Setting.EnableConnectProtocol, 1);
     await settled();

@@ -47,8 +47,12 @@ export function readLength(status: number, fields: Fields, isHead: boolean, ende
   return ended ? 0 : UNKNOWN_LENGTH;
 }
 
-/** For the success of a CONNECT, whose Content-Length says nothing (RFC 9110 section 9.3.6). Fields that are not passed on are removed. */
-export function tunnelLength(fields: Fields): BodyLength {
+/**
+ * As `readLength`, for the success of a CONNECT, whose Content-Length says nothing (RFC 9110 section 9.3.6). Of 204 some take it that a
+ * tunnel begins, as of any 2xx, and some that there is no content (nghttp2).
+ */
+export function tunnelLength(status: number, fields: Fields): BodyLength | string {
+  if (status === 204) return BAD_STATUS.detail;
   fields.removeKinds(NOT_PASSED_ON | CONTENT_LENGTH);
   return UNKNOWN_LENGTH;
 }

@@ -17,7 +17,7 @@ import { huffmanEncode } from '../hpack/huffman.ts';
 import { encodeInteger, encodeString } from '../hpack/primitives.ts';
 
 export interface Answers {
-  /** Of the requests on streams 1, 3 and so on. */
+  /** Of the requests on streams 1, 3 and so on; CONNECT for one that asks for WebSocket, behind all others. */
   readonly methods: readonly string[];
   /** What the server sends, by what was meant to be frames. */
   readonly pieces: readonly string[];
@@ -123,7 +123,8 @@ function answer(random: Random, stream: number, method: string): string[] {
   if (bare && !random.oneIn(20)) return frames;
   const body = 'abcdefghijkl'.slice(0, hasBody || random.oneIn(4) ? (random.oneIn(15) ? random.below(12) : length) : 0);
   const cut = random.below(body.length + 1);
-  const hasTrailers = random.oneIn(5);
+  // In a tunnel there are none.
+  const hasTrailers = random.oneIn(method === 'CONNECT' ? 30 : 5);
   if (cut > 0) frames.push(data(random, stream, body.slice(0, cut), false));
   if (random.oneIn(10)) frames.push(data(random, stream, '', false));
   frames.push(data(random, stream, body.slice(cut), !hasTrailers && !random.oneIn(15)));
@@ -142,6 +143,7 @@ function control(random: Random, stream: number): string {
     settingsFrame(Setting.MaxFrameSize, random.pick([16_384, 16_383, 1_000_000])),
     settingsFrame(Setting.HeaderTableSize, random.pick([0, 100, 4096, 100_000])),
     settingsFrame(Setting.EnablePush, random.below(3)),
+    settingsFrame(Setting.EnableConnectProtocol, random.below(3)),
     settingsFrame(0x99, 5),
     windowUpdateFrame(0, random.pick([0, 1, 1000, 0x7fff_ffff])),
     windowUpdateFrame(stream, random.pick([0, 1, 1000, 0x7fff_ffff])),
@@ -172,9 +174,15 @@ function damaged(random: Random, frame: string): string {
 
 /** What a server sends on one connection. */
 export function answers(random: Random): Answers {
-  const methods = Array.from({ length: 1 + random.below(3) }, () => (random.oneIn(6) ? 'HEAD' : 'GET'));
+  const methods: string[] = Array.from({ length: 1 + random.below(3) }, () => (random.oneIn(6) ? 'HEAD' : 'GET'));
+  // Where the backend is not found to take it, it is not sent: it must not have another's stream.
+  if (random.oneIn(4)) methods[methods.length - 1] = 'CONNECT';
   const queues = methods.map((method, index) => answer(random, index * 2 + 1, method));
-  const pieces = [random.oneIn(60) ? control(random, 1) : settingsFrame(...(random.oneIn(4) ? [Setting.MaxConcurrentStreams, 100] : []))];
+  const pieces = [
+    random.oneIn(60)
+      ? control(random, 1)
+      : settingsFrame(...(random.oneIn(4) ? [Setting.MaxConcurrentStreams, 100] : []), ...(random.oneIn(20) ? [] : [Setting.EnableConnectProtocol, 1])),
+  ];
   while (queues.some((queue) => queue.length > 0)) {
     const index = random.below(queues.length);
     const queue = queues[index] as string[];

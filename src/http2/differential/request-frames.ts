@@ -143,8 +143,11 @@ function otherFrame(random: Random, streamId: number): string {
       return rstStreamFrame(streamId, ErrorCode.Cancel);
     case 5:
       return frame(10 + random.below(240), random.below(256), random.below(10), 'unknown');
-    case 6:
-      return frame(random.below(10), random.below(256), random.below(8), 'abcdefghijkl'.slice(0, random.below(13)));
+    case 6: {
+      const type = random.below(10);
+      const flags = random.below(256);
+      return frame(type, type === FrameType.Ping ? flags & ~Flag.Ack : flags, random.below(8), 'abcdefghijkl'.slice(0, random.below(13)));
+    }
     case 7:
       return dataFrame(random, streamId, random.below(4), random.oneIn(2));
     default:
