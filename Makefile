@@ -67,7 +67,7 @@ test-e2e: $(BUILT) ## cases of it on kind, where Docker is at hand
 
 test-suites: $(BUILT) ## other people's suites: h2spec, gRPC interop, curl, nghttp2, HAProxy, WebSocket cases, a browser (FILES='test/suites/h2spec.suite.ts')
 	@sh test/suites/prerequisites.sh
-	@exec node scripts/test.ts --one-by-one $(if $(FILES),$(FILES),'test/suites/*.suite.ts')
+	@exec node scripts/test.ts --at-once=1 $(if $(FILES),$(FILES),'test/suites/*.suite.ts')
 
 lint: $(INSTALLED) ## formatting, lint rules and import directions
 	@biome check --error-on-warnings .

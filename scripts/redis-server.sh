@@ -6,7 +6,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   echo "tests of global rate limits need redis-server, and may not install it themselves (on Debian, as root: apt-get install redis-server)" >&2
   exit 1
 fi
-exec 9>"${TMPDIR:-/tmp}/tidegate-redis-server.lock"
+# Not in TMPDIR, for each tier has its own.
+exec 9>/tmp/tidegate-redis-server.lock
 flock 9
 command -v redis-server >/dev/null 2>&1 && exit 0
 echo "Installing redis-server for the tests" >&2

@@ -39,4 +39,4 @@ helm install tidegate charts/tidegate --namespace tidegate-system --create-names
 
 # The files that ask the installed gateway or none; the others start replicas and control planes of their own. One file at
 # a time: all of them ask the same gateway.
-TIDEGATE_IMAGE=$image TIDEGATE_GATEWAY=30080,30443 node scripts/test.ts --one-by-one 'test-e2e/cases/{crd-refusals,features,ingress,kubectl,traffic}.test.ts'
+TIDEGATE_IMAGE=$image TIDEGATE_GATEWAY=30080,30443 node scripts/test.ts --at-once=1 'test-e2e/cases/{crd-refusals,features,ingress,kubectl,traffic}.test.ts'
