@@ -1,10 +1,7 @@
 import { isIP } from 'node:net';
 import { Command, InvalidArgumentError } from 'commander';
-import { ExplainUsageError, explainRequest, renderExplanation } from '../src/explain/explain.ts';
 import type { ResourceSet } from '../src/resources/resource-set.ts';
-import { FileSource } from '../src/sources/file-source.ts';
 import { FolderError } from '../src/sources/folder-scan.ts';
-import { translate } from '../src/translate/translate.ts';
 import { EXIT } from './exit-codes.ts';
 import { flag, parseNamespacedName } from './flags.ts';
 
@@ -36,6 +33,11 @@ export function explainCommand(): Command {
 }
 
 async function run(method: string, url: string, flags: ExplainFlags, command: Command): Promise<void> {
+  // Loaded when it is called, as in validate.
+  const [{ ExplainUsageError, explainRequest, renderExplanation }, { translate }] = await Promise.all([
+    import('../src/explain/explain.ts'),
+    import('../src/translate/translate.ts'),
+  ]);
   let set: ResourceSet;
   try {
     set = await load(flags.manifests);
@@ -64,6 +66,7 @@ async function run(method: string, url: string, flags: ExplainFlags, command: Co
 
 /** @throws FolderError */
 async function load(folder: string): Promise<ResourceSet> {
+  const { FileSource } = await import('../src/sources/file-source.ts');
   // What is wrong with the manifests is for `validate` to tell.
   const source = new FileSource({ folder, log: () => {} });
   try {

@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { availableParallelism, hostname } from 'node:os';
 import { Command } from 'commander';
-import { pino } from 'pino';
-import { Gateway } from '../src/gateway/gateway.ts';
 import type { GatewayOptions } from '../src/gateway/options.ts';
 import { StartError } from '../src/gateway/start-checks.ts';
 import { parseRedisUrl, RedisUrlError } from '../src/redis/redis-settings.ts';
@@ -173,6 +171,8 @@ async function serve(flags: ServeFlags, command: Command): Promise<void> {
   const source = sourceOf(flags, command);
   const { logLevel, otlpEndpoint, traceRatio, redis: _redis, redisPasswordFile: _file, ...options } = flags;
   const tracing = otlpEndpoint === undefined ? undefined : { endpoint: otlpEndpoint, ratio: traceRatio, version, resource: traceResource() };
+  // Loaded when it is called, as in validate.
+  const [{ Gateway }, { pino }] = await Promise.all([import('../src/gateway/gateway.ts'), import('pino')]);
   const log = pino(
     { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
     pino.destination({ fd: 2, sync: true }),

@@ -1,8 +1,7 @@
 import { Command } from 'commander';
 import type { Entry, Problem, ResourceSet } from '../src/resources/resource-set.ts';
 import { FolderError } from '../src/sources/folder-scan.ts';
-import { readManifests } from '../src/sources/read-manifests.ts';
-import { type TranslateOptions, translate } from '../src/translate/translate.ts';
+import type { TranslateResult } from '../src/translate/translate.ts';
 import { EXIT } from './exit-codes.ts';
 import { flag, parseNamespacedName } from './flags.ts';
 
@@ -40,6 +39,8 @@ export function validateCommand(): Command {
 }
 
 async function run(paths: readonly string[], flags: ValidateFlags): Promise<void> {
+  // Loaded when it is called: most of a command's time goes by with that, and the others can do without.
+  const [{ readManifests }, { translate }] = await Promise.all([import('../src/sources/read-manifests.ts'), import('../src/translate/translate.ts')]);
   let set: ResourceSet;
   try {
     set = await readManifests(paths, { now: Date.now() });
@@ -50,7 +51,8 @@ async function run(paths: readonly string[], flags: ValidateFlags): Promise<void
     return;
   }
   const { ingressClass, defaultCertificate, allowExternalName } = flags;
-  const findings = findProblems(set, { ingressClass, ...(defaultCertificate && { defaultCertificate }), allowExternalName, allowLoopbackEndpoints: true });
+  const options = { ingressClass, ...(defaultCertificate && { defaultCertificate }), allowExternalName, allowLoopbackEndpoints: true };
+  const findings = findProblems(set, translate(set, options).problems);
   const errors = findings.filter(({ severity }) => severity === 'error').length;
   const warnings = findings.length - errors;
   if (flags.output === 'json') {
@@ -62,14 +64,14 @@ async function run(paths: readonly string[], flags: ValidateFlags): Promise<void
   process.exitCode = errors > 0 || (flags.strict && warnings > 0) ? EXIT.problem : EXIT.good;
 }
 
-/** Everything that is wrong with the files, with each object, and with objects beside each other, by file and line. */
-function findProblems(set: ResourceSet, options: TranslateOptions): Finding[] {
+/** Everything that is wrong with the files, with each object, and with objects beside each other (`translated`), by file and line. */
+function findProblems(set: ResourceSet, translated: TranslateResult['problems']): Finding[] {
   const findings: Finding[] = set.fileProblems.map(({ file, line, message, hint }) => ({
     ...{ file, line: Math.max(1, line), severity: 'error', kind: '', namespace: '', name: '', field: '' },
     ...{ message, hint },
   }));
   for (const entry of entriesOf(set)) for (const problem of entry.problems) findings.push(finding(entry, problem));
-  for (const { entry, problem } of translate(set, options).problems) findings.push(finding(entry, problem));
+  for (const { entry, problem } of translated) findings.push(finding(entry, problem));
   // The sort is stable: problems of one line stay in the order of the object's fields.
   return findings.sort((left, right) => Buffer.compare(Buffer.from(left.file), Buffer.from(right.file)) || left.line - right.line);
 }
