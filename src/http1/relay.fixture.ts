@@ -6,6 +6,7 @@ import type { BodyLength, ClientHandler, ExchangeSink, UpstreamFailure, Upstream
 import type { Wire, WireListener } from '../wire/wire.ts';
 import { ClientConnection } from './client-connection.ts';
 import { ServerConnection, type ServerOptions } from './server-connection.ts';
+import { serverOptions } from './server-options.fixture.ts';
 
 export class Relay implements ExchangeSink {
   readonly deadlines = new Deadlines();
@@ -22,17 +23,7 @@ export class Relay implements ExchangeSink {
   constructor(wire: Wire, backendPort: number) {
     this.#wire = wire;
     this.#target = { address: '127.0.0.1', port: backendPort };
-    this.#options = {
-      scheme: 'http',
-      deadlines: this.deadlines,
-      headerTimeout: 10_000,
-      keepAliveTimeout: 75_000,
-      maxHeaderBytes: 16_384,
-      maxFields: 100,
-      maxRequestsPerConnection: 1_000_000,
-      isDraining: () => false,
-      onFieldsDropped() {},
-    };
+    this.#options = serverOptions(this.deadlines, { maxRequestsPerConnection: 1_000_000 });
   }
 
   /** @returns the port */

@@ -6,6 +6,7 @@ import { Fields } from '../exchange/fields.ts';
 import type { ClientHandler, ExchangeSink, Refusal } from '../exchange/streams.ts';
 import { MemoryConnection } from './memory-wire.fixture.ts';
 import { ServerConnection, type ServerOptions } from './server-connection.ts';
+import { serverOptions } from './server-options.fixture.ts';
 
 /** One exchange as the sink sees it; the test answers it by hand, or `answer` does at its end. */
 export class Seen implements ClientHandler {
@@ -85,20 +86,13 @@ export function bench(onExchange: (seen: Seen) => void = () => {}, options: Part
   };
   const server = new ServerConnection(
     connection,
-    {
-      scheme: 'http',
-      deadlines,
-      headerTimeout: 10_000,
-      keepAliveTimeout: 75_000,
-      maxHeaderBytes: 16_384,
-      maxFields: 100,
-      maxRequestsPerConnection: 1000,
+    serverOptions(deadlines, {
       isDraining: () => state.draining,
       onFieldsDropped: (count) => {
         state.dropped += count;
       },
       ...options,
-    },
+    }),
     sink,
     () => {
       state.closed++;

@@ -9,6 +9,7 @@ import { type BodyLength, type ClientHandler, NO_BODY, UNKNOWN_LENGTH, type Upst
 import { ClientConnection } from './client-connection.ts';
 import { MemoryConnection, MemoryWire, settled } from './memory-wire.fixture.ts';
 import { ServerConnection } from './server-connection.ts';
+import { serverOptions } from './server-options.fixture.ts';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 /** RFC 6455 section 1.3. */
@@ -70,17 +71,7 @@ function clientSide(early = ''): Side {
   };
   new ServerConnection(
     connection,
-    {
-      scheme: 'http',
-      deadlines,
-      headerTimeout: 10_000,
-      keepAliveTimeout: 75_000,
-      maxHeaderBytes: 16_384,
-      maxFields: 100,
-      maxRequestsPerConnection: 1000,
-      isDraining: () => false,
-      onFieldsDropped() {},
-    },
+    serverOptions(deadlines),
     {
       onExchange(begun) {
         exchange = begun;

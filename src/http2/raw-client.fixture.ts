@@ -5,6 +5,7 @@ import type { Exchange } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';
 import type { ClientHandler, ClientStream, ExchangeSink, Refusal } from '../exchange/streams.ts';
 import { MemoryConnection, settled } from '../http1/memory-wire.fixture.ts';
+import { serverOptions } from '../http1/server-options.fixture.ts';
 import type { ServerOptions } from '../http1/server-options.ts';
 import { BlockAssembly } from './block-assembly.ts';
 import { FrameReader, Read } from './frame-reader.ts';
@@ -144,19 +145,8 @@ export class RawClient {
       },
       onRefused: (refusal) => void this.refusals.push(refusal),
     };
-    const serverOptions: ServerOptions = {
-      scheme: 'http',
-      deadlines: this.deadlines,
-      headerTimeout: 10_000,
-      keepAliveTimeout: 75_000,
-      maxHeaderBytes: 16_384,
-      maxFields: 100,
-      maxRequestsPerConnection: 1_000,
-      isDraining: () => this.draining,
-      onFieldsDropped() {},
-      ...options.server,
-    };
-    this.server = new ServerConnection(this.connection, serverOptions, sink, () => this.closed++);
+    const how = serverOptions(this.deadlines, { isDraining: () => this.draining, ...options.server });
+    this.server = new ServerConnection(this.connection, how, sink, () => this.closed++);
     this.connection.send(options.beginning ?? PREFACE + settingsFrame(...(options.settings ?? [])) + SETTINGS_ACK);
   }
 

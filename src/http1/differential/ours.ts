@@ -5,22 +5,13 @@ import type { BodyLength, ClientHandler, UpstreamFailure, UpstreamHandler } from
 import { NO_BODY } from '../../exchange/streams.ts';
 import { ClientConnection } from '../client-connection.ts';
 import { MemoryConnection, MemoryWire, settled } from '../memory-wire.fixture.ts';
-import { ServerConnection, type ServerOptions } from '../server-connection.ts';
+import { ServerConnection } from '../server-connection.ts';
+import { serverOptions } from '../server-options.fixture.ts';
 import type { ReadMessage } from './reference.ts';
 
 const deadlines = new Deadlines(1 << 30);
 
-const OPTIONS: ServerOptions = {
-  scheme: 'http',
-  deadlines,
-  headerTimeout: 1e9,
-  keepAliveTimeout: 1e9,
-  maxHeaderBytes: 16_384,
-  maxFields: 100,
-  maxRequestsPerConnection: 1000,
-  isDraining: () => false,
-  onFieldsDropped() {},
-};
+const OPTIONS = serverOptions(deadlines, { headerTimeout: 1e9, keepAliveTimeout: 1e9 });
 
 function list(fields: Fields): string[] {
   const pairs: string[] = [];

@@ -7,7 +7,7 @@ import { after } from 'node:test';
 import type { BodySink, BodyStage, StagedBody } from '../../exchange/bodies.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { ServerConnection } from '../../http1/server-connection.ts';
-import type { ServerOptions } from '../../http1/server-options.ts';
+import { serverOptions } from '../../http1/server-options.fixture.ts';
 import { ServerConnection as Http2ServerConnection } from '../../http2/server-connection.ts';
 import type { Filter } from '../../policies/policy.ts';
 import type { Backend, Route } from '../../snapshot/route.ts';
@@ -86,10 +86,7 @@ export async function startBench(): Promise<Bench> {
   const key = 'shop/web/80';
   const { port } = server.address() as AddressInfo;
   upstreams.put({ upstreams: new Map([[key, upstream({ key, service: 'web' })]]), endpoints: new Map([[key, [endpoint(0, { address: '127.0.0.1', port })]]]) });
-  const options: ServerOptions = {
-    ...{ scheme: 'http', deadlines: proxy.deadlines, headerTimeout: 10_000, keepAliveTimeout: 75_000, maxHeaderBytes: 16_384, maxFields: 100 },
-    ...{ maxRequestsPerConnection: 1000, isDraining: () => false, onFieldsDropped: () => {} },
-  };
+  const options = serverOptions(proxy.deadlines);
   const at = { host: '127.0.0.1', port: 0, reusePort: false, maxConnections: 100 };
   const compile = (): void => {
     found.value = compiledRoute(bench, upstreams, metrics, key);
