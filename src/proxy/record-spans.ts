@@ -2,13 +2,14 @@
 import type { Exchange } from '../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import type { SpanContext } from '../exchange/trace-context.ts';
+import { METHODS as COUNTED_METHODS } from '../telemetry/route-metrics.ts';
 import type { Tracer } from '../telemetry/tracing/tracer.ts';
 import type { EndpointState } from '../upstream/endpoint-state.ts';
 import type { RoutedExchange } from './routed-exchange.ts';
 
 const USER_AGENT = maskOf(FieldKind.UserAgent);
 /** Others would make names of spans out of what clients send. */
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE', 'CONNECT', 'QUERY']);
+const METHODS: ReadonlySet<string> = new Set([...COUNTED_METHODS, 'CONNECT', 'QUERY']);
 
 /** @param endedAt a reading of performance.now() */
 export function recordExchange(tracer: Tracer, life: RoutedExchange, span: SpanContext, endedAt: number): void {
