@@ -81,7 +81,10 @@ export interface WriteRequest {
   done: boolean;
   /** Buffers that must live until the write is done. */
   kept: readonly Buffer[] | undefined;
-  oncomplete: (this: WriteRequest, status: number) => void;
+  /** Undefined: nobody is told. */
+  oncomplete: ((this: WriteRequest, status: number) => void) | undefined;
+  /** Below zero where no write is under way with it: its native half is gone. */
+  getAsyncId(): number;
 }
 
 export interface ShutdownRequest {

@@ -17,7 +17,7 @@ export class Native {
   readonly eof: number;
   /**
    * Handed to each write. One that goes out at once leaves it untouched; one that does not takes it, and it is replaced.
-   * A request is never used again after that: its native half lives on for a while after `oncomplete`.
+   * Such a request is not used again: its native half lives on for a while after `oncomplete`.
    */
   request: WriteRequest;
 
@@ -52,7 +52,7 @@ export class Native {
     return request;
   }
 
-  private newRequest(): WriteRequest {
+  newRequest(): WriteRequest {
     const request = new this.bindings.stream.WriteWrap();
     request.owner = undefined;
     request.kept = undefined;
@@ -66,7 +66,7 @@ function closeAll(native: Native): void {
   for (const connection of native.takeClosing()) connection.closed();
 }
 
-function onComplete(this: WriteRequest, status: number): void {
+export function onComplete(this: WriteRequest, status: number): void {
   this.done = true;
   this.owner?.written(status, this.kept);
 }

@@ -1,6 +1,6 @@
 import { latin1 } from '../latin1.ts';
 import type { ShutdownRequest, StreamHandle, TcpHandle, TlsHandle, WriteRequest } from './bindings.ts';
-import type { Native } from './native.ts';
+import { type Native, onComplete } from './native.ts';
 import { systemError } from './system-error.ts';
 import { WriteQueue } from './write-queue.ts';
 
@@ -9,9 +9,14 @@ const TEXT_LIMIT = 16 * 1024;
 /** Up to here a busy TLS connection takes more without holding the caller back. */
 const TLS_QUEUE = 16 * 1024;
 
+/** Up to here a text goes to TLS as one record (RFC 8446 section 5.1), of which nothing is left over when the kernel takes it. */
+const TLS_RECORD = 16 * 1024;
+
 /**
  * The writing half of a connection. One write is under way at a time, and what comes meanwhile waits in `queue`: TLS allows
- * no more, and for TCP that joins the pieces. A write of TCP that the kernel takes at once leaves nothing under way.
+ * no more, and for TCP that joins the pieces. A write of TCP that the kernel takes at once leaves nothing under way. TLS
+ * says so at the end of the turn only; a call for that costs more than to ask when the next write comes, so that `silent`
+ * writes are not reported.
  */
 export abstract class Outbound {
   bytesWritten = 0;
@@ -36,6 +41,10 @@ export abstract class Outbound {
   private shuttingDown = false;
   private awaitingDrain = false;
   private queue: WriteQueue | undefined = undefined;
+  /** The write under way has all gone to the kernel: nobody waits for its end, and nobody is told. */
+  private silent = false;
+  /** For such writes, one after the other. Undefined: none yet, or the last is to be reported after all. */
+  private silentRequest: WriteRequest | undefined = undefined;
 
   constructor(native: Native, tcp: TcpHandle, secure: TlsHandle | undefined, up: boolean) {
     this.native = native;
@@ -60,7 +69,8 @@ export abstract class Outbound {
   writeLatin1(text: string): boolean {
     if (this.gone || this.ending || text.length === 0) return true;
     this.bytesWritten += text.length;
-    if (this.busy) return this.enqueue(text, undefined);
+    if (this.isBusy()) return this.enqueue(text, undefined);
+    if (this.secure !== undefined && text.length <= TLS_RECORD) return this.writeRecord(this.secure, text);
     return this.sent(this.stream.writeLatin1String(this.request(), text), undefined);
   }
 
@@ -80,14 +90,14 @@ export abstract class Outbound {
   end(): void {
     if (this.gone || this.ending) return;
     this.ending = true;
-    if (!this.busy) this.complete();
+    if (!this.isBusy()) this.complete();
   }
 
   finish(): void {
     if (this.gone || this.finishing) return;
     this.finishing = true;
     this.ending = true;
-    if (!this.busy) this.complete();
+    if (!this.isBusy()) this.complete();
   }
 
   /** The write under way is done. */
@@ -146,12 +156,51 @@ export abstract class Outbound {
   private writePiece(head: string, bytes: Buffer, start: number, end: number): boolean {
     const piece = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
     this.bytesWritten += head.length + piece.length;
-    if (this.busy) {
+    if (this.isBusy()) {
       if (head !== '') this.enqueue(head, undefined);
       return this.enqueue(piece, bytes);
     }
     if (head === '') return this.sent(this.stream.writeBuffer(this.request(), piece), [bytes]);
     return this.sent(this.stream.writev(this.request(), [head, 'latin1', piece, 'buffer'], false), [bytes]);
+  }
+
+  /** Whether a write is under way, or the connection is not up yet: then whoever asks is told when that is over. */
+  private isBusy(): boolean {
+    if (!this.silent) return this.busy;
+    const request = this.silentRequest as WriteRequest;
+    this.silent = false;
+    if (request.getAsyncId() >= 0) {
+      request.oncomplete = onComplete;
+      this.silentRequest = undefined;
+      return true;
+    }
+    this.busy = false;
+    return false;
+  }
+
+  /** Writes a text that fits into one TLS record. */
+  private writeRecord(secure: TlsHandle, text: string): boolean {
+    const { native } = this;
+    this.silentRequest ??= native.newRequest();
+    const request = this.silentRequest;
+    request.owner = this;
+    request.oncomplete = onComplete;
+    const status = secure.writeLatin1String(request, text);
+    if (status !== 0) {
+      this.fail(systemError(status, 'write'));
+      return true;
+    }
+    // TLS reports some failures from within the call.
+    if (request.done || this.gone) return true;
+    this.busy = true;
+    if (this.tcp.writeQueueSize === 0) {
+      this.silent = true;
+      request.oncomplete = undefined;
+      return true;
+    }
+    this.silentRequest = undefined;
+    this.awaitingDrain = true;
+    return false;
   }
 
   private request(): WriteRequest {

@@ -171,6 +171,38 @@ export function transferSuite(make: Make, secure: boolean): void {
     });
   }
 
+  it('sends small and large writes of one turn and of many in order, up to the end', async () => {
+    const size = fc.oneof(fc.nat(2000), fc.nat(60_000));
+    const step = fc.record({ size, as: fc.constantFrom('text', 'bytes', 'stable', 'head'), turn: fc.boolean() });
+    const served = await serve(wire, secure);
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), fc.boolean(), async (steps, finishes) => {
+        const before = served.accepted.length;
+        const socket = await dial(served.listener.port, secure);
+        const answer = readAll(socket);
+        await until(() => served.accepted.length > before, 'accepted');
+        const { connection } = served.accepted[before] as Recorder;
+        let expected = '';
+        for (const [index, { size, as, turn }] of steps.entries()) {
+          const text = String.fromCharCode(0xc0 + index).repeat(size);
+          const bytes = Buffer.from(text, 'latin1');
+          if (as === 'text') connection.writeLatin1(text);
+          else if (as === 'head') connection.writeHeadAndBytes(text, bytes, 0, size, false);
+          else connection.write(bytes, 0, size, as === 'stable');
+          if (as === 'bytes') bytes.fill(0);
+          expected += as === 'head' ? text + text : text;
+          if (turn) await new Promise(setImmediate);
+        }
+        if (finishes) connection.finish();
+        else connection.end();
+        assert.equal((await answer).equals(Buffer.from(expected, 'latin1')), true);
+        socket.destroy();
+      }),
+      { numRuns: 25 },
+    );
+    await finish(served);
+  });
+
   it('stops reading while paused, and goes on where it stopped', async () => {
     const served = await serve(wire, secure);
     const socket = await dial(served.listener.port, secure);
