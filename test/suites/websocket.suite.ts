@@ -1,19 +1,22 @@
 /**
  * WebSocket cases in the manner of the Autobahn test suite, through a real server (npm `ws`): framing, pings, reserved bits and
  * opcodes, fragments, UTF-8, closing, large messages, compression. The gateway judges nothing of it, so each case is sent to
- * the server directly, too, and must come out the same, byte for byte; and what the server has got must be what was sent.
+ * the server directly, too, and must come out the same, byte for byte; and what the server has got must be what was sent. By
+ * HTTP/1.1 on both wires, in clear and over TLS, and with HTTP/2 on either side, or on both.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { GatewayUnderTest } from '../gateway/gateway.ts';
 import { endWith, type Lifetime, wholeFile } from '../gateway/lifetime.ts';
-import { catchAll, service } from '../gateway/manifests.ts';
+import { apiRoute, service } from '../gateway/manifests.ts';
 import { handshake } from '../gateway/tunnel-backend.ts';
+import { startHttp2Backend, tunnelByHttp2 } from './websocket-over-http2.ts';
 
 const CONTINUATION = 0;
 const TEXT = 1;
@@ -152,14 +155,25 @@ before(async () => {
     socket.on('message', (data, binary) => socket.send(data, { binary }));
   });
   tap = await Tap.start(wholeFile, (echo.address() as AddressInfo).port);
-  const files = { 'all.yaml': service('echo', [tap.port]) + catchAll('echo') };
+  const rules = '  rules: [{ matches: [{ path: { value: /http2 } }], backendRefs: [{ name: http2, port: 80 }] }, { backendRefs: [{ name: echo, port: 80 }] }]';
+  const policy =
+    '---\napiVersion: tidegate.dev/v1alpha1\nkind: BackendPolicy\nmetadata: { name: http2 }\nspec: { targetRefs: [{ kind: Service, name: http2 }], protocol: H2C }\n';
+  const http2 = await startHttp2Backend(wholeFile, tap.port);
+  const files = { 'all.yaml': service('echo', [tap.port]) + service('http2', [http2]) + policy + apiRoute('all', rules) };
   for (const wire of ['handle', 'stream']) gateways.set(wire, await GatewayUnderTest.start(wholeFile, files, ['--wire', wire, '--workers', '1']));
 });
 
 let cases = 0;
+const NO_HEAD = Buffer.from('\r\n\r\n');
 
-/** Sends the bytes behind a handshake and reads to the end. @param chop bytes of one write; 0: all at once */
-async function converse(socket: Socket, path: string, bytes: Buffer, chop = 0): Promise<{ sent: string; received: string }> {
+/** Digests of what went either way behind the heads. */
+interface Conversation {
+  readonly sent: string;
+  readonly received: string;
+}
+
+/** Sends the bytes behind a handshake and reads to the end. @param opening the handshake that is still to be sent; '': the tunnel is open @param chop bytes of one write; 0: all at once */
+async function converse(socket: Duplex, opening: string, bytes: Buffer, chop = 0): Promise<Conversation> {
   const received = new Bytes();
   const sent = createHash('sha256').update(bytes).digest('hex');
   socket.on('data', (chunk: Buffer) => received.add(chunk));
@@ -169,9 +183,13 @@ async function converse(socket: Socket, path: string, bytes: Buffer, chop = 0): 
       if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);
     });
   });
-  socket.write(handshake(path));
-  await Promise.race([received.headRead(), closed]);
-  assert.match(received.head, /^HTTP\/1\.1 101 /);
+  if (opening === '') {
+    received.add(NO_HEAD);
+  } else {
+    socket.write(opening);
+    await Promise.race([received.headRead(), closed]);
+    assert.match(received.head, /^HTTP\/1\.1 101 /);
+  }
   for (let start = 0; start < bytes.length && !socket.destroyed; start += chop || bytes.length) {
     if (!socket.write(bytes.subarray(start, start + (chop || bytes.length)))) await Promise.race([once(socket, 'drain').catch(() => {}), closed]);
     else await new Promise((resolve) => setImmediate(resolve));
@@ -183,7 +201,7 @@ async function converse(socket: Socket, path: string, bytes: Buffer, chop = 0): 
 /** The case directly and through each gateway; the server must have got all of it where it closes in good order. */
 async function same(bytes: Buffer, { chop = 0, orderly = true } = {}): Promise<void> {
   const number = cases++;
-  const direct = await converse(connect({ port: tap.port, host: '127.0.0.1', noDelay: true }), `/direct-${number}`, bytes, chop);
+  const direct = await converse(connect({ port: tap.port, host: '127.0.0.1', noDelay: true }), handshake(`/direct-${number}`), bytes, chop);
   assert.doesNotMatch(direct.received, /^0 /);
   for (const [wire, gateway] of gateways) {
     for (const scheme of ['http', 'https'] as const) {
@@ -192,12 +210,29 @@ async function same(bytes: Buffer, { chop = 0, orderly = true } = {}): Promise<v
         scheme === 'http'
           ? connect({ port: gateway.http, host: '127.0.0.1', noDelay: true })
           : connectTls({ port: gateway.https, host: '127.0.0.1', rejectUnauthorized: false });
-      const through = await converse(socket, path, bytes, chop);
-      assert.deepEqual(through, direct, path);
-      assert.equal(tap.answered.get(path)?.digest, direct.received, path);
-      if (orderly) assert.equal(tap.sent.get(path)?.digest, direct.sent, path);
+      const through = await converse(socket, handshake(path), bytes, chop);
+      assertSame(path, through, direct, orderly);
     }
   }
+  const { http } = gateways.get('handle') as GatewayUnderTest;
+  for (const [client, backend] of [
+    ['http1', 'http2'],
+    ['http2', 'http1'],
+    ['http2', 'http2'],
+  ] as const) {
+    const path = `/${backend}/from-${client}-${number}`;
+    const through =
+      client === 'http2'
+        ? await converse(await tunnelByHttp2(http, path), '', bytes, chop)
+        : await converse(connect({ port: http, host: '127.0.0.1', noDelay: true }), handshake(path), bytes, chop);
+    assertSame(path, through, direct, orderly);
+  }
+}
+
+function assertSame(path: string, through: Conversation, direct: Conversation, orderly: boolean): void {
+  assert.deepEqual(through, direct, path);
+  assert.equal(tap.answered.get(path)?.digest, direct.received, path);
+  if (orderly) assert.equal(tap.sent.get(path)?.digest, direct.sent, path);
 }
 
 /** Cases of the suite's families 1 to 7: what is sent before the Close, and whether the server hears all of it. */
