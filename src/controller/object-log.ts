@@ -1,5 +1,6 @@
 /** Tells of objects that turn bad, once, and when they are good again. */
 import { entryChanges } from '../resources/entry-changes.ts';
+import { KINDS } from '../resources/kinds.ts';
 import type { Entries, Entry, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { TranslateResult } from '../translate/translate.ts';
 
@@ -44,7 +45,7 @@ export class ObjectLog {
   #follow(set: ResourceSet): void {
     const before = this.#set;
     this.#set = set;
-    for (const field of mapFields(set)) {
+    for (const { field } of KINDS) {
       for (const change of entryChanges<unknown>(before?.[field] ?? NO_ENTRIES, set[field])) {
         if (change.before !== undefined) this.#flawed.delete(objectName(change.before));
         if (change.after !== undefined && change.after.problems.length > 0) this.#flawed.set(objectName(change.after), change.after);
@@ -81,18 +82,11 @@ function collect(flawed: Iterable<Entry<unknown>>, result: TranslateResult): Map
   return problems;
 }
 
-type MapField = { [Field in keyof ResourceSet]: ResourceSet[Field] extends Entries<unknown> ? Field : never }[keyof ResourceSet];
-
 const NO_ENTRIES: Entries<unknown> = new Map();
-
-/** Rejected objects and files are the source's to tell of. */
-function mapFields(set: ResourceSet): MapField[] {
-  return (Object.keys(set) as (keyof ResourceSet)[]).filter((field): field is MapField => set[field] instanceof Map);
-}
 
 function exists(set: ResourceSet, object: string): boolean {
   const slash = object.indexOf('/');
-  const entry = mapFields(set).map((field) => (set[field] as Entries<unknown>).get(object.slice(slash + 1)));
+  const entry = KINDS.map(({ field }) => set[field].get(object.slice(slash + 1)));
   return entry.some((one) => one !== undefined && objectName(one) === object);
 }
 

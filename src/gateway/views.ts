@@ -2,18 +2,20 @@
 import { BadQuery } from '../admin/admin-server.ts';
 import type { Controller } from '../controller/controller.ts';
 import { ExplainUsageError, explainRequest, renderExplanation } from '../explain/explain.ts';
+import { KINDS } from '../resources/kinds.ts';
 import type { Entries } from '../resources/resource-set.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { ConfigState, EndpointCounts } from '../telemetry/metrics.ts';
 import type { WorkerPool } from '../workers/worker-pool.ts';
 
+const NO_ENTRIES: Entries<unknown> = new Map();
+
 /** Objects and endpoints by their state, for the metrics. */
 export function configState({ resources }: Controller, published: Snapshot | undefined, pool: WorkerPool): ConfigState {
   const objects = new Map<string, { valid: number; invalid: number }>();
   const endpoints = new Map<string, EndpointCounts>();
-  for (const entries of Object.values(resources ?? {})) {
-    if (!(entries instanceof Map)) continue;
-    for (const entry of (entries as Entries<unknown>).values()) {
+  for (const { field } of KINDS) {
+    for (const entry of (resources?.[field] ?? NO_ENTRIES).values()) {
       const counts = objects.get(entry.kind) ?? { valid: 0, invalid: 0 };
       objects.set(entry.kind, counts);
       if (entry.problems.some((problem) => problem.severity === 'error')) counts.invalid++;

@@ -23,6 +23,10 @@ test('each version is what a plain map with the same edits is, and stays so', ()
       for (const [layered, plain] of versions) {
         assert.equal(layered.size, plain.size);
         assert.deepEqual(new Map([...layered].sort(([one], [other]) => one - other)), new Map([...plain].sort(([one], [other]) => one - other)));
+        const told = new Map<number, number>();
+        layered.forEach((value, one) => void told.set(one, value));
+        assert.deepEqual([[...layered.keys()], [...layered.values()]], [[...told.keys()], [...told.values()]]);
+        assert.equal(told.size, plain.size);
         for (let one = 0; one <= 400; one++) assert.deepEqual([layered.get(one), layered.has(one)], [plain.get(one), plain.has(one)]);
       }
     }),

@@ -8,7 +8,7 @@ const MOST_EDITS = 128;
  * A map that never changes, of which the next one is made at the price of what differs: it is another map and a few edits of it.
  * Of ten thousand entries a copy each time would be garbage by the megabyte.
  */
-export class LayeredMap<K, V> {
+export class LayeredMap<K, V> implements ReadonlyMap<K, V> {
   readonly #base: ReadonlyMap<K, V>;
   readonly #edits: ReadonlyMap<K, V | typeof GONE>;
   readonly size: number;
@@ -34,12 +34,31 @@ export class LayeredMap<K, V> {
     return this.get(key) !== undefined;
   }
 
-  *[Symbol.iterator](): Generator<[K, V], void, undefined> {
+  [Symbol.iterator](): MapIterator<[K, V]> {
+    return this.entries();
+  }
+
+  *keys(): Generator<K, undefined, unknown> {
+    for (const [key] of this.entries()) yield key;
+    return undefined;
+  }
+
+  *values(): Generator<V, undefined, unknown> {
+    for (const [, value] of this.entries()) yield value;
+    return undefined;
+  }
+
+  forEach(run: (value: V, key: K, map: ReadonlyMap<K, V>) => void): void {
+    for (const [key, value] of this.entries()) run(value, key, this);
+  }
+
+  *entries(): Generator<[K, V], undefined, unknown> {
     for (const [key, value] of this.#base) {
       const edited = this.#edits.get(key);
       if (edited !== GONE) yield [key, edited ?? value];
     }
     for (const [key, value] of this.#edits) if (value !== GONE && !this.#base.has(key)) yield [key, value];
+    return undefined;
   }
 
   /** @param edits the value that a key has from now on; undefined: none. No value of the map is undefined. Of two for one key the later holds */

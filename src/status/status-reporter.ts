@@ -229,7 +229,8 @@ function statusChanges(before: readonly ObjectStatus[], after: readonly ObjectSt
   let start = 0;
   while (start < before.length && start < after.length && before[start] === after[start]) start++;
   let behind = 0;
-  while (behind < before.length - start && behind < after.length - start && before.at(-1 - behind) === after.at(-1 - behind)) behind++;
+  const least = Math.min(before.length, after.length) - start;
+  while (behind < least && before[before.length - 1 - behind] === after[after.length - 1 - behind]) behind++;
   const old = new Set(before.slice(start, before.length - behind));
   const now = new Set(after.slice(start, after.length - behind));
   return [

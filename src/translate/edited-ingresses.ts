@@ -7,7 +7,7 @@ import { ClassOwnership } from '../resources/classes.ts';
 import { type EntryChange, entryChanges } from '../resources/entry-changes.ts';
 import type { Ingress } from '../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../resources/resource-set.ts';
-import type { LayeredMap } from '../snapshot/layered-map.ts';
+import { LayeredMap } from '../snapshot/layered-map.ts';
 import type { Route } from '../snapshot/route.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import type { UpstreamKey } from '../snapshot/upstream.ts';
@@ -47,6 +47,8 @@ export interface EditBasis {
   readonly youngest: Entry<unknown> | undefined;
   /** How many statuses are those of Ingresses and ApiRoutes, which come first. */
   readonly routeStatuses: number;
+  /** How many backends of routes lead to each Service; counted at the first edit. */
+  readonly led: LayeredMap<UpstreamKey, number> | undefined;
 }
 
 /** An Ingress as translated: what it takes to tell whether it would come to the same again. */
@@ -140,8 +142,10 @@ class EditTranslation {
   /** What differs from before. */
   readonly #repeated = new Map<Entry<unknown>, Repeated | undefined>();
   readonly #parts = new SharedParts();
-  /** Services that edited Ingresses led to. */
-  readonly #left = new Set<UpstreamKey>();
+  /** Backends of edited Ingresses, now less those before. */
+  readonly #led = new Map<UpstreamKey, number>();
+  /** The first route that may be at another place than before. */
+  #firstMoved = Number.POSITIVE_INFINITY;
   #routeStatuses: number;
   #youngest: Entry<unknown> | undefined;
 
@@ -182,7 +186,7 @@ class EditTranslation {
     const known = this.#previous.repeatable.get(entry);
     if (known?.status === undefined || known.routes.length === 0) return false;
     for (const { key } of known.basis.claims) if (!this.#context.claims.release(key)) return false;
-    for (const { upstream } of known.basis.backends) this.#left.add(upstream);
+    this.#countLed(known.routes, -1);
     this.#repeated.set(entry, undefined);
     return true;
   }
@@ -201,16 +205,16 @@ class EditTranslation {
     const routes = drafts.map((draft, index) => this.#parts.route(draft, place.route + index));
     const replaced = before === undefined ? 0 : (this.#previous.repeatable.get(before) as Repeated).routes.length;
     this.#routes.splice(place.route, replaced, ...routes);
+    this.#countLed(routes, 1);
+    if (routes.length !== replaced) this.#firstMoved = Math.min(this.#firstMoved, place.route + routes.length);
     const status = routeStatus(
       entry,
       [],
       drafts.some(({ filters }) => filters.closed === undefined),
     );
     this.#statuses.splice(place.status, before === undefined ? 0 : 1, status);
-    if (before === undefined) {
-      this.#routeStatuses++;
-      this.#youngest = entry;
-    }
+    if (before === undefined) this.#routeStatuses++;
+    if (before === undefined || before === this.#youngest) this.#youngest = entry;
     this.#repeated.set(entry, { routes, basis, status });
     return true;
   }
@@ -220,11 +224,15 @@ class EditTranslation {
     for (const { before, after } of edits) {
       if (before === undefined || after !== undefined) continue;
       const known = this.#previous.repeatable.get(before) as Repeated;
-      this.#routes.splice(this.#routes.indexOf(known.routes[0] as Route), known.routes.length);
+      const place = this.#routes.indexOf(known.routes[0] as Route);
+      this.#routes.splice(place, known.routes.length);
+      this.#firstMoved = Math.min(this.#firstMoved, place);
+      if (before === this.#youngest) this.#youngest = this.#findYoungest();
       this.#statuses.splice(this.#statuses.indexOf(known.status as ObjectStatus), 1);
       this.#routeStatuses--;
     }
-    if (!this.#areLedTo(this.#left)) return undefined;
+    const led = this.#ledNow();
+    if (led === undefined) return undefined;
     this.#rank();
     return {
       routes: this.#routes,
@@ -236,6 +244,7 @@ class EditTranslation {
         claims: this.#context.claims,
         youngest: this.#youngest,
         routeStatuses: this.#routeStatuses,
+        led,
       },
     };
   }
@@ -251,21 +260,38 @@ class EditTranslation {
     return { route: this.#routes.indexOf(known.routes[0] as Route), status: this.#statuses.indexOf(known.status as ObjectStatus) };
   }
 
-  /** Services may be used by more than routes; those are not looked at, so that it may be false without need. */
-  #areLedTo(upstreams: ReadonlySet<UpstreamKey>): boolean {
-    const missing = new Set(upstreams);
-    for (const { backends } of this.#routes) {
-      if (missing.size === 0) return true;
-      for (const { upstream } of backends) if (upstream !== undefined) missing.delete(upstream);
+  #countLed(routes: readonly Route[], by: number): void {
+    for (const { backends } of routes) {
+      for (const { upstream } of backends) if (upstream !== undefined) this.#led.set(upstream, (this.#led.get(upstream) ?? 0) + by);
     }
-    return missing.size === 0;
+  }
+
+  /** @returns undefined where nobody leads to a Service any more. Services may be used by more than routes, so that it may be so without need */
+  #ledNow(): LayeredMap<UpstreamKey, number> | undefined {
+    const before = this.#previous.editBasis.led ?? countLed(this.#previous.snapshot.routes);
+    const now = [...this.#led].map(([key, more]) => [key, (before.get(key) ?? 0) + more] as const);
+    return now.some(([, count]) => count === 0) ? undefined : before.with(now);
+  }
+
+  /** As `compareAge` has it, with the keys of the maps: ten thousand may be of one second. */
+  #findYoungest(): Entry<unknown> | undefined {
+    let youngest: Entry<unknown> | undefined;
+    let youngestKey = '';
+    for (const entries of [this.#set.apiRoutes, this.#set.ingresses]) {
+      for (const [key, entry] of entries) {
+        if (youngest !== undefined && (entry.age < youngest.age || (entry.age === youngest.age && key < youngestKey))) continue;
+        youngest = entry;
+        youngestKey = key;
+      }
+    }
+    return youngest;
   }
 
   /** A route's rank is its place. */
   #rank(): void {
     const routes = this.#routes;
     const moved = new Map<Route, Route>();
-    for (let place = 0; place < routes.length; place++) {
+    for (let place = this.#firstMoved; place < routes.length; place++) {
       const route = routes[place] as Route;
       if (route.rank === place) continue;
       const ranked = { ...route, rank: place };
@@ -278,4 +304,10 @@ class EditTranslation {
       this.#repeated.set(entry, { ...known, routes: known.routes.map((route) => moved.get(route) ?? route) });
     }
   }
+}
+
+function countLed(routes: readonly Route[]): LayeredMap<UpstreamKey, number> {
+  const led = new Map<UpstreamKey, number>();
+  for (const { backends } of routes) for (const { upstream } of backends) if (upstream !== undefined) led.set(upstream, (led.get(upstream) ?? 0) + 1);
+  return LayeredMap.of(led);
 }

@@ -138,7 +138,7 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     consumers,
     endpointTable,
     repeatable,
-    editBasis: { set, options, nameTroubles, claims: context.claims, isPlain, youngest, routeStatuses: statuses.length },
+    editBasis: { set, options, nameTroubles, claims: context.claims, isPlain, youngest, routeStatuses: statuses.length, led: undefined },
     otherProblems,
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Objects of an API server as entries of a resource set: decoded once, with the last good version kept, and the very same
- * entry for as long as nothing that matters changed. A change costs what the change is, and a copy of its kind's map of references.
+ * entry for as long as nothing that matters changed. A change costs what the change is.
  */
 import { type Decoded, decode } from '../../resources/decode.ts';
 import { makeEntry } from '../../resources/entry.ts';
@@ -8,6 +8,7 @@ import { EntriesHistory } from '../../resources/entry-changes.ts';
 import { sameValue } from '../../resources/equality.ts';
 import { GROUP, KINDS, type Kind, type SetField } from '../../resources/kinds.ts';
 import type { Entry, Origin, Problem, ResourceSet } from '../../resources/resource-set.ts';
+import { LayeredMap } from '../../snapshot/layered-map.ts';
 import { keyOf, type RawMetadata, type RawObject, type Sink } from './reflector.ts';
 
 /** `kubectl apply` keeps the whole object in it once more. */
@@ -60,7 +61,7 @@ export class ObjectStore {
     this.#shelves = Object.fromEntries(
       KINDS.map(({ field }) => [field, { held: new Map(), changed: new Set(), history: new EntriesHistory() }]),
     ) as unknown as Record<SetField, Shelf>;
-    const empty = Object.fromEntries(KINDS.map(({ field }) => [field, new Map()]));
+    const empty = Object.fromEntries(KINDS.map(({ field }) => [field, LayeredMap.of(new Map())]));
     this.#set = { ...empty, rejected: [], fileProblems: [], apiServer: [] } as unknown as ResourceSet;
   }
 
@@ -70,12 +71,8 @@ export class ObjectStore {
     for (const { field } of KINDS) {
       const { held, changed, history } = this.#shelves[field];
       if (changed.size === 0) continue;
-      const map = new Map<string, Entry<unknown>>(this.#set[field] as ReadonlyMap<string, Entry<unknown>>);
-      for (const key of changed) {
-        const entry = held.get(key)?.entry;
-        if (entry === undefined) map.delete(key);
-        else map.set(key, entry);
-      }
+      const before = this.#set[field] as LayeredMap<string, Entry<unknown>>;
+      const map = before.with([...changed].map((key) => [key, held.get(key)?.entry] as const));
       history.add(map, changed);
       changed.clear();
       set ??= { ...this.#set };
