@@ -22,6 +22,8 @@ export interface ApiRequest {
   /** From the root of the API, such as `/api/v1/namespaces`. */
   readonly path: string;
   readonly query?: Query;
+  /** What form the answer is to have; absent: JSON. */
+  readonly accept?: string;
   /** Sent as JSON. */
   readonly body?: unknown;
   /** Of the body: `application/json`, or `application/apply-patch+yaml` (which takes JSON) for server-side apply. */
@@ -34,6 +36,8 @@ export interface ApiRequest {
 export interface WatchRequest {
   readonly path: string;
   readonly query?: Query;
+  /** As of a request. */
+  readonly accept?: string;
   readonly signal?: AbortSignal;
   /** Milliseconds without a byte after which the stream counts as stalled; until its first answer no longer than a request may take. */
   readonly idleTimeout?: number;
@@ -88,7 +92,7 @@ export class ApiClient {
     const { method, body, contentType = 'application/json', timeout = REQUEST_TIMEOUT } = request;
     const expired = AbortSignal.timeout(timeout);
     const signal = request.signal === undefined ? expired : AbortSignal.any([request.signal, expired]);
-    const headers = body === undefined ? {} : { 'content-type': contentType };
+    const headers = { ...accepting(request.accept), ...(body === undefined ? {} : { 'content-type': contentType }) };
     try {
       const response = await this.#send({ ...request, method, headers, body: body === undefined ? null : JSON.stringify(body), signal });
       const text = await response.body.text();
@@ -110,7 +114,7 @@ export class ApiClient {
     const { idleTimeout = NEVER } = request;
     let timer = setTimeout(() => stalled.abort(), Math.min(idleTimeout, REQUEST_TIMEOUT));
     try {
-      const response = await this.#send({ ...request, method: 'GET', headers: {}, body: null, signal });
+      const response = await this.#send({ ...request, method: 'GET', headers: accepting(request.accept), body: null, signal });
       clearTimeout(timer);
       timer = setTimeout(() => stalled.abort(), idleTimeout);
       request.onOpen?.();
@@ -205,6 +209,10 @@ const TLS_CODES = new Set([
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
+
+function accepting(accept: string | undefined): Readonly<Record<string, string>> {
+  return accept === undefined ? {} : { accept };
+}
 
 async function* touching(body: AsyncIterable<Uint8Array>, timer: NodeJS.Timeout): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of body) {

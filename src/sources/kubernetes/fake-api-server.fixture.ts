@@ -14,6 +14,8 @@ export interface FakeRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly authorization: string | undefined;
+  /** Nothing but metadata is asked for. */
+  readonly isOfMetadata: boolean;
   readonly isWatch: boolean;
   readonly isStreamingList: boolean;
 }
@@ -152,7 +154,8 @@ export class FakeApiServer {
     const url = new URL(incoming.url ?? '/', 'http://fake');
     const isWatch = url.searchParams.get('watch') === 'true';
     const isStreamingList = url.searchParams.get('sendInitialEvents') === 'true';
-    const request = { path: url.pathname, query: url.searchParams, authorization: incoming.headers.authorization, isWatch, isStreamingList };
+    const isOfMetadata = /;as=PartialObjectMetadata(List)?;g=meta\.k8s\.io;v=v1/.test(incoming.headers.accept ?? '');
+    const request = { path: url.pathname, query: url.searchParams, authorization: incoming.headers.authorization, isOfMetadata, isWatch, isStreamingList };
     this.requests.push(request);
     const due = this.#waiting.filter(({ test }) => test(request));
     this.#waiting = this.#waiting.filter((one) => !due.includes(one));
@@ -168,17 +171,17 @@ export class FakeApiServer {
     else this.#list(request, response);
   }
 
-  #list({ path, query }: FakeRequest, response: ServerResponse): void {
+  #list({ path, query, isOfMetadata }: FakeRequest, response: ServerResponse): void {
     const all = this.#select(path, query);
     const start = Number(query.get('continue') ?? 0);
     const limit = Number(query.get('limit') ?? 0) || all.length;
     const end = start + limit;
     const metadata = { resourceVersion: String(this.#version), ...(end < all.length ? { continue: String(end) } : {}) };
-    response.end(JSON.stringify({ kind: 'List', metadata, items: all.slice(start, end) }));
+    response.end(JSON.stringify({ kind: 'List', metadata, items: all.slice(start, end).map((object) => formOf(object, isOfMetadata)) }));
   }
 
   #watch(request: FakeRequest, response: ServerResponse): void {
-    const { path, query, isStreamingList } = request;
+    const { path, query, isStreamingList, isOfMetadata } = request;
     if (isStreamingList && !this.streams) {
       status(response, 422, 'Invalid', 'sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled');
       return;
@@ -191,11 +194,11 @@ export class FakeApiServer {
     response.writeHead(200);
     response.flushHeaders();
     if (isStreamingList) {
-      for (const object of this.#select(path, query)) send(response, 'ADDED', object);
+      for (const object of this.#select(path, query)) send(response, 'ADDED', formOf(object, isOfMetadata));
       send(response, 'BOOKMARK', { metadata: { resourceVersion: String(this.#version), annotations: { 'k8s.io/initial-events-end': 'true' } } });
     } else {
       for (const change of this.#history)
-        if (change.version > since && fits(change.collection, change.object, path, query)) send(response, change.type, change.object);
+        if (change.version > since && fits(change.collection, change.object, path, query)) send(response, change.type, formOf(change.object, isOfMetadata));
     }
     const watcher = { request, response };
     this.watchers.add(watcher);
@@ -211,7 +214,7 @@ export class FakeApiServer {
   #change(change: Change): void {
     this.#history.push(change);
     for (const { request, response } of this.watchers)
-      if (fits(change.collection, change.object, request.path, request.query)) send(response, change.type, change.object);
+      if (fits(change.collection, change.object, request.path, request.query)) send(response, change.type, formOf(change.object, request.isOfMetadata));
   }
 }
 
@@ -219,6 +222,10 @@ export class FakeApiServer {
 export function status(response: ServerResponse, code: number, reason: string, message = reason, headers: Readonly<Record<string, string>> = {}): void {
   response.writeHead(code, headers);
   response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code, reason, message }));
+}
+
+function formOf(object: FakeObject, isOfMetadata: boolean): object {
+  return isOfMetadata ? { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata } : object;
 }
 
 function send(response: ServerResponse, type: string, object: unknown): void {

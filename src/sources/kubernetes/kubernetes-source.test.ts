@@ -421,7 +421,7 @@ test('of Secrets that are watched by name, those beyond 64 are looked up in turn
   const watched = new Watched(t, fake);
   const first = await watched.start();
   assert.equal([...fake.watchers].filter(({ request }) => request.path.includes('secrets')).length, 64);
-  assert.deepEqual(fetched, names.slice(64));
+  assert.deepEqual(fetched.sort(), names.slice(64));
   assert.deepEqual(
     [...first.secrets.keys()].sort(),
     names.slice(0, 69).map((name) => `shop/${name}`),
@@ -436,6 +436,40 @@ test('of Secrets that are watched by name, those beyond 64 are looked up in turn
     watched.sets.slice(before).filter(({ secrets }) => !secrets.has('shop/s68')),
     [],
   );
+});
+
+test('Secrets with values beyond 64: what changes is told by metadata, and only those that are named are fetched', async (t) => {
+  const fake = await FakeApiServer.start(t);
+  const names = Array.from({ length: 70 }, (_, index) => `s${String(index).padStart(2, '0')}`);
+  const put = (name: string, value: string) =>
+    fake.put(SECRETS, { metadata: { name, namespace: 'shop' }, type: 'Opaque', data: { key: Buffer.from(value).toString('base64') } });
+  for (const name of [...names, 'foreign']) put(name, 'one');
+  for (const name of names) {
+    const spec = { apiKeys: [{ secretRef: { name, key: 'key' } }] };
+    fake.put('/apis/tidegate.dev/v1alpha1/apiconsumers', { metadata: { name, namespace: 'shop' }, spec });
+  }
+  const watched = new Watched(t, fake);
+  const valueOf = (set: ResourceSet, name: string) => set.secrets.get(`shop/${name}`)?.object?.values?.key?.reveal();
+  const first = await watched.start();
+  for (const name of names) assert.equal(valueOf(first, name), 'one');
+  const fetches = () => fake.requests.flatMap(({ path }) => /^\/api\/v1\/namespaces\/shop\/secrets\/(.+)$/.exec(path)?.[1] ?? []);
+  assert.deepEqual(fetches().sort(), names.slice(64));
+  const isTold = () => [...fake.watchers].some(({ request }) => request.isOfMetadata);
+  while (!isTold()) await new Promise((resolve) => setTimeout(resolve, 5));
+  const before = fetches().length;
+  put('foreign', 'two');
+  put('s65', 'two');
+  put('s69', 'two');
+  await watched.until((set) => valueOf(set, 's65') === 'two' && valueOf(set, 's69') === 'two');
+  fake.remove(SECRETS, 'shop', 's66');
+  await watched.until((set) => !set.secrets.has('shop/s66'));
+  put('s66', 'three');
+  await watched.until((set) => valueOf(set, 's66') === 'three');
+  assert.deepEqual([...new Set(fetches().slice(before))].sort(), ['s65', 's66', 's69']);
+  // Nobody asks in vain: all else that was asked for is a list or a watch.
+  for (const { isOfMetadata, query } of fake.requests.filter(({ path }) => path.endsWith('/secrets'))) {
+    assert.ok(isOfMetadata || /^(type=|metadata\.name=)/.test(query.get('fieldSelector') ?? ''), 'what others hold is not asked for');
+  }
 });
 
 test("the API server's own addresses are told, from its URL, its Service and its EndpointSlice", async (t) => {

@@ -77,6 +77,9 @@ export interface Timings {
 
 const TIMINGS: Timings = { silence: 90_000, watchSeconds: 60, grace: 3000, vanish: 30_000, shortWatch: 1000 };
 const PAGE = 500;
+/** https://kubernetes.io/docs/reference/using-api/api-concepts/ (metadata-only fetches) */
+const METADATA_FORM = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+const METADATA_LIST_FORM = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 /** A page of a big list on a busy server. */
 const LIST_TIMEOUT = 60_000;
 const END_OF_LIST = 'k8s.io/initial-events-end';
@@ -90,6 +93,8 @@ export interface ReflectorOptions {
   readonly paths: readonly string[];
   /** Selectors. */
   readonly query?: Query;
+  /** Objects come with nothing but their metadata. */
+  readonly metadataOnly?: true;
   readonly sink: Sink;
   /** Called when `state` changed, after each failure, and after what succeeds when something failed before. */
   readonly onChange?: (failure?: unknown) => void;
@@ -209,6 +214,7 @@ export class Reflector {
       query: { ...query, ...begin, watch: true, allowWatchBookmarks: true, timeoutSeconds },
       signal: this.#stop.signal,
       idleTimeout: this.#timings.silence,
+      ...(this.#options.metadataOnly ? { accept: METADATA_FORM } : {}),
       ...(listed === undefined ? { onOpen } : {}),
     });
     if (listed === undefined) this.#watches++;
@@ -261,6 +267,7 @@ export class Reflector {
         method: 'GET',
         path: this.#path,
         query: { ...query, limit: PAGE, ...(next === undefined ? {} : { continue: next }) },
+        ...(this.#options.metadataOnly ? { accept: METADATA_LIST_FORM } : {}),
         signal: this.#stop.signal,
         timeout: LIST_TIMEOUT,
       });

@@ -1,7 +1,8 @@
 /**
  * Secrets, as few as there can be. Where permissions allow, those of type kubernetes.io/tls are watched together, and for one
  * that a route names and that is not among them, another type is watched for, so that the route can be told why. Those whose
- * values are used, and elsewhere each Secret that a route names, are watched by their names (64 of them; those beyond are looked up in turns), and no other is ever read.
+ * values are used, and elsewhere each Secret that a route names, are watched by their names: 64 of them. Those beyond are fetched one by one, again
+ * when a watch of metadata tells that they have changed, or, where there may be none, in turns. What any other holds is never read.
  */
 import { AUTHORITIES_KEY, REVOCATIONS_KEY } from '../../resources/trust-anchors.ts';
 import type { ApiClient } from './api-client.ts';
@@ -10,6 +11,7 @@ import { collectionOf, pathsOf } from './collections.ts';
 import { ApiError } from './errors.ts';
 import type { KeptSink, ObjectStore } from './object-store.ts';
 import { keyOf, type RawObject, Reflector, type ReflectorCounts, summedCounts, type Timings } from './reflector.ts';
+import { SecretChanges } from './secret-changes.ts';
 import type { Reading } from './trouble-log.ts';
 
 const TLS = 'kubernetes.io/tls';
@@ -19,6 +21,8 @@ const MOST_AWAITED = 16;
 export const MOST_SINGLE = 64;
 /** Between rounds of looking up (ms); up to half of it more. */
 const LOOKUP_INTERVAL = 30_000;
+/** Secrets that are fetched at the same time. */
+const LOOKUPS_AT_ONCE = 8;
 
 export interface SecretReadersOptions {
   readonly client: ApiClient;
@@ -51,14 +55,29 @@ export class SecretReaders {
   #valued: ReadonlySet<string> = new Set();
   #lookup: NodeJS.Timeout | undefined;
   #isLooking = false;
-  /** Of `#overflow`, those that were answered for. */
-  #looked = new Set<string>();
+  /** Named, and beyond those that are watched by their names; by `namespace/name`. */
+  #overflow: ReadonlySet<string> = new Set();
+  /** Of `#overflow`, those that were answered for, with their versions; undefined: it is not there. */
+  #looked = new Map<string, string | undefined>();
+  /** Of `#overflow`, those that were not. */
+  #unlooked = new Set<string>();
+  /** Those that are being fetched. */
+  readonly #fetching = new Set<string>();
+  /** Those that have changed since they were looked at, with what they have become. */
+  readonly #due = new Map<string, string | undefined>();
+  readonly #changes: SecretChanges;
   #past: ReflectorCounts = summedCounts([]);
 
   constructor(options: SecretReadersOptions) {
     this.#options = options;
     const { kind } = collectionOf('Secret');
     this.#lookups = options.store.sink(kind);
+    const { client, timings, random, onChange } = options;
+    this.#changes = new SecretChanges({
+      ...{ client, timings, random, onChange },
+      announce: (key, version) => this.#announce(key, version),
+      retain: (scope, keys) => this.#retain(scope, keys),
+    });
     for (const namespace of options.namespaces ?? ['']) {
       this.#together.set(namespace, this.#reader(namespace, undefined));
     }
@@ -66,11 +85,12 @@ export class SecretReaders {
 
   /** Of reflectors that are there no more: what was counted stays counted. */
   get past(): ReflectorCounts {
-    return this.#past;
+    return summedCounts([this.#past, this.#changes.past]);
   }
 
   get reflectors(): Reflector[] {
-    return [...this.#together.values(), ...this.#single.values(), ...this.#awaited.values()].map(({ reflector }) => reflector);
+    const readers = [...this.#together.values(), ...this.#single.values(), ...this.#awaited.values()];
+    return [...readers.map(({ reflector }) => reflector), ...this.#changes.reflectors];
   }
 
   /** Those that are watched together are settled once it is known whether they may be; by name, once each is read. */
@@ -81,7 +101,7 @@ export class SecretReaders {
 
   /** A Secret that is newly named is on its way. */
   get isReading(): boolean {
-    return [...this.#single.values()].some(({ reflector }) => reflector.state === 'waiting') || this.#overflow().some((key) => !this.#looked.has(key));
+    return [...this.#single.values()].some(({ reflector }) => reflector.state === 'waiting') || this.#unlooked.size > 0;
   }
 
   start(): void {
@@ -91,6 +111,7 @@ export class SecretReaders {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#lookup);
+    await this.#changes.stop();
     await Promise.all(this.reflectors.map((reflector) => reflector.stop()));
   }
 
@@ -115,7 +136,7 @@ export class SecretReaders {
     }
     // A look-up of before may have seen what is gone.
     for (const [key, { reflector }] of this.#single) if (reflector.hasSynced) this.#lookups.remove(placeholderOf(key));
-    this.#looked = new Set(this.#overflow().filter((key) => this.#looked.has(key)));
+    this.#setOverflow();
     this.#await();
     if (this.#lookup === undefined && !this.#isLooking && this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
   }
@@ -159,15 +180,48 @@ export class SecretReaders {
     return state === 'denied' || (failure !== undefined && classOf(failure) === 'denied') ? undefined : reader;
   }
 
-  /** Of `#absent`, those that are to be looked up. */
+  /** Those that are to be looked up: what is told of when it changes, only once. */
   #missing(): string[] {
-    return [...this.#overflow(), ...this.#absent().filter((key) => !this.#awaited.has(key))];
+    const scopes = new Map<string, boolean>();
+    const isCovered = (key: string): boolean => {
+      const scope = this.#scopeOf(key);
+      const known = scopes.get(scope) ?? this.#changes.covers(scope);
+      scopes.set(scope, known);
+      return known;
+    };
+    return [...[...this.#overflow].filter((key) => this.#unlooked.has(key) || !isCovered(key)), ...this.#absent().filter((key) => !this.#awaited.has(key))];
   }
 
-  /** Named, and beyond those that are watched by their names. */
-  #overflow(): string[] {
-    if (this.#single.size < MOST_SINGLE) return [];
-    return [...this.#wanted].filter((key) => !this.#single.has(key) && this.#readerFor(key) === undefined);
+  #setOverflow(): void {
+    const isFull = this.#single.size >= MOST_SINGLE;
+    this.#overflow = new Set(isFull ? [...this.#wanted].filter((key) => !this.#single.has(key) && this.#readerFor(key) === undefined) : []);
+    for (const key of this.#looked.keys()) if (!this.#overflow.has(key)) this.#looked.delete(key);
+    this.#unlooked = new Set([...this.#overflow].filter((key) => !this.#looked.has(key)));
+    const scopes = new Set([...this.#overflow].map((key) => this.#scopeOf(key)));
+    // Who may watch some of them together may watch the metadata of all.
+    this.#changes.want(new Set([...scopes].filter((scope) => this.#together.get(scope)?.reflector.state === 'synced')));
+  }
+
+  /** The namespace in which it is watched for, '' for all of them. */
+  #scopeOf(key: string): string {
+    return this.#together.has('') ? '' : key.slice(0, key.indexOf('/'));
+  }
+
+  /** Of one that was not looked at yet nothing need be known. */
+  #announce(key: string, version: string | undefined): void {
+    const isKnown = this.#looked.has(key);
+    if (!this.#overflow.has(key) || (!isKnown && !this.#fetching.has(key))) return;
+    if (isKnown && this.#looked.get(key) === version) return;
+    this.#due.set(key, version);
+    if (this.#isLooking) return;
+    clearTimeout(this.#lookup);
+    this.#lookup = setTimeout(() => void this.#lookUp(), 0);
+  }
+
+  #retain(scope: string, keys: ReadonlySet<string>): void {
+    for (const [key, version] of [...this.#looked]) {
+      if (version !== undefined && !keys.has(key) && this.#scopeOf(key) === scope) this.#announce(key, undefined);
+    }
   }
 
   /** Named, and not among those that are watched together. */
@@ -178,32 +232,54 @@ export class SecretReaders {
     });
   }
 
-  /** One after the other: there may be thousands, and none of them is urgent. */
+  /** A few at a time: there may be thousands. Those that have changed come first. */
   async #lookUp(): Promise<void> {
     this.#lookup = undefined;
     this.#isLooking = true;
-    const collection = collectionOf('Secret');
-    for (const key of this.#missing()) {
-      const [namespace, name] = key.split('/');
-      const path = `${pathsOf(collection, namespace)[0]}/${name}`;
-      const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch((error: unknown) => error);
-      if (this.#stop.signal.aborted) return;
-      if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key) || this.#single.has(key)) continue;
-      if (this.#readerFor(key) === undefined) this.#takeLookedUp(key, found);
-      else if (isSecret(found) && found.type !== TLS) this.#lookups.put(this.#kept(found));
-      else this.#lookups.remove(placeholderOf(key));
-    }
+    const queue = this.#missing().values();
+    const next = (): string | undefined => {
+      for (const due of this.#due.keys()) {
+        // What is on its way may be the new one already.
+        if (this.#fetching.has(due)) continue;
+        this.#due.delete(due);
+        return due;
+      }
+      return queue.next().value;
+    };
+    const look = async (): Promise<void> => {
+      for (let key = next(); key !== undefined && !this.#stop.signal.aborted; key = next()) await this.#lookAt(key);
+    };
+    await Promise.all(Array.from({ length: LOOKUPS_AT_ONCE }, look));
+    if (this.#stop.signal.aborted) return;
     this.#isLooking = false;
     this.#lookups.retain(this.#wanted);
     this.#options.onLookedUp();
-    if (this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), LOOKUP_INTERVAL * (1 + this.#options.random() / 2));
+    if (this.#due.size > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
+    else if (this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), LOOKUP_INTERVAL * (1 + this.#options.random() / 2));
+  }
+
+  async #lookAt(key: string): Promise<void> {
+    const [namespace, name] = key.split('/');
+    const path = `${pathsOf(collectionOf('Secret'), namespace)[0]}/${name}`;
+    this.#fetching.add(key);
+    const found = await this.#options.client.request<RawSecret>({ method: 'GET', path, signal: this.#stop.signal }).catch((error: unknown) => error);
+    this.#fetching.delete(key);
+    if (this.#stop.signal.aborted) return;
+    if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key) || this.#single.has(key)) return;
+    if (this.#readerFor(key) === undefined) this.#takeLookedUp(key, found);
+    else if (isSecret(found) && found.type !== TLS) this.#lookups.put(this.#kept(found));
+    else this.#lookups.remove(placeholderOf(key));
   }
 
   /** One that nobody watches. As with a watch, only an answer that it is not there takes it away. */
   #takeLookedUp(key: string, found: unknown): void {
     if (isSecret(found)) this.#lookups.put(this.#kept(found));
     else if (found instanceof ApiError && found.status === 404) this.#lookups.remove(placeholderOf(key));
-    if (isSecret(found) || found instanceof ApiError) this.#looked.add(key);
+    if (!this.#overflow.has(key) || !(isSecret(found) || found instanceof ApiError)) return;
+    this.#unlooked.delete(key);
+    const version = isSecret(found) ? found.metadata?.resourceVersion : undefined;
+    this.#looked.set(key, version);
+    if (this.#due.get(key) === version) this.#due.delete(key);
   }
 
   #kept(secret: RawSecret): RawObject {
