@@ -1,5 +1,6 @@
 /** JSON of bodies, as expressions read and make it. */
 import { randomBytes } from 'node:crypto';
+import { endOfString, quoteLongNumbers } from '../exchange/long-numbers.ts';
 import { ExpressionError } from './expression-error.ts';
 import { ExpressionRecord, isMap, keysOf, LazyMap, MAX_NESTING, typeName } from './values.ts';
 
@@ -11,15 +12,10 @@ const MAX_BODY_NESTING = MAX_NESTING / 2;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Only then can a number be whole and beyond 2^53, where a double is not exact any more. */
-const MANY_DIGITS = /[0-9]{16}/;
-const LONG = 16;
-const WHOLE_NUMBER = /^-?[1-9][0-9]*$/;
 /** Begins the text that stands for a long number while it is parsed. Nobody can guess it. */
 const MARK = `${randomBytes(16).toString('hex')}:`;
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
@@ -37,7 +33,7 @@ export function parseJson(body: Uint8Array): unknown {
     throw new SyntaxError('no UTF-8');
   }
   if (text.length > 2 * MAX_BODY_NESTING && isNestedDeeper(text, MAX_BODY_NESTING)) throw new SyntaxError('nested too deeply');
-  const marked = MANY_DIGITS.test(text) ? markLongNumbers(text) : undefined;
+  const marked = quoteLongNumbers(text, MARK);
   if (marked === undefined) return JSON.parse(text);
   const root = [JSON.parse(marked) as unknown];
   putNumbersBack(root);
@@ -63,42 +59,6 @@ function isNestedDeeper(text: string, depth: number): boolean {
     }
   }
   return false;
-}
-
-/** A reviver would do, at thirty times the cost. @returns undefined where there is no such number */
-function markLongNumbers(text: string): string | undefined {
-  let marked: string | undefined;
-  let copied = 0;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) {
-      at = endOfString(text, at);
-    } else if (isInNumber(code)) {
-      const start = at;
-      while (at + 1 < text.length && isInNumber(text.charCodeAt(at + 1))) at++;
-      const number = at + 1 - start < LONG ? '' : text.slice(start, at + 1);
-      if (number === '' || !WHOLE_NUMBER.test(number)) continue;
-      marked = `${marked ?? ''}${text.slice(copied, start)}"${MARK}${number}"`;
-      copied = at + 1;
-    }
-  }
-  return marked === undefined ? undefined : marked + text.slice(copied);
-}
-
-/** @returns the place of the quote that ends the string which begins at `start`; the text's end where there is none */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (at < text.length) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) return at;
-    at += code === BACKSLASH ? 2 : 1;
-  }
-  return text.length;
-}
-
-/** Digits, `+`, `-`, `.`, `e` and `E`. */
-function isInNumber(code: number): boolean {
-  return (code >= 0x30 && code <= 0x39) || code === 0x2b || code === 0x2d || code === 0x2e || code === 0x65 || code === 0x45;
 }
 
 /** @throws SyntaxError where a number stood in the place of a name */
@@ -134,7 +94,7 @@ function isMarked(value: unknown): value is string {
 function exact(marked: string): number | bigint {
   const text = marked.slice(MARK.length);
   const value = Number(text);
-  if (Number.isSafeInteger(value) || text.length > 20) return value;
+  if (text.length > 20) return value;
   const whole = BigInt(text);
   return BigInt.asIntN(64, whole) === whole ? whole : value;
 }

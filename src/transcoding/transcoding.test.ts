@@ -78,6 +78,14 @@ describe('requests become messages', () => {
     assert.throws(() => sent('CreateOrder', {}, '', '{"id":9223372036854775808}'), RequestFault);
   });
 
+  test('of values there are fifty thousand at most, whatever texts hold', () => {
+    const lines = (count: number) => `{"lines":[${'"a",'.repeat(count - 1)}"a"]}`;
+    assert.equal((sent('CreateOrder', {}, '', lines(50_000)) as { lines: unknown[] }).lines.length, 50_000);
+    assert.throws(() => sent('CreateOrder', {}, '', lines(50_001)), RequestFault);
+    const text = 'a,'.repeat(300_000);
+    assert.deepEqual(sent('CreateOrder', {}, '', JSON.stringify({ lines: [text] })), { lines: [text] });
+  });
+
   test('what does not fit is refused', () => {
     const bad: readonly (readonly [string, Record<string, string>, string, string?])[] = [
       ['GetOrder', { id: 'seven' }, ''],

@@ -50,6 +50,11 @@ test('bodies and answers have the JSON of the well-known types', () => {
   assert.deepEqual(JSON.parse(answerJson(put, registry, frame) ?? ''), THING);
 });
 
+test('whole numbers within 2^53 are numbers to a Struct', () => {
+  const extra = { a: 1700000000000000, b: [9007199254740991] };
+  assert.deepEqual(sent(put, '', JSON.stringify({ extra })), { extra });
+});
+
 describe('queries and paths', () => {
   test('what is a text, a number or a truth value in JSON can stand there', () => {
     const query = 'lasts=1.5s&mask=label,extra.a&count=-7&flag=true&label=a&flags=true&flags=false&data=AP8%3D&large=18446744073709551615';
