@@ -121,6 +121,28 @@ describe('extended CONNECT to backends', () => {
     }
   });
 
+  it('may be ended from within the calls that tell of it', async () => {
+    for (const [body, end] of [
+      ['', true],
+      ['x', true],
+      ['x', false],
+    ] as const) {
+      const made = await bench();
+      const { answer, stream } = made.ask();
+      made.backend.lines();
+      answer.onBytes = () => void write(stream, answer.body);
+      answer.onEnded = () => stream.endBody(undefined);
+      made.backend.send(
+        made.backend.head(1, OK, body === ''),
+        ...(body === '' ? [] : [made.backend.data(1, body, end)]),
+        ...(end ? [] : [made.backend.data(1, '', true)]),
+      );
+      await settled();
+      assert.deepEqual([answer.body, answer.ended, answer.failure, made.counts.reusable], [body, true, '', 1]);
+      assert.equal(made.backend.lines().at(-1), 'Data 1  END');
+    }
+  });
+
   it('may end with its first byte, or its head', async () => {
     for (const body of ['', 'x']) {
       const made = await bench();

@@ -147,7 +147,8 @@ export class ReferenceHttp2 {
       });
       stream.on('end', () => {
         reading.ended = true;
-        if (!stream.destroyed) (stream as ServerHttp2Stream).respond({ ':status': 200 }, { endStream: true });
+        // Closed and not yet destroyed is one that was reset meanwhile.
+        if (!stream.destroyed && !stream.closed) (stream as ServerHttp2Stream).respond({ ':status': 200 }, { endStream: true });
       });
     });
   }
