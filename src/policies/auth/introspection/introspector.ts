@@ -4,8 +4,8 @@ import { performance } from 'node:perf_hooks';
 import type { IntrospectionSpec } from '../../../snapshot/introspection.ts';
 import type { PolicyFetcher } from '../../policy.ts';
 import type { SecretCell } from '../../secrets.ts';
-import { type JsonObject, parseStrictObject } from '../jwt/strict-json.ts';
-import { TokenCache } from '../jwt/token-cache.ts';
+import { type JsonObject, parseStrictObject } from '../tokens/strict-json.ts';
+import { TokenCache } from '../tokens/token-cache.ts';
 
 /** Fixed words, for the log. */
 export type IntrospectionRefusal = 'token_malformed' | 'token_too_long' | 'token_inactive' | 'token_expired' | 'token_not_yet_valid';

@@ -1,5 +1,5 @@
 /** What a token's claims must say (RFC 7519 section 4.1), of whatever type they come. */
-import type { JsonObject } from './strict-json.ts';
+import type { JsonObject } from '../tokens/strict-json.ts';
 
 /** Year 9999. An expiry beyond it is a number of milliseconds by mistake, and would never come. */
 const LAST_DATE = 253_402_300_799;

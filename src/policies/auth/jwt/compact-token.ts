@@ -1,5 +1,5 @@
 /** A token's three parts, read so strictly that no two texts are the same token (RFC 7515 sections 2 and 7.1, RFC 8725 section 3). */
-import { type JsonObject, parseStrictObject } from './strict-json.ts';
+import { type JsonObject, parseStrictObject } from '../tokens/strict-json.ts';
 
 /** No head of a request is longer. */
 export const MAX_TOKEN_LENGTH = 16 * 1024;

@@ -2,12 +2,12 @@
 import { hash } from 'node:crypto';
 import { compactVerify } from 'jose';
 import type { JwtRules } from '../../../snapshot/jwt.ts';
+import type { JsonObject } from '../tokens/strict-json.ts';
+import { TokenCache } from '../tokens/token-cache.ts';
 import { type ClaimFlaw, claimFlaw, expiryOf } from './claims.ts';
 import { type CompactToken, readCompactToken, type TokenFlaw } from './compact-token.ts';
 import type { KeySet, VerificationKey } from './key-set.ts';
 import type { KeySource } from './key-source.ts';
-import type { JsonObject } from './strict-json.ts';
-import { TokenCache } from './token-cache.ts';
 
 /** Fixed words, for the log. */
 export type JwtRefusal = TokenFlaw | ClaimFlaw | 'unknown_key' | 'bad_signature';
