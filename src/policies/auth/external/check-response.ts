@@ -1,5 +1,5 @@
 /** What an ext_authz server of Envoy's API, version 3, says (envoy.service.auth.v3.CheckResponse). */
-import { MessageReader, ProtobufError } from './protobuf.ts';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 
 /** What becomes of a header field of that name (HeaderValueOption). */
 export type HeaderChange = {
@@ -32,19 +32,54 @@ export interface CheckDenied {
 /** What a server that says no and nothing else means. */
 const FORBIDDEN = 403;
 
+/** Bytes that are no CheckResponse, or one that can't be done. */
+export class CheckResponseError extends Error {}
+
 /**
  * Reads a CheckResponse. Metadata are passed over.
- * @throws ProtobufError where it is none, or has a header that can't be written
+ * @throws CheckResponseError where it is none, or has a header that can't be written
  */
 export function readCheckResponse(bytes: Buffer): CheckAllowed | CheckDenied {
+  try {
+    return read(bytes);
+  } catch (error) {
+    throw error instanceof CheckResponseError ? error : new CheckResponseError((error as Error).message);
+  }
+}
+
+/** One field: of the two values the one that its type has, else 0 and nothing. */
+interface Field {
+  readonly number: number;
+  readonly integer: number;
+  readonly bytes: Buffer;
+}
+
+/** Those of a message. What has a type that nobody here reads is stepped over. @throws Error where the message is cut or can't be one */
+function* fieldsOf(message: Uint8Array): Generator<Field> {
+  const reader = new BinaryReader(message);
+  while (reader.pos < reader.len) {
+    const [number, type] = reader.tag();
+    // All of its bits: a code whose lower ones are 0 is not OK.
+    if (type === WireType.Varint) yield { number, integer: Number(reader.int64()), bytes: NOTHING };
+    else if (type === WireType.LengthDelimited) yield { number, integer: 0, bytes: asBuffer(reader.bytes()) };
+    else reader.skip(type, number);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
+}
+
+function read(bytes: Buffer): CheckAllowed | CheckDenied {
   let code = 0;
   let denied: Buffer | undefined;
   let ok: Buffer | undefined;
-  const reader = new MessageReader(bytes);
-  while (reader.next()) {
-    if (reader.field === 1) code = readCode(reader.bytes);
-    else if (reader.field === 2) denied = reader.bytes;
-    else if (reader.field === 3) ok = reader.bytes;
+  for (const field of fieldsOf(bytes)) {
+    if (field.number === 1) code = readCode(field.bytes);
+    else if (field.number === 2) denied = field.bytes;
+    else if (field.number === 3) ok = field.bytes;
   }
   // The status decides, and not which of the two parts is there.
   return code === 0 ? readOk(ok) : readDenied(denied);
@@ -53,8 +88,7 @@ export function readCheckResponse(bytes: Buffer): CheckAllowed | CheckDenied {
 /** google.rpc.Status. */
 function readCode(bytes: Buffer): number {
   let code = 0;
-  const reader = new MessageReader(bytes);
-  while (reader.next()) if (reader.field === 1) code = reader.integer;
+  for (const { number, integer } of fieldsOf(bytes)) if (number === 1) code = integer;
   return code;
 }
 
@@ -63,11 +97,10 @@ function readDenied(bytes: Buffer | undefined): CheckDenied {
   let body = '';
   const headers: HeaderChange[] = [];
   if (bytes !== undefined) {
-    const reader = new MessageReader(bytes);
-    while (reader.next()) {
-      if (reader.field === 1) status = readCode(reader.bytes);
-      else if (reader.field === 2) headers.push(readHeader(reader.bytes));
-      else if (reader.field === 3) body = reader.text;
+    for (const field of fieldsOf(bytes)) {
+      if (field.number === 1) status = readCode(field.bytes);
+      else if (field.number === 2) headers.push(readHeader(field.bytes));
+      else if (field.number === 3) body = field.bytes.toString('utf8');
     }
   }
   return { allowed: false, status: status >= 200 && status <= 599 ? status : FORBIDDEN, headers, body };
@@ -80,13 +113,12 @@ function readOk(bytes: Buffer | undefined): CheckAllowed {
   const queryToSet: (readonly [string, string])[] = [];
   const queryToRemove: string[] = [];
   if (bytes !== undefined) {
-    const reader = new MessageReader(bytes);
-    while (reader.next()) {
-      if (reader.field === 2) headers.push(readHeader(reader.bytes));
-      else if (reader.field === 5) headersToRemove.push(reader.text.toLowerCase());
-      else if (reader.field === 6) responseHeaders.push(readHeader(reader.bytes));
-      else if (reader.field === 7) queryToSet.push(readPair(reader.bytes));
-      else if (reader.field === 8) queryToRemove.push(reader.text);
+    for (const field of fieldsOf(bytes)) {
+      if (field.number === 2) headers.push(readHeader(field.bytes));
+      else if (field.number === 5) headersToRemove.push(field.bytes.toString('utf8').toLowerCase());
+      else if (field.number === 6) responseHeaders.push(readHeader(field.bytes));
+      else if (field.number === 7) queryToSet.push(readPair(field.bytes));
+      else if (field.number === 8) queryToRemove.push(field.bytes.toString('utf8'));
     }
   }
   return { allowed: true, headers, headersToRemove, responseHeaders, queryToSet, queryToRemove };
@@ -100,24 +132,22 @@ function readHeader(bytes: Buffer): HeaderChange {
   let name = '';
   let value = '';
   let action: HeaderChange['action'] = 'Set';
-  const reader = new MessageReader(bytes);
   let chosen = 0;
-  while (reader.next()) {
-    if (reader.field === 1) {
-      const header = new MessageReader(reader.bytes);
-      while (header.next()) {
-        if (header.field === 1) name = header.text.toLowerCase();
+  for (const field of fieldsOf(bytes)) {
+    if (field.number === 1) {
+      for (const header of fieldsOf(field.bytes)) {
+        if (header.number === 1) name = header.bytes.toString('utf8').toLowerCase();
         // `raw_value` has bytes that are no UTF-8.
-        else if ((header.field === 2 || header.field === 3) && header.bytes.length > 0) value = header.bytes.toString('latin1');
+        else if ((header.number === 2 || header.number === 3) && header.bytes.length > 0) value = header.bytes.toString('latin1');
       }
-    } else if (reader.field === 2) {
-      action = readCode(reader.bytes) === 0 ? 'Set' : 'Add';
-    } else if (reader.field === 3) {
-      chosen = reader.integer;
+    } else if (field.number === 2) {
+      action = readCode(field.bytes) === 0 ? 'Set' : 'Add';
+    } else if (field.number === 3) {
+      chosen = field.integer;
     }
   }
-  if (!TOKEN.test(name)) throw new ProtobufError('a header has a name that is none');
-  if (!FIELD_VALUE.test(value)) throw new ProtobufError(`header ${name} has a value that can not be written`);
+  if (!TOKEN.test(name)) throw new CheckResponseError('a header has a name that is none');
+  if (!FIELD_VALUE.test(value)) throw new CheckResponseError(`header ${name} has a value that can not be written`);
   return { name, value, action: ACTIONS[chosen] ?? action };
 }
 
@@ -125,10 +155,9 @@ function readHeader(bytes: Buffer): HeaderChange {
 function readPair(bytes: Buffer): readonly [string, string] {
   let first = '';
   let second = '';
-  const reader = new MessageReader(bytes);
-  while (reader.next()) {
-    if (reader.field === 1) first = reader.text;
-    else if (reader.field === 2) second = reader.text;
+  for (const field of fieldsOf(bytes)) {
+    if (field.number === 1) first = field.bytes.toString('utf8');
+    else if (field.number === 2) second = field.bytes.toString('utf8');
   }
   return [first, second];
 }

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { MethodDefinition, ServiceClientConstructor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import fc from 'fast-check';
 import { exchangeOf } from '../../exchange.fixture.ts';
 import { checkRequest } from './check-request.ts';
-import { type CheckAllowed, readCheckResponse } from './check-response.ts';
-import { MessageWriter, ProtobufError } from './protobuf.ts';
+import { type CheckAllowed, CheckResponseError, readCheckResponse } from './check-response.ts';
 
 const loaded = loadSync(join(import.meta.dirname, 'testdata/ext-authz.proto'), { keepCase: true, longs: Number, enums: String, defaults: true, oneofs: true });
 const check = (loaded['envoy.service.auth.v3.Authorization'] as unknown as ServiceClientConstructor['service']).Check as MethodDefinition<unknown, unknown>;
@@ -93,6 +93,8 @@ test('allowed: headers by every append option, removals, response headers, query
 });
 
 test('denied: with what the server says, else 403; the code decides, and not the part that is there', () => {
+  // 2^32: an OK in its lower half alone.
+  assert.equal(readCheckResponse(Buffer.from('0a060880808080' + '10', 'hex')).allowed, false);
   assert.deepEqual(readCheckResponse(response({ status: { code: 7 } })), { allowed: false, status: 403, headers: [], body: '' });
   assert.deepEqual(readCheckResponse(response({ status: { code: -1 } })), { allowed: false, status: 403, headers: [], body: '' });
   assert.deepEqual(readCheckResponse(response({ status: { code: 16 }, ok_response: { headers: [] } })), { allowed: false, status: 403, headers: [], body: '' });
@@ -115,11 +117,11 @@ test('a header that would split the message, or has no name, makes the answer no
     { key: ':path', value: '/' },
     { key: 'a b', value: '' },
   ]) {
-    assert.throws(() => readCheckResponse(response({ status: { code: 0 }, ok_response: { headers: [{ header }] } })), ProtobufError);
+    assert.throws(() => readCheckResponse(response({ status: { code: 0 }, ok_response: { headers: [{ header }] } })), CheckResponseError);
   }
 });
 
-test('whatever the bytes are, reading them ends, with an answer or a ProtobufError', () => {
+test('whatever the bytes are, reading them ends, with an answer or a CheckResponseError', () => {
   const good = response({ status: { code: 7 }, denied_response: { status: { code: 401 }, headers: [{ header: { key: 'a', value: 'b' } }], body: 'text' } });
   const edits = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 4 });
   const mutated = fc.tuple(edits, fc.nat(good.length)).map(([changes, length]) => {
@@ -137,11 +139,14 @@ test('whatever the bytes are, reading them ends, with an answer or a ProtobufErr
         try {
           readCheckResponse(bytes);
         } catch (error) {
-          assert.ok(error instanceof ProtobufError, String(error));
+          assert.ok(error instanceof CheckResponseError, String(error));
         }
       },
     ),
   );
-  assert.throws(() => readCheckResponse(Buffer.from('08ffffffffffffffffffffff01', 'hex')), ProtobufError);
-  assert.throws(() => readCheckResponse(new MessageWriter().bytes(2, good).finish().subarray(0, 5)), ProtobufError);
+  assert.throws(() => readCheckResponse(Buffer.from('08ffffffffffffffffffffff01', 'hex')), CheckResponseError);
+  assert.throws(
+    () => readCheckResponse(Buffer.from(new BinaryWriter().tag(2, WireType.LengthDelimited).bytes(good).finish()).subarray(0, 5)),
+    CheckResponseError,
+  );
 });

@@ -5,8 +5,7 @@ import { Fields } from '../../../exchange/fields.ts';
 import type { ExternalAuthorization } from '../../../snapshot/external-authorization.ts';
 import { applyHeaders, type CheckOutcome, type CheckProtocol, MAX_ANSWER_BYTES } from './check.ts';
 import { CHECK_PATH, checkRequest } from './check-request.ts';
-import { type HeaderChange, readCheckResponse } from './check-response.ts';
-import { ProtobufError } from './protobuf.ts';
+import { CheckResponseError, type HeaderChange, readCheckResponse } from './check-response.ts';
 
 /** Of a message: a byte that says whether it is compressed, four for its length. */
 const PREFIX_BYTES = 5;
@@ -51,7 +50,7 @@ export class GrpcCheck implements CheckProtocol {
       const changes = { request: headers, requestRemovals: headersToRemove, response: responseHeaders, query: queryToSet, queryRemovals: queryToRemove };
       return { allowed: true, changes };
     } catch (error) {
-      if (error instanceof ProtobufError) return undefined;
+      if (error instanceof CheckResponseError) return undefined;
       throw error;
     }
   }
