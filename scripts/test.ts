@@ -1,5 +1,5 @@
 /**
- * Runs tests and sums up: `node scripts/test.ts [--at-once=N] [GLOB...]`. Without globs: lint, type check and build first, each
+ * Runs tests and sums up: `node scripts/test.ts [--at-once=N] [--file-timeout=SECONDS] [GLOB...]`. Without globs: lint, type check and build first, each
  * counted as one test, then every test file, and the cluster tier beside them. One line a file, details of what failed, and as the
  * very last line `N passed, N failed`, with `, N skipped` behind it where something was skipped. Exits 1 when anything
  * failed.
@@ -15,11 +15,14 @@ import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
+const { values, positionals: patterns } = parseArgs({ allowPositionals: true, options: { 'at-once': { type: 'string' }, 'file-timeout': { type: 'string' } } });
+/** A file that has not ended by then hangs. Milliseconds. */
+const fileTimeout = Number(values['file-timeout'] ?? 600) * 1000;
+/** How many files run at a time: one where they share what only one may use, more than there are processors where they mostly wait. */
+const atOnce = Number(values['at-once'] ?? availableParallelism());
+
 /** What `make test` runs beside the cluster tier. */
 const everything = ['src/**/*.test.ts', 'cmd/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'];
-
-/** A file that has not ended by then hangs. Milliseconds. */
-const fileTimeout = 10 * 60_000;
 
 /**
  * Files that take longest, in this order: they begin first, so that none of them is what the run waits for at its end. Most of
@@ -100,6 +103,13 @@ function describeFailure(name: string, error: unknown): string {
   return `  ${name}\n${text.replace(/^/gm, '    ')}`;
 }
 
+/** What each test file is loaded with: the runner's own time-out is one of tests, and does not end a process that something else keeps alive. */
+const watchdog = `import { isMainThread } from 'node:worker_threads';
+if (isMainThread) setTimeout(() => {
+  process.stderr.write('it has not ended in time, and is kept alive by ' + process.getActiveResourcesInfo().join(', ') + '\\n');
+  process.exit(1);
+}, ${fileTimeout} + 1000).unref();`;
+
 /** @param files absolute paths */
 async function runTests(files: readonly string[], sum: Sum): Promise<void> {
   const results = new Map<string, FileResult>();
@@ -122,7 +132,8 @@ async function runTests(files: readonly string[], sum: Sum): Promise<void> {
     return stack.slice(0, nesting + 1).join(' > ');
   };
 
-  const stream = run({ files: [...files], cwd: root, concurrency: atOnce, timeout: fileTimeout, signal: interrupted.signal });
+  const execArgv = ['--import', `data:text/javascript,${encodeURIComponent(watchdog)}`];
+  const stream = run({ files: [...files], cwd: root, concurrency: atOnce, timeout: fileTimeout, signal: interrupted.signal, execArgv });
   for await (const event of stream) {
     switch (event.type) {
       case 'test:start':
@@ -217,9 +228,6 @@ function entry(data: { readonly file?: string; readonly entryFile?: string }): s
   return data.entryFile ?? data.file;
 }
 
-const { values, positionals: patterns } = parseArgs({ allowPositionals: true, options: { 'at-once': { type: 'string' } } });
-/** How many files run at a time: one where they share what only one may use, more than there are processors where they mostly wait. */
-const atOnce = Number(values['at-once'] ?? availableParallelism());
 const sum: Sum = { passed: 0, failed: 0, skipped: 0 };
 if (patterns.length === 0) {
   await check('lint', 'make', ['--no-print-directory', 'lint'], sum);

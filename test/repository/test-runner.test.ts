@@ -10,13 +10,13 @@ import { describe, test } from 'node:test';
 const root = join(import.meta.dirname, '../..');
 const head = "import { describe, test } from 'node:test';\nimport assert from 'node:assert/strict';\n";
 
-function runFile(text: string, suite = ''): { status: number | null; lines: string[]; output: string } {
+function runFile(text: string, suite = '', options: readonly string[] = []): { status: number | null; lines: string[]; output: string } {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-runner-'));
   try {
     writeFileSync(join(folder, 'a.test.ts'), text);
     writeFileSync(join(folder, 'suite.ts'), suite);
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const { status, stdout } = spawnSync(process.execPath, ['scripts/test.ts', `${folder}/*.test.ts`], { cwd: root, env, encoding: 'utf8' });
+    const { status, stdout } = spawnSync(process.execPath, ['scripts/test.ts', ...options, `${folder}/*.test.ts`], { cwd: root, env, encoding: 'utf8' });
     return { status, lines: stdout.trimEnd().split('\n'), output: stdout };
   } finally {
     rmSync(folder, { recursive: true });
@@ -69,6 +69,17 @@ describe('scripts/test.ts', () => {
       assert.match(lines.at(-1) ?? '', /^\d+ passed, [1-9]\d* failed$/);
     });
   }
+
+  test('a file that something keeps alive when its tests are through is a failure, once its time is up', () => {
+    const { status, output, lines } = runFile(
+      `${head}import { createServer } from 'node:net'; test('a', () => { createServer().listen(0, '127.0.0.1'); });`,
+      '',
+      ['--file-timeout=1'],
+    );
+    assert.equal(status, 1, output);
+    assert.match(output, /kept alive by .*TCPServerWrap/);
+    assert.match(lines.at(-1) ?? '', /^\d+ passed, [1-9]\d* failed$/);
+  });
 
   test('ends its test files when it is ended itself', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'tidegate-runner-'));

@@ -98,7 +98,7 @@ export function commotionSuite(make: Make, secure: boolean): void {
     wire = await make();
   });
 
-  it('keeps bytes and callbacks in order, whatever both sides do', { timeout: 120_000 }, async () => {
+  it('keeps bytes and callbacks in order, whatever both sides do', { timeout: 240_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(side, side, async (one, two) => {
         const served = await serve(wire, secure, () => new Actor(one.ending));

@@ -116,7 +116,7 @@ export function listeningSuite(make: Make, name: WireMode, secure: boolean): voi
     await finish(served);
   });
 
-  it('leaves nothing behind after 1,000 quick connections', { timeout: 60_000 }, async () => {
+  it('leaves nothing behind after 1,000 quick connections', { timeout: 240_000 }, async () => {
     const served = await serve(wire, secure, () => new Greeter());
     const before = openHandles();
     for (let batch = 0; batch < 40; batch++) {
@@ -163,7 +163,7 @@ export function listeningSuite(make: Make, name: WireMode, secure: boolean): voi
     await Promise.all(workers.map((worker) => once(worker, 'exit')));
   });
 
-  it('survives running out of file descriptors, and accepts again', { timeout: 60_000, skip: process.platform !== 'linux' }, async () => {
+  it('survives running out of file descriptors, and accepts again', { timeout: 240_000, skip: process.platform !== 'linux' }, async () => {
     const child = fork(new URL('./descriptors.ts', import.meta.url), [], {
       execPath: '/bin/sh',
       execArgv: ['-c', 'ulimit -n 96 && exec "$0" "$@"', process.execPath],

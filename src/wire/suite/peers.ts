@@ -15,9 +15,9 @@ function pem(name: string): Buffer {
 export const rsaContext = tls.createSecureContext({ ...secureContextOptions, key: pem('rsa.key'), cert: pem('rsa.crt') });
 export const ecdsaContext = tls.createSecureContext({ ...secureContextOptions, key: pem('ecdsa.key'), cert: pem('ecdsa.crt') });
 
-/** Waits for a state; fails after half a minute. */
+/** Waits for a state; fails after two minutes. */
 export async function until(state: () => boolean, what: string): Promise<void> {
-  const last = Date.now() + 30_000;
+  const last = Date.now() + 120_000;
   while (!state()) {
     if (Date.now() > last) assert.fail(`not reached: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

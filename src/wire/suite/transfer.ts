@@ -258,6 +258,8 @@ export function transferSuite(make: Make, secure: boolean): void {
       socket.on('error', () => {});
     });
     await once(slow.listen(0, '127.0.0.1'), 'listening');
+    // Whatever comes of the case, the file ends.
+    slow.unref();
     const upstreams: Pipe[] = [];
     const served = await serve(wire, secure, () => {
       const client = new Pipe();
