@@ -149,14 +149,14 @@ describe('a run', () => {
     try {
       // The endless file, and the three parts of the control plane.
       const commands = async (): Promise<number> => (await processesOf(join(folder, 'tidegate-e2e-'))).length;
-      for (const deadline = Date.now() + 60_000; (await commands()) < 3 || (await processesOf(file)).length < 3; await sleep(50)) {
+      for (const deadline = Date.now() + 180_000; (await commands()) < 3 || (await processesOf(file)).length < 3; await sleep(50)) {
         assert.ok(runner.exitCode === null && Date.now() < deadline, 'the run has started its control plane and the file');
       }
     } finally {
       runner.kill('SIGKILL');
       await ended;
     }
-    for (const deadline = Date.now() + 20_000; (await processesOf(folder)).length > 0; await sleep(50)) {
+    for (const deadline = Date.now() + 60_000; (await processesOf(folder)).length > 0; await sleep(50)) {
       assert.ok(Date.now() < deadline, `left: ${await processesOf(folder)}`);
     }
     assert.equal((await readdir(folder)).filter((name) => name.startsWith('tidegate-e2e-')).length, 1);

@@ -38,7 +38,7 @@ before(async () => {
   const aggregate = (path: string, calls: readonly string[], response: string, more = ''): string => `    - matches: [{ path: { value: "${path}" } }]
       filters:
         aggregate:
-          ${more === '' ? 'timeout: 5s' : more}
+          ${more === '' ? 'timeout: 50s' : more}
           calls:
 ${calls.map((call) => `            - ${call}`).join('\n')}
           response: ${response}
@@ -54,7 +54,7 @@ ${calls.map((call) => `            - ${call}`).join('\n')}
       matches: [{ path: { value: "/page/{id}" } }]
       filters:
         aggregate:
-          timeout: 400ms
+          timeout: 50s
           calls:
             - name: user
               backendRef: { name: users, port: 80 }
@@ -62,14 +62,17 @@ ${calls.map((call) => `            - ${call}`).join('\n')}
             - name: orders
               backendRef: { name: orders, port: 80 }
               request: { path: "'/orders?user=' + string(user.body.id)" }
+              timeout: 3s
               onError: { value: "[]" }
               when: "user.status == 200"
           response:
             status: "user.status"
             headers: { cache-control: "'private'", x-took: "string(orders.durationMs)", x-partial: "orders.failed ? 'yes' : ''" }
             body: "user.status != 200 ? {'error': 'no such user'} : {'name': user.body.name, 'orders': orders.body.map(o, {'id': o.id, 'total': o.total}), 'partial': orders.failed}"
-${aggregate('/both', [call('users', '/u'), call('orders', '/o')], '{ body: "[users.body, orders.body]" }', 'timeout: 400ms')}
-${aggregate('/tolerant', [call('users', '/u', 'onError: { value: "\'none\'" }'), call('orders', '/o', 'onError: { value: "null" }')], '{ body: "[users.body, users.failed, users.status, orders.body, orders.failed, orders.status]" }', 'timeout: 300ms')}
+${aggregate('/both', [call('users', '/u'), call('orders', '/o')], '{ body: "[users.body, orders.body]" }')}
+${aggregate('/hurried', [call('users', '/u'), call('orders', '/o', 'timeout: 300ms')], '{ body: "[users.body, orders.body]" }')}
+${aggregate('/brief', [call('users', '/u')], '{ body: "users.body" }', 'timeout: 300ms')}
+${aggregate('/tolerant', [call('users', '/u', 'timeout: 300ms, onError: { value: "\'none\'" }'), call('orders', '/o', 'onError: { value: "null" }')], '{ body: "[users.body, users.failed, users.status, orders.body, orders.failed, orders.status]" }')}
 ${aggregate('/status', [call('users', '/u')], '{ status: "users.status" }')}
 ${aggregate('/fan', ['{ name: a, backendRef: { name: users, port: 80 }, request: { method: POST, path: "\'/a\'", body: "{\'id\': request.body.id}" } }', '{ name: b, backendRef: { name: orders, port: 80 }, request: { method: PUT, path: "\'/b\'", body: "request.body.lines" } }'], '{ status: "201", body: "a.body" }')}
 ${aggregate('/missing', [call('users', '/u')], '{ body: "users.body.nothing" }')}
@@ -206,7 +209,7 @@ test('without onError the whole answer is 502, or 504 when it took too long; wha
   const given = (cut.calls as { name: string; reason?: string }[]).find(({ name }) => name === 'orders');
   assert.deepEqual([cut.status, given?.reason], [502, 'abandoned']);
   users.respond = json('x');
-  assert.equal((await get(gateway.http, '/both')).status, 504);
+  assert.equal((await get(gateway.http, '/hurried')).status, 504);
   const line = await gateway.untilAccess(({ reason }) => reason === 'call_timeout');
   assert.deepEqual(
     (line.calls as { name: string; status: number }[]).map(({ name, status }) => [name, status]),
@@ -215,6 +218,9 @@ test('without onError the whole answer is 502, or 504 when it took too long; wha
       ['orders', 0],
     ],
   );
+  users.respond = silent;
+  assert.equal((await get(gateway.http, '/brief')).status, 504);
+  assert.equal((await gateway.untilAccess(({ path }) => path === '/brief')).reason, 'call_timeout');
 });
 
 test('a 4xx is a result; a call whose condition does not hold is not made', async () => {

@@ -372,7 +372,8 @@ test('stale while it is asked for again', async () => {
   const name = path(ok('Cache-Control: max-age=60, stale-while-revalidate=60', 'Age: 90'));
   assert.equal((await ask(name)).body, 'body 0');
   const stale = await ask(name);
-  assert.deepEqual([stale.body, statusOf(stale)], ['body 0', 'tidegate; hit; ttl=-30']);
+  assert.equal(stale.body, 'body 0');
+  assert.match(String(statusOf(stale)), /^tidegate; hit; ttl=-[3-9]\d$/);
   await backend.until(() => asked(name) === 2);
   await gateway.until(name, (_status, body) => body !== 'body 0', { host: 'shop.test' });
 });

@@ -16,8 +16,8 @@ let gateway: GatewayUnderTest;
 before(async () => {
   orders = await GrpcBackend.start(wholeFile, shopDescriptors(), ['shop.Orders']);
   calls = orders.calls;
-  const filter = (name: string, more = '') =>
-    `{ grpcJson: { backendRef: { name: orders, port: 80 }, descriptorSetRef: { name: ${name}, key: shop.pb }, services: [shop.Orders], timeout: 500ms }${more} }`;
+  const filter = (name: string, more = '', timeout = '50s') =>
+    `{ grpcJson: { backendRef: { name: orders, port: 80 }, descriptorSetRef: { name: ${name}, key: shop.pb }, services: [shop.Orders], timeout: ${timeout} }${more} }`;
   const set = (name: string, bytes: Uint8Array) =>
     `---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: ${name} }\nbinaryData: { shop.pb: ${Buffer.from(bytes).toString('base64')} }\n`;
   gateway = await GatewayUnderTest.start(wholeFile, {
@@ -27,6 +27,7 @@ before(async () => {
       'shop',
       `  rules:
     - { name: api, filters: ${filter('shop')} }
+    - { name: hurried, matches: [{ headers: [{ name: x-hurry, type: Present }] }], filters: ${filter('shop', '', '500ms')} }
     - { matches: [{ path: { value: /missing } }], filters: ${filter('nothing')} }
     - { matches: [{ path: { value: /broken } }], filters: ${filter('broken')} }
     - { name: kept, matches: [{ headers: [{ name: x-cached, type: Present }] }], filters: ${filter('shop', ', cache: { defaultTTL: 1m }')} }`,
@@ -48,7 +49,7 @@ test('path, query and body become a message; the answer is its JSON', async () =
     [path, headers['content-type'], headers.te, headers.authorization, headers['x-other']],
     ['/shop.Orders/GetOrder', 'application/grpc', 'trailers', 'Bearer t', undefined],
   );
-  assert.match(String(headers['grpc-timeout']), /^500m$/);
+  assert.match(String(headers['grpc-timeout']), /^50000m$/);
   const created = await send(gateway.http, '/v1/orders', { method: 'POST', body: '{"id":8,"customer":{"id":"c"}}' });
   assert.deepEqual(JSON.parse(created.body), { id: '8', customer: { id: 'c' } });
   await send(gateway.http, '/v1/orders/9:pay', { method: 'POST', body: '{}' });
@@ -103,7 +104,7 @@ test('statuses of gRPC become those of HTTP; what is no gRPC is 502', async () =
   orders.respond = (stream) => stream.respond({ ':status': 503 }, { endStream: true });
   assert.equal((await get(gateway.http, '/v1/orders/7')).status, 503);
   orders.respond = () => {};
-  assert.equal((await get(gateway.http, '/v1/orders/7')).status, 504);
+  assert.equal((await get(gateway.http, '/v1/orders/7', { 'x-hurry': '1' })).status, 504);
 });
 
 test('a failure has its details', async () => {
@@ -142,7 +143,7 @@ test('calls are counted by method and status of gRPC', async () => {
   const counted = async (code: string): Promise<number> => {
     const { body } = await get(gateway.admin, '/metrics');
     const line = new RegExp(
-      `^tidegate_grpc_json_calls_total\\{route="ApiRoute/default/shop/api",method="shop.Orders/ListOrders",code="${code}"\\} (\\d+)$`,
+      `^tidegate_grpc_json_calls_total\\{route="ApiRoute/default/shop/(?:api|hurried)",method="shop.Orders/ListOrders",code="${code}"\\} (\\d+)$`,
       'm',
     );
     return Number(line.exec(body)?.[1] ?? 0);
@@ -152,7 +153,7 @@ test('calls are counted by method and status of gRPC', async () => {
   orders.respond = failing(5, 'none');
   await get(gateway.http, '/v1/orders');
   orders.respond = () => {};
-  await get(gateway.http, '/v1/orders');
+  await get(gateway.http, '/v1/orders', { 'x-hurry': '1' });
   assert.deepEqual(
     await Promise.all(['OK', 'NOT_FOUND', 'NO_ANSWER'].map(counted)),
     before.map((count) => count + 1),

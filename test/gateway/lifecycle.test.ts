@@ -36,7 +36,7 @@ test('SIGTERM drains: readiness off, Connection: close, the exchange under way e
     release = () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow');
     return undefined;
   });
-  const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--drain-delay', '1s']);
+  const gateway = await GatewayUnderTest.start(t, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--drain-delay', '5s']);
   const slow = await RawConnection.open(t, gateway.http);
   slow.write('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
   await backend.untilRequests(1);

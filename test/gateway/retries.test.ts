@@ -70,14 +70,14 @@ before(async () => {
     - { matches: [{ path: { value: /many } }], retry: { attempts: 3, on: [503], backoff: 1ms }, backendRefs: [{ name: lone, port: 80 }] }
     - { matches: [{ path: { value: /never } }], retry: { attempts: 0 }, backendRefs: [{ name: dead, port: 80 }] }
     - { matches: [{ path: { value: /post } }], retry: { on: [reset, 503], nonIdempotent: true }, ${pair} }
-    - { matches: [{ path: { value: /timeout } }], retry: { on: [timeout] }, timeouts: { backendRequest: 200ms }, ${pair} }
+    - { matches: [{ path: { value: /timeout } }], retry: { on: [timeout] }, timeouts: { backendRequest: 2s }, ${pair} }
     - { matches: [{ path: { value: /slow } }], timeouts: { backendRequest: 200ms }, ${pair} }
     - { matches: [{ path: { value: /grpc } }], retry: { on: [UNAVAILABLE] }, ${pair} }
     - { matches: [{ path: { value: /hedge } }], hedge: { after: 50ms }, ${pair} }
     - { matches: [{ path: { value: /dead } }], retry: { attempts: 2 }, backendRefs: [{ name: dead, port: 80 }] }
     - { matches: [{ path: { value: /half-dead } }], retry: { attempts: 1 }, backendRefs: [{ name: half-dead, port: 80 }] }
     - matches: [{ path: { value: /answer } }]
-      timeouts: { backendRequest: 200ms }
+      timeouts: { backendRequest: 2s }
       fallback: { on: [502, 503, 504], response: { statusCode: 200, contentType: text/plain, body: sorry } }
       ${pair}
     - { matches: [{ path: { value: /nobody } }], fallback: { response: { statusCode: 200, body: sorry } }, backendRefs: [{ name: empty, port: 80 }] }
@@ -419,11 +419,13 @@ test('faultInjection: an abort, and a delay that ends when the client leaves', a
 /** Last, for they use up the budget that other cases need. */
 test('fault 6: when every endpoint refuses, it is 502 after the retries that the budget has', async () => {
   const refused = await metric('tidegate_retries_refused_total');
+  const began = performance.now();
   for (let index = 0; index < 60; index++) assert.equal((await get(gateway.http, `/dead/${index}`)).status, 502);
   let attempts = 0;
   for (let index = 0; index < 60; index++) attempts += Number((await lineOf(`/dead/${index}`)).attempts);
   // At least 3 a second over 10 s; what other cases retried is in it.
-  assert.ok(attempts - 60 <= 31, `${attempts - 60} retries`);
+  const allowed = 31 + (3 * (performance.now() - began)) / 1000;
+  assert.ok(attempts - 60 <= allowed, `${attempts - 60} retries, not ${allowed}`);
   assert.ok((await metric('tidegate_retries_refused_total')) > refused);
 });
 

@@ -78,7 +78,7 @@ for (const wire of ['handle', 'stream']) {
             '  rules: [{ matches: [{ path: { value: /chat } }], backendRefs: [{ name: chat, port: 80 }] }, { backendRefs: [{ name: raw, port: 80 }] }]',
           ),
       },
-      ['--wire', wire, '--workers', '2', '--drain-delay', '1s'],
+      ['--wire', wire, '--workers', '2', '--drain-delay', '3s'],
     );
     const tunnel = async (path: string): Promise<{ client: RawConnection; far: BackendSocket; bytes: () => string }> => {
       const client = await RawConnection.open(t, gateway.http);

@@ -120,7 +120,8 @@ describe('one route', () => {
     await get(gateway.http, '/told', { 'x-user': 'a' });
     const refused = await get(gateway.http, '/told', { 'x-user': 'a' });
     assert.equal(refused.status, 429);
-    assert.equal(refused.headers['retry-after'], '30');
+    // As much less than 30 s as the three of them took.
+    assert.match(String(refused.headers['retry-after']), /^([12]?\d|30)$/);
     assert.equal((await gateway.untilAccess((line) => line.status === 429 && line.path === '/told')).reason, 'rate_limited');
     assert.equal((await get(gateway.http, '/told', { 'x-user': 'b' })).status, 200);
   });
