@@ -98,6 +98,25 @@ test('a key that is replaced in its Secret is another one within a moment', asyn
   await askUntil(gateway, { host, headers: { 'x-api-key': 'key-of-acme' } }, ({ status }) => status === 401);
 });
 
+test('of more Secrets than are watched by name, each new key holds within a moment, too', async () => {
+  const names = Array.from({ length: 70 }, (_, index) => `many-${index}`);
+  const host = 'many.policies.test';
+  const keys = (version: number) => names.map((name) => secret(name, { key: `${name}-${version}` }));
+  const consumers = names.map(
+    (name) =>
+      ({
+        ...{ apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiConsumer', metadata: { name, namespace } },
+        spec: { apiKeys: [{ secretRef: { name, key: 'key' } }] },
+      }) as KubernetesObject,
+  );
+  await cluster.apply([...keys(1), ...consumers, route('many'), policy('AuthPolicy', 'many', { methods: [{ apiKey: {} }] })]);
+  // By turns it would take 30 s at least from one look to the next.
+  for (const version of [1, 2, 3]) {
+    if (version > 1) await cluster.apply(keys(version));
+    for (const name of names) await askUntil(gateway, { host, headers: { 'x-api-key': `${name}-${version}` } }, ({ status }) => status === 200);
+  }
+});
+
 test('statuses: the policy tells of its target, the consumer of itself; a Secret that goes is told', async () => {
   const conditions = (object: unknown): Record<string, string> => {
     const { status } = object as { status?: { conditions?: { type: string; status: string }[] } };
