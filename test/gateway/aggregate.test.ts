@@ -102,6 +102,18 @@ ${aggregate('/nowhere', ['{ name: gone, backendRef: { name: gone, port: 80 }, re
         aggregate:
           calls: [${call('users', '/u')}]
           response: { headers: { cache-control: "'max-age=60'" }, body: users.body.name }
+    - matches: [{ path: { value: /renewed } }]
+      filters:
+        cache: {}
+        aggregate:
+          calls: [${call('users', '/u')}]
+          response: { headers: { cache-control: "'max-age=0, stale-while-revalidate=60'" }, body: users.body.name }
+    - matches: [{ path: { value: /tided-over } }]
+      filters:
+        cache: {}
+        aggregate:
+          calls: [${call('users', '/u')}]
+          response: { headers: { cache-control: "'max-age=0, stale-if-error=60'", etag: "'\\"a\\"'" }, body: users.body.name }
 ${aggregate('/self/{id}', [user], '{ body: "user.body" }')}
 `,
     ),
@@ -314,6 +326,22 @@ test('of answers beside a cache, parts and failures are not kept, nor what a bac
   // Its own word counts, whatever backends say.
   users.respond = json({ name: 'x' }, 200, 'Cache-Control: no-store\r\n');
   for (const status of ['fwd=uri-miss; stored', 'hit']) assert.equal((await get(gateway.http, '/own-word')).headers['cache-status'], `tidegate; ${status}`);
+});
+
+test('beside a cache, stale answers are renewed by calls of their own, and stand in for those that fail', async () => {
+  const first = await get(gateway.http, '/renewed');
+  assert.deepEqual([first.body, first.headers['cache-status']], ['"Ada"', 'tidegate; fwd=uri-miss; stored']);
+  users.respond = json({ name: 'Grace' });
+  const stale = await get(gateway.http, '/renewed');
+  assert.equal(stale.body, '"Ada"');
+  assert.match(String(stale.headers['cache-status']), /^tidegate; hit; ttl=/);
+  await gateway.until('/renewed', (_status, body) => body === '"Grace"');
+
+  assert.equal((await get(gateway.http, '/tided-over')).body, '"Grace"');
+  users.respond = json('x', 503);
+  const over = await get(gateway.http, '/tided-over');
+  assert.deepEqual([over.status, over.body, over.headers['cache-status']], [200, '"Grace"', 'tidegate; hit; fwd=stale']);
+  assert.equal((await get(gateway.http, '/both')).status, 502);
 });
 
 test('answers that are compressed are read', async () => {
