@@ -57,7 +57,7 @@ async function run(method: string, url: string, flags: ExplainFlags, command: Co
   try {
     const report = explainRequest(snapshot, { method, url, headers: flags.header, clientIp: flags.clientIp });
     process.stdout.write(`${flags.output === 'json' ? JSON.stringify(report, null, 2) : renderExplanation(report)}\n`);
-    process.exitCode = report.route === undefined ? EXIT.problem : EXIT.good;
+    process.exitCode = report.route === undefined && report.passthrough === undefined ? EXIT.problem : EXIT.good;
   } catch (error) {
     if (!(error instanceof ExplainUsageError)) throw error;
     command.error(`error: ${error.message}`);

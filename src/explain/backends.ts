@@ -4,7 +4,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { BackendReport } from './report.ts';
 
 /** Where a route may send a request, in the order of its backendRefs. */
-export function reportBackends(snapshot: Snapshot, route: Route): readonly BackendReport[] {
+export function reportBackends(snapshot: Pick<Snapshot, 'upstreams' | 'endpoints'>, route: Pick<Route, 'backends'>): readonly BackendReport[] {
   const totalWeight = route.backends.reduce((sum, backend) => (backend.backup ? sum : sum + backend.weight), 0);
   return route.backends.map((backend): BackendReport => {
     const { upstream: key, weight, backup, unresolvedStatus } = backend;

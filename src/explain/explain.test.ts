@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { route } from '../router/testdata/routes.ts';
 import type { AuthMethodSpec, AuthSpec } from '../snapshot/auth.ts';
+import type { HostPattern } from '../snapshot/match.ts';
 import type { Limit } from '../snapshot/rate-limit.ts';
 import type { Backend, Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { PassthroughRoute } from '../snapshot/tls.ts';
 import type { Endpoint, Upstream } from '../snapshot/upstream.ts';
 import { type ExplainInput, type ExplainReport, ExplainUsageError, explainRequest, renderExplanation } from './explain.ts';
 
@@ -256,6 +258,42 @@ test('the certificate is that of the nearest server name, else the default one',
   assert.deepEqual(of('https://other.org/'), ['a/default']);
   assert.deepEqual(of('https://other.org/', {}), []);
   assert.equal(of('http://shop.example.com/'), undefined);
+});
+
+test('a host whose TLS is passed through: where its connections go; HTTP to it, and hosts below its wildcard that end here, are as ever', () => {
+  const pass = (name: string, hosts: HostPattern[], upstreamKey?: string): PassthroughRoute => ({
+    ...{ id: `ApiRoute/default/${name}/0`, kind: 'ApiRoute', namespace: 'default', name, rule: '0', hosts, idleTimeout: 600_000 },
+    backends: [upstreamKey === undefined ? { unresolvedStatus: 500, weight: 1, backup: false } : { upstream: upstreamKey, weight: 1, backup: false }],
+  });
+  const passthrough = {
+    routes: [
+      pass('wild', [{ type: 'Suffix', value: 'example.com' }], 'default/shop/80'),
+      pass('empty', [{ type: 'Exact', value: 'empty.example.com' }], 'default/next/80'),
+      pass('lost', [{ type: 'Exact', value: 'lost.example.com' }]),
+    ],
+    terminated: [{ type: 'Exact', value: 'own.example.com' }] satisfies HostPattern[],
+  };
+  const of = (url: string) => explained([route('any', 0, {})], { url }, { passthrough });
+  const report = of('https://Shop.example.com/whatever');
+  assert.deepEqual(report.passthrough, {
+    ...{ id: 'ApiRoute/default/wild/0', kind: 'ApiRoute', namespace: 'default', name: 'wild', rule: '0' },
+    ...{ host: '*.example.com', idleTimeout: 600_000 },
+  });
+  assert.deepEqual([report.route, report.sent, report.answer, report.request.certificates], [undefined, undefined, undefined, undefined]);
+  assert.deepEqual(
+    report.backends.map(({ upstream: key, endpoints }) => [key, endpoints.length]),
+    [['default/shop/80', 1]],
+  );
+  const text = renderExplanation(report);
+  for (const line of [/^passthrough: ApiRoute\/default\/wild\/0$/m, /server name: \*\.example\.com;/, /timeouts: idle 10m/, /10\.0\.0\.1:8080 Ready/]) {
+    assert.match(text, line);
+  }
+  assert.equal(of('https://empty.example.com/').passthrough?.closed, 'no_endpoint');
+  assert.equal(of('https://lost.example.com/').passthrough?.closed, 'backend_not_resolved');
+  assert.match(renderExplanation(of('https://lost.example.com/')), /connections are closed: backend_not_resolved/);
+  for (const url of ['https://own.example.com/', 'http://shop.example.com/', 'https://other.org/']) {
+    assert.deepEqual([of(url).passthrough, of(url).route?.name], [undefined, 'any'], url);
+  }
 });
 
 test('without an endpoint or a resolved backend the gateway answers', () => {

@@ -26,6 +26,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { describeHost, describeParts } from '../snapshot/words.ts';
 import { reportBackends } from './backends.ts';
 import { loginAnswer } from './logins.ts';
+import { reportPassthrough } from './passthrough.ts';
 import type { AnswerReport, BackendReport, ExplainReport, FilterReport, LimitReport, RequestReport, SentReport } from './report.ts';
 import { type ExplainInput, readRequest } from './request.ts';
 
@@ -53,6 +54,8 @@ export function explainRequest(snapshot: Snapshot, input: ExplainInput): Explain
   }
   const { exchange } = read;
   const request = reportRequest(snapshot, exchange);
+  const passed = reportPassthrough(snapshot, request);
+  if (passed !== undefined) return passed;
   // Routes see the fields as the gateway has completed them.
   new ClientIdentity([]).stamp(exchange);
   const explanation = explain(snapshot.routes, exchange);

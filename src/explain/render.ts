@@ -1,5 +1,5 @@
 /** The report as text, for people. */
-import type { BackendReport, ExplainReport, LimitReport, RouteReport } from './report.ts';
+import type { BackendReport, ExplainReport, LimitReport, PassthroughReport, RouteReport } from './report.ts';
 
 /** In text; the JSON has them all. */
 const MAX_ENDPOINTS = 10;
@@ -11,7 +11,9 @@ export function renderExplanation(report: ExplainReport): string {
   if (request.certificates !== undefined) {
     section(lines, 'certificate', [request.certificates.length === 0 ? 'self-signed' : request.certificates.join(', ')]);
   }
-  if (route === undefined) {
+  if (report.passthrough !== undefined) {
+    section(lines, 'passthrough', renderPassthrough(report.passthrough));
+  } else if (route === undefined) {
     section(lines, 'route', ['none']);
   } else {
     section(lines, 'route', [
@@ -51,6 +53,15 @@ export function renderExplanation(report: ExplainReport): string {
     );
   }
   return lines.join('\n');
+}
+
+function renderPassthrough({ id, host, idleTimeout, closed }: PassthroughReport): string[] {
+  return [
+    id,
+    `server name: ${host}; the connection goes to a backend with its TLS, and nothing of requests is seen`,
+    `timeouts: idle ${idleTimeout === Number.MAX_SAFE_INTEGER ? 'none' : duration(idleTimeout)}`,
+    ...(closed === undefined ? [] : [`connections are closed: ${closed}`]),
+  ];
 }
 
 function renderRecovery({ retry, hedge, fallback }: RouteReport): string[] {

@@ -8,6 +8,8 @@ export interface ExplainReport {
   readonly answer?: AnswerReport;
   /** Absent when no route takes the request. */
   readonly route?: RouteReport;
+  /** Instead of a route: the connection goes to a backend with its TLS, whatever the request is. */
+  readonly passthrough?: PassthroughReport;
   /** In order of execution; each step on the answer runs in reverse. */
   readonly filters: readonly FilterReport[];
   /** Limits of the policies that are attached to the route or its rule. */
@@ -66,6 +68,21 @@ export interface RouteReport {
   readonly retry?: Retry;
   readonly hedge?: Hedge;
   readonly fallback?: Fallback;
+}
+
+export interface PassthroughReport {
+  /** `Kind/namespace/name/rule` */
+  readonly id: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly rule: string;
+  /** The host pattern that fits the server name. */
+  readonly host: string;
+  /** Milliseconds without a byte. */
+  readonly idleTimeout: number;
+  /** Why connections are closed, as in the access log; absent where they go to a backend. */
+  readonly closed?: string;
 }
 
 export interface FilterReport {

@@ -233,7 +233,7 @@ export class DataPlane {
     if (end.certificates !== undefined) this.#certificates.apply(end.certificates);
     if (end.certificates !== undefined) this.#setClientValidations(ClientValidations.compile(end.certificates.clientValidation));
     this.#proxy.runtime = runtime;
-    if (end.passthrough !== undefined) this.#passthroughs.serverNames = ServerNames.compile(end.passthrough, this.#upstreams);
+    if (end.passthrough !== undefined) this.#passthroughs.serverNames = ServerNames.compile(end.passthrough, this.#upstreams, this.#metrics.passthroughs);
     this.#consumers.remove(end.removedConsumers);
     this.#secrets.remove(end.removedSecrets);
     this.#upstreams.remove(end.removedUpstreams);

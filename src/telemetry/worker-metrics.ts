@@ -7,6 +7,7 @@ import { increment } from './counts.ts';
 import { AuthDecisionMetrics, CACHE_RESULTS, CacheResultMetrics, LimitDecisionMetrics } from './decision-metrics.ts';
 import { pushHistogram } from './histogram.ts';
 import { counter, type MetricFamily, type MetricSample } from './metric-family.ts';
+import { PassthroughMetrics } from './passthrough-metrics.ts';
 import { PolicyCounters } from './policy-counters.ts';
 import { METHODS, OTHER_METHOD, RouteMetrics } from './route-metrics.ts';
 import { UpstreamMetrics } from './upstream-metrics.ts';
@@ -28,6 +29,7 @@ export class WorkerMetrics {
   readonly #counters = new Map<string, number>();
   readonly #shed = new Map<string, number>();
   readonly policies = new PolicyCounters();
+  readonly passthroughs = new PassthroughMetrics();
 
   /** The counters of a route; the same object for the same id, also over reloads. */
   route(id: string): RouteMetrics {
@@ -185,6 +187,7 @@ export class WorkerMetrics {
       counter('tidegate_auth_decisions_total', 'Decisions of AuthPolicies, by method; none: no credential was there.', authDecisions),
       counter('tidegate_cache_requests_total', 'Requests of routes with a cache, by route and by what the cache did.', cached),
       { name: 'tidegate_connections', help: 'Open client connections.', type: 'gauge', aggregator: 'sum', values: gauges },
+      ...this.passthroughs.families(),
       ...this.policies.families(),
       ...Object.entries(PLAIN_COUNTERS).map(([name, help]) =>
         counter(name, help, [{ labels: {}, value: (this.#counters.get(name) ?? 0) + (counted[name as keyof typeof PLAIN_COUNTERS] ?? 0) }]),

@@ -39,6 +39,9 @@ export interface UpstreamContext extends BalancerContext {
   readonly breakers: BreakerMemory;
 }
 
+/** What gives back what nobody has counted. */
+function uncounted(): void {}
+
 /** With these, the request says which endpoint it is. */
 const HASHES: ReadonlySet<string> = new Set(['SourceIP', 'ConsistentHash']);
 
@@ -116,6 +119,11 @@ export class UpstreamState implements AffineUpstream {
       if (others.length > 0) return others[Math.floor(this.#context.random() * others.length)];
     }
     return undefined;
+  }
+
+  /** For a connection that no pool holds. @returns what to call once it is gone; undefined: there are as many as the circuit breaker allows */
+  takeConnection(): (() => void) | undefined {
+    return this.#budget === undefined ? uncounted : this.#budget.takeForOther();
   }
 
   findByDigest(value: string, affinity: SessionAffinity): EndpointState | undefined {

@@ -335,7 +335,17 @@ spec:
       const { client } = await open('one.test');
       const { body } = await send(gateway.admin, '/metrics');
       assert.match(body, /^tidegate_connections\{.*listener="https".*state="passthrough".*\} [1-9]/m);
+      // What ended before, and bytes as they pass.
+      assert.match(body, /^tidegate_passthrough_connections_total\{route="ApiRoute\/default\/one\/0",result="ended"\} [1-9]/m);
+      assert.match(body, /^tidegate_passthrough_connections_total\{route="ApiRoute\/default\/down\/0",result="connect_failure"\} [1-9]/m);
+      assert.match(body, /^tidegate_passthrough_bytes_total\{route="ApiRoute\/default\/one\/0",direction="received"\} \d{8}/m);
       client.destroy();
+    });
+
+    test('explain tells where connections of a server name go', async () => {
+      const { body } = await send(gateway.admin, '/debug/explain?method=GET&url=https%3A%2F%2Fa.wild.test%2Fx&output=text');
+      assert.match(body, /^passthrough: ApiRoute\/default\/wild\/0$/m);
+      assert.match(body, new RegExp(`^ +127\\.0\\.0\\.1:${two.port} Ready$`, 'm'));
     });
 
     test('the backend is told by a PROXY header whose connection it is', async () => {
@@ -352,6 +362,83 @@ spec:
     });
   });
 }
+
+test('breakers, ejection and bounds for clients hold for connections that are passed through', async (context) => {
+  const backend = await tlsBackend(context, 'limits.test');
+  const closed = net.createServer();
+  await once(closed.listen(0, '127.0.0.1'), 'listening');
+  const { port: refusing } = closed.address() as net.AddressInfo;
+  closed.close();
+  const policy = (name: string, spec: string): string =>
+    `---\napiVersion: tidegate.dev/v1alpha1\nkind: BackendPolicy\nmetadata: { name: ${name} }\nspec: { targetRefs: [{ kind: Service, name: ${name} }], ${spec} }\n`;
+  const gateway = await GatewayUnderTest.start(
+    context,
+    {
+      'all.yaml':
+        service('free', [backend.port]) +
+        service('narrow', [backend.port]) +
+        service('half', [refusing, backend.port]) +
+        service('down', [refusing]) +
+        ['free', 'narrow', 'half', 'down'].map((name) => pass(name, `${name}.test`, `{ name: ${name}, port: 80 }`)).join('') +
+        policy('narrow', 'circuitBreaker: { maxConnections: 1 }') +
+        policy('half', 'healthCheck: { passive: { consecutiveErrors: 1, baseEjection: 1m } }') +
+        policy('down', 'circuitBreaker: { minRequests: 2, failurePercent: 100, openFor: 1m }'),
+    },
+    ['--workers', '2', '--max-connections-per-client', '4', '--drain-timeout', '1s'],
+  );
+  /** @returns undefined when it was closed before its handshake was over */
+  const connect = (host: string): Promise<tls.TLSSocket | undefined> =>
+    new Promise((resolve) => {
+      const client = tls.connect({ host: '127.0.0.1', port: gateway.https, servername: host, rejectUnauthorized: false });
+      endWith(context, () => client.destroy());
+      client.on('error', () => {}).resume();
+      client.once('secureConnect', () => resolve(client)).once('close', () => resolve(undefined));
+    });
+  /** Waits for the backend's end, too: one that saw no whole handshake would wait for it. */
+  const leave = async (client: tls.TLSSocket | undefined): Promise<void> => {
+    if (client !== undefined && !client.closed) await once(client.end(), 'close');
+  };
+  const reasons = async (host: string, count: number): Promise<string[]> => {
+    await gateway.untilAccess(() => gateway.access.filter((line) => line.sni === host).length >= count);
+    // Workers write in no order between them.
+    const lines = gateway.access.filter((line) => line.sni === host).map(({ reason, attempts }) => `${reason ?? ''} ${attempts}`);
+    return lines.sort();
+  };
+  const metric = async (line: string): Promise<boolean> => (await get(gateway.admin, '/metrics')).body.includes(`\n${line}\n`);
+  // Over both workers there is one.
+  const only = (await connect('narrow.test')) as tls.TLSSocket;
+  for (let count = 0; count < 3; count++) assert.equal(await connect('narrow.test'), undefined);
+  await leave(only);
+  assert.equal((await reasons('narrow.test', 4)).filter((line) => line === 'circuit_max_connections 0').length, 3);
+  assert.ok(await metric('tidegate_circuit_breaker_refusals_total{upstream="default/narrow/80",reason="circuit_max_connections"} 3'));
+  await leave(await connect('narrow.test'));
+  // The breaker opens with the second failure, and nobody is tried after that.
+  for (let count = 0; count < 4; count++) assert.equal(await connect('down.test'), undefined);
+  assert.deepEqual(await reasons('down.test', 4), ['circuit_open 0', 'circuit_open 0', 'connect_failure 1', 'connect_failure 1']);
+  // One that refuses is tried until it is ejected, and not after that.
+  for (let last: unknown[] = []; last.length < 8 || last.includes(2); ) {
+    await leave(await connect('half.test'));
+    last = gateway.access
+      .filter((line) => line.sni === 'half.test')
+      .slice(-8)
+      .map(({ attempts }) => attempts);
+  }
+  assert.ok(await metric('tidegate_upstream_endpoints{upstream="default/half/80",state="ejected"} 1'));
+  // Nothing of all that is left open, and counts for nobody any more.
+  const open: tls.TLSSocket[] = [];
+  for (let isFull = false; !isFull; ) {
+    const client = await connect('free.test');
+    if (client === undefined) isFull = true;
+    else open.push(client);
+  }
+  assert.equal(open.length, 4);
+  for (const client of open) await leave(client);
+  for (let isBack = false; !isBack; ) {
+    const client = await connect('free.test');
+    isBack = client !== undefined;
+    await leave(client);
+  }
+});
 
 test('a drain leaves connections until its time is up, and logs those that it cuts', async (context) => {
   const backend = await tlsBackend(context, 'drain.test');

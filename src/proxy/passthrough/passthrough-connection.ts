@@ -7,13 +7,14 @@ import type { EndpointState } from '../../upstream/endpoint-state.ts';
 import { CANCELLED, FAILED } from '../../upstream/health/worker-health.ts';
 import { writeProxyHeader } from '../../wire/proxy-header.ts';
 import type { Connection, ConnectionHandler } from '../../wire/wire.ts';
+import { Admission } from './admission.ts';
 import type { PassthroughContext } from './passthrough.ts';
 import type { CompiledPassthrough } from './server-names.ts';
 
 /** A read of this many bytes is one of many: from then on bytes are handed on without a copy. */
 const BULK_READ = 32 * 1024;
-/** Endpoints that are tried, as for a request that never reached a backend. */
-const MAX_ATTEMPTS = 2;
+/** Endpoints that are tried. Nothing has been sent to those that do not accept, so that a further one costs nothing but time. */
+const MAX_ATTEMPTS = 3;
 /** What a connection that was made says of its endpoint's health: that there is somebody. */
 const CONNECTED = 200;
 
@@ -47,6 +48,7 @@ export class PassthroughConnection implements Timed {
   readonly serverName: string;
   readonly clientAddress: string;
   readonly route: CompiledPassthrough['route'];
+  readonly counts: CompiledPassthrough['counts'];
   /** `performance.now()`. */
   readonly startedAt = performance.now();
   backend: PickedBackend | undefined = undefined;
@@ -61,15 +63,20 @@ export class PassthroughConnection implements Timed {
   readonly #balanced: Balanced;
   readonly #client: Side;
   #upstream: Side | undefined = undefined;
+  /** Of the try, and then of the connection that it came to. */
+  #admission: Admission | undefined = undefined;
+  /** Those that did not accept. */
+  readonly #tried: EndpointState[] = [];
   #tryStartedAt = 0;
   #connected = false;
   #done = false;
   #lastActivity = 0;
 
   /** Takes the connection over, whose bytes are all still to come. */
-  constructor(context: PassthroughContext, client: Connection, { route, picker }: CompiledPassthrough, serverName: string) {
+  constructor(context: PassthroughContext, client: Connection, { route, picker, counts }: CompiledPassthrough, serverName: string) {
     this.#context = context;
     this.route = route;
+    this.counts = counts;
     this.#picker = picker;
     this.serverName = serverName;
     this.clientAddress = client.remoteAddress;
@@ -103,10 +110,17 @@ export class PassthroughConnection implements Timed {
   #try({ backend, endpoint }: PickedEndpoint): void {
     const { wire, deadlines } = this.#context;
     const settings = backend.upstream?.upstream;
+    const now = performance.now();
     this.backend = backend;
+    const admission = backend.upstream === undefined ? undefined : Admission.to(backend.upstream, now);
+    if (typeof admission === 'string') {
+      this.#cut(admission);
+      return;
+    }
+    this.#admission = admission;
     this.endpoint = endpoint;
     this.attempts++;
-    this.#tryStartedAt = performance.now();
+    this.#tryStartedAt = now;
     endpoint.started();
     const { connection: client } = this.#client;
     const preamble =
@@ -128,12 +142,21 @@ export class PassthroughConnection implements Timed {
   connected(side: Side): void {
     if (this.#done || side !== this.#upstream) return;
     this.#connected = true;
-    this.connectMs = performance.now() - this.#tryStartedAt;
+    const now = performance.now();
+    this.connectMs = now - this.#tryStartedAt;
+    this.#admission?.settle(false, now);
     this.touch();
     this.deadline = this.#lastActivity + this.route.idleTimeout;
     this.#client.peer = side;
     side.peer = this.#client;
     this.#client.connection.resumeReading();
+  }
+
+  /** Bytes of that side go to the other one. */
+  passed(side: Side, bytes: number): void {
+    if (side === this.#client) this.counts.received += bytes;
+    else this.counts.sent += bytes;
+    this.touch();
   }
 
   /** There was something to do. */
@@ -179,7 +202,11 @@ export class PassthroughConnection implements Timed {
     const upstream = this.#upstream as Side;
     this.#upstream = undefined;
     upstream.connection.destroy();
-    failed.finished(performance.now() - this.#tryStartedAt, true, FAILED);
+    const now = performance.now();
+    this.#admission?.settle(true, now);
+    this.#admission?.end();
+    failed.finished(now - this.#tryStartedAt, true, FAILED);
+    this.#tried.push(failed);
     this.endpoint = undefined;
     const next = this.attempts < MAX_ATTEMPTS ? this.#other(backend, failed) : undefined;
     if (next !== undefined) {
@@ -190,8 +217,11 @@ export class PassthroughConnection implements Timed {
   }
 
   #other(backend: PickedBackend, failed: EndpointState): PickedEndpoint | undefined {
-    const endpoint = backend.upstream?.pick(this.#balanced, failed);
-    return endpoint !== undefined && endpoint !== failed ? { backend, endpoint } : this.#picker.pickOther(this.#balanced, backend, failed);
+    let endpoint = backend.upstream?.pick(this.#balanced, failed);
+    if (endpoint !== undefined && this.#tried.includes(endpoint)) endpoint = backend.upstream?.pickBeyond(this.#tried);
+    if (endpoint !== undefined) return { backend, endpoint };
+    const other = this.#picker.pickOther(this.#balanced, backend, failed);
+    return other === undefined || this.#tried.includes(other.endpoint) ? undefined : other;
   }
 
   /** For the log the endpoint that was tried last. */
@@ -223,6 +253,7 @@ export class PassthroughConnection implements Timed {
   #finish(): void {
     if (this.#done) return;
     this.#done = true;
+    this.#admission?.end();
     // Before it was up it was not the endpoint that ended it: see `#tryFailed`.
     this.endpoint?.finished(this.connectMs, false, this.#connected ? CONNECTED : CANCELLED);
     this.#context.finished(this);
@@ -256,7 +287,7 @@ class Side implements ConnectionHandler {
     if (peer === undefined) return;
     const length = end - start;
     this.bytes += length;
-    this.#owner.touch();
+    this.#owner.passed(this, length);
     if (!peer.connection.write(bytes, start, end, this.#bulk)) this.connection.pauseReading();
     const bulk = length >= BULK_READ;
     if (bulk === this.#bulk) return;

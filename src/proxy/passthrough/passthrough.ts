@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { Deadlines } from '../../exchange/deadlines.ts';
 import { newRequestId } from '../../exchange/request-id.ts';
 import type { AccessLog } from '../../telemetry/access-log.ts';
+import { countEnd } from '../../telemetry/passthrough-metrics.ts';
 import type { Connection, Wire } from '../../wire/wire.ts';
 import type { Listener } from '../listeners.ts';
 import { PassthroughConnection } from './passthrough-connection.ts';
@@ -51,6 +52,7 @@ export class Passthroughs implements PassthroughContext {
     const release = this.#open.get(connection);
     this.#open.delete(connection);
     release?.();
+    countEnd(connection.counts, connection.reason);
     const { backend, endpoint } = connection;
     // No status: nobody here has seen an answer.
     this.#accessLog?.write({

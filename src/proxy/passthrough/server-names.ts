@@ -1,11 +1,13 @@
 import { HostTable } from '../../router/host-table.ts';
 import type { Passthrough, PassthroughRoute } from '../../snapshot/tls.ts';
+import type { PassthroughCounts, PassthroughMetrics } from '../../telemetry/passthrough-metrics.ts';
 import { BackendPicker, type UpstreamLookup } from '../../upstream/backend-picker.ts';
 
 /** A passthrough route as one worker runs it. */
 export interface CompiledPassthrough {
   readonly route: PassthroughRoute;
   readonly picker: BackendPicker;
+  readonly counts: PassthroughCounts;
 }
 
 /** TLS for a host is the gateway's own. */
@@ -26,10 +28,11 @@ export class ServerNames {
   }
 
   /** @param upstreams has those of the routes already */
-  static compile({ routes, terminated }: Passthrough, upstreams: UpstreamLookup): ServerNames {
+  static compile({ routes, terminated }: Passthrough, upstreams: UpstreamLookup, metrics: PassthroughMetrics): ServerNames {
+    metrics.keep(new Set(routes.map(({ id }) => id)));
     if (routes.length === 0) return ServerNames.NONE;
     const levels = routes.flatMap((route) => {
-      const level: Level = { route, picker: new BackendPicker(route.backends, upstreams) };
+      const level: Level = { route, picker: new BackendPicker(route.backends, upstreams), counts: metrics.route(route.id) };
       return route.hosts.map((host) => ({ host, level }));
     });
     const steps = HostTable.empty<Level>().changed([...levels, ...terminated.map((host) => ({ host, level: TERMINATED }) as const)]);

@@ -75,6 +75,18 @@ export class ConnectionBudget implements Timed {
     return connection;
   }
 
+  /**
+   * For a connection that is in nobody's pool. One that is idle in a pool makes room.
+   * @returns what gives its place back, to be called once; undefined: there is none
+   */
+  takeForOther(): (() => void) | undefined {
+    if (!this.#take() && !(this.#closeIdle() && this.#take())) return undefined;
+    return () => {
+      this.#memory.give(this.#slot, Permit.Connection);
+      this.wake();
+    };
+  }
+
   /** A connection is closed, or told to; any number of times. */
   released(connection: PooledConnection): void {
     if (!this.#connections.delete(connection)) return;
