@@ -4,15 +4,24 @@ import { Histogram } from './histogram.ts';
 /** What a worker counts for one upstream. */
 export class UpstreamMetrics {
   readonly upstream: string;
-  /** By status. */
-  readonly requests = new Map<number, number>();
-  readonly duration = new Histogram();
+  /** By status. Made with the first answer, as many of thousands of upstreams never get a request. */
+  #requests: Map<number, number> | undefined;
+  #duration: Histogram | undefined;
   /** By reason; made with the first. */
   #tlsFailures: Map<string, number> | undefined;
   #refusals: Map<string, number> | undefined;
 
   constructor(upstream: string) {
     this.upstream = upstream;
+  }
+
+  get requests(): ReadonlyMap<number, number> {
+    return this.#requests ?? NONE;
+  }
+
+  /** Undefined before the first answer. */
+  get duration(): Histogram | undefined {
+    return this.#duration;
   }
 
   get tlsFailures(): ReadonlyMap<string, number> {
@@ -35,7 +44,9 @@ export class UpstreamMetrics {
   }
 
   count(status: number, seconds: number): void {
-    this.requests.set(status, (this.requests.get(status) ?? 0) + 1);
-    this.duration.observe(seconds);
+    this.#requests ??= new Map();
+    this.#duration ??= new Histogram();
+    this.#requests.set(status, (this.#requests.get(status) ?? 0) + 1);
+    this.#duration.observe(seconds);
   }
 }

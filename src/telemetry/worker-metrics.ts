@@ -129,7 +129,8 @@ export class WorkerMetrics {
       for (const [code, value] of metrics.requests) upstreamRequests.push({ labels: { upstream: metrics.upstream, code }, value });
       for (const [reason, value] of metrics.tlsFailures) tlsFailures.push({ labels: { upstream: metrics.upstream, reason }, value });
       for (const [reason, value] of metrics.refusals) refusals.push({ labels: { upstream: metrics.upstream, reason }, value });
-      pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
+      if (metrics.duration !== undefined)
+        pushHistogram(upstreamDurations, 'tidegate_upstream_duration_seconds', { upstream: metrics.upstream }, metrics.duration);
     }
     const decisions: MetricSample[] = [];
     const near: MetricSample[] = [];
