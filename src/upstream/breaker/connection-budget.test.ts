@@ -70,6 +70,23 @@ describe('connection budget', () => {
     assert.deepEqual([carried(), held(Permit.Pending), one.opened.length], [3, 0, 1]);
   });
 
+  it('a WebSocket that a backend of HTTP/2 has refused takes the place of the connection that said so', async () => {
+    const { one, open, held } = setUp(1);
+    const pool = one.pools[0] as ConnectionPool;
+    pool.configure(upstream({ protocol: 'H2C' }));
+    const upgrade = { method: 'GET', body: NO_BODY, upgrade: 'websocket' } as UpstreamRequest;
+    one.send(0, upgrade);
+    at(one.opened, 0).done();
+    assert.ok(pool.onTunnelRefused(upgrade, {} as UpstreamHandler) !== undefined);
+    assert.deepEqual([open().map((connection) => connection.upstream.protocol), held(Permit.Connection)], [['HTTP1'], 1]);
+    // Another one waits, as any request does.
+    assert.equal(one.send(0, upgrade)?.connected, false);
+    assert.equal(held(Permit.Pending), 1);
+    at(one.opened, 1).close();
+    await setImmediate();
+    assert.deepEqual([open().length, held(Permit.Pending)], [1, 0]);
+  });
+
   it("another client's connection, which is idle, makes room for what waits at the same endpoint", async () => {
     const { one, open, held } = setUp(1);
     const pool = one.pools[0] as ConnectionPool;
