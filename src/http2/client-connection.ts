@@ -91,6 +91,8 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   /** Our SETTINGS are. */
   #acknowledged = false;
   #goAways = 0;
+  /** The last stream of the last GOAWAY. */
+  #lastServed = MAX_STREAM_ID;
   #receiveWindow = CONNECTION_WINDOW;
   /** Of the DATA frame under way, from its payload's beginning: what is no content in the end is padding. */
   #dataLeft = 0;
@@ -387,6 +389,12 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
       this.#broken(ErrorCode.EnhanceYourCalm);
       return;
     }
+    // It can't be one of its own streams, nor more than was said before (RFC 9113 section 6.8): those may have gone elsewhere since.
+    if (lastId > this.#lastServed || (lastId > 0 && lastId % 2 === 0)) {
+      this.#broken(ErrorCode.ProtocolError);
+      return;
+    }
+    this.#lastServed = lastId;
     this.#retire();
     const cause = new Error(`the backend closes the connection: ${codeName(code)}`);
     // They were not worked on, and never will be (RFC 9113 section 6.8).

@@ -73,7 +73,8 @@ export async function fuzzAnswers(seed: number, cases: number): Promise<Tally> {
     const parts = split(random, text);
     const [pieces, whole] = [await readOurs(given, parts), await readOurs(given, [text])];
     try {
-      const spoilt = ours.some(({ failure }) => failure === 'malformed');
+      // nghttp2 gives up the connection for what comes behind the end of an answer to CONNECT, too, whose stream we have reset by then.
+      const spoilt = ours.some(({ failure, complete }, at) => failure === 'malformed' || (complete && given.methods[at] === 'CONNECT'));
       for (const [at, read] of ours.entries()) compare(given.methods[at] as string, read, theirs[at] as Read1, spoilt);
       assert.deepEqual(pieces.map(outcome), ours.map(outcome), 'another reading of the same bytes in pieces');
       assert.deepEqual(whole.map(outcome), ours.map(outcome), 'another reading of the same bytes in one');

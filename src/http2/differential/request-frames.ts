@@ -67,6 +67,12 @@ function requestPairs(random: Random, hasBody: boolean): Pair[] {
     [':authority', random.pick(AUTHORITIES)],
     [':path', random.oneIn(30) ? '*' : random.pick(PATHS.slice(0, random.oneIn(20) ? 6 : 5))],
   ];
+  if (random.oneIn(20)) {
+    pairs[0] = [':method', 'CONNECT'];
+    pairs.splice(random.below(5), 0, [':protocol', random.oneIn(10) ? 'connect-udp' : 'websocket']);
+    pairs.push(['sec-websocket-version', random.oneIn(10) ? '8' : '13']);
+    if (random.oneIn(4)) pairs.push(['sec-websocket-key', 'of the client']);
+  }
   if (random.oneIn(12)) pairs.splice(random.below(4), 1);
   if (random.oneIn(12)) pairs.push(random.pick(pairs));
   if (random.oneIn(12)) pairs[2] = ['host', random.pick(AUTHORITIES)];

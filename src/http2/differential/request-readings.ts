@@ -19,7 +19,7 @@ export interface Reading {
   body: string;
   trailers: readonly string[];
   ended: boolean;
-  /** With `Content-Length: 0` it is complete for this codec whether or not the stream has ended. */
+  /** With `Content-Length: 0`, or as a request for a tunnel, it is complete for this codec whether or not the stream has ended. */
   readonly endsByLength: boolean;
 }
 
@@ -38,7 +38,8 @@ const BEGINNING = PREFACE + settingsFrame();
 const DROPPED = HOP_BY_HOP | maskOf(FieldKind.ContentLength, FieldKind.Expect, FieldKind.Host);
 
 function isPassedOn(name: string): boolean {
-  return !name.startsWith(':') && !name.includes('_') && (DROPPED & (1 << kindOfName(name))) === 0;
+  // That of a request for a tunnel is our own.
+  return !name.startsWith(':') && !name.includes('_') && name !== 'sec-websocket-key' && (DROPPED & (1 << kindOfName(name))) === 0;
 }
 
 function linesOf(fields: Fields): string[] {
@@ -61,14 +62,14 @@ export async function readOurs(frames: string, cuts: readonly number[], answers:
       const { exchange, stream } = seen;
       const reading: Reading = {
         streamId: (stream as ServerStream).id,
-        method: exchange.method,
+        method: exchange.upgrade === '' ? exchange.method : 'CONNECT',
         target: exchange.path + exchange.query,
         authority: exchange.authority,
         fields: linesOf(exchange.requestFields),
         body: '',
         trailers: [],
         ended: false,
-        endsByLength: stream.requestBody === 0,
+        endsByLength: stream.requestBody === 0 || exchange.upgrade !== '',
       };
       taken.push({ reading, seen });
       const end = (): void => {
@@ -107,7 +108,7 @@ export class ReferenceHttp2 {
   #sessions = new Set<ServerHttp2Session>();
 
   constructor() {
-    this.#server = createServer({ settings: { maxConcurrentStreams: 100 } });
+    this.#server = createServer({ settings: { maxConcurrentStreams: 100, enableConnectProtocol: true } });
     this.#server.on('session', (session) => {
       this.#sessions.add(session);
       session.on('error', () => {});
