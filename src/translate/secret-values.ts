@@ -24,8 +24,8 @@ export function secretValue(
   const { values = {}, tls } = entry.object;
   if (tls !== undefined) return problem('error', `${what} is of type kubernetes.io/tls`, 'name a Secret of type Opaque');
   const value = Object.hasOwn(values, key) ? values[key] : undefined;
-  const keys = Object.keys(values).slice(0, 10);
   if (value === undefined) {
+    const keys = Object.keys(values).slice(0, 10);
     const there = keys.length === 0 ? 'it is empty' : `it has ${keys.join(', ')}`;
     return problem('error', `${what} has no key ${JSON.stringify(key)}`, `put the value under ${key}; ${there}`, 'key');
   }
