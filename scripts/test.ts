@@ -18,8 +18,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values, positionals: patterns } = parseArgs({ allowPositionals: true, options: { 'at-once': { type: 'string' }, 'file-timeout': { type: 'string' } } });
 /** A file that has not ended by then hangs. Milliseconds. */
 const fileTimeout = Number(values['file-timeout'] ?? 600) * 1000;
-/** How many files run at a time: one where they share what only one may use, more than there are processors where they mostly wait. */
-const atOnce = Number(values['at-once'] ?? availableParallelism());
+/**
+ * How many files run at a time: one where they share what only one may use. Half of the time they wait, for programs to start,
+ * leases and time-outs, so half as many again as there are processors keep those busy.
+ */
+const atOnce = Number(values['at-once'] ?? Math.ceil(availableParallelism() * 1.5));
 
 /** What `make test` runs beside the cluster tier. */
 const everything = ['src/**/*.test.ts', 'cmd/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'];

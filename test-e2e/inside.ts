@@ -3,16 +3,12 @@
  * what it needs itself.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ControlPlane } from './control-plane/control-plane.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const CASES = ['test-e2e/**/*.test.ts'];
-
-/** They wait for leases, time-outs and programs to start more than they compute: half as many again as there are processors keep those busy. */
-const AT_ONCE = Math.ceil(availableParallelism() * 1.5);
 
 /** Whole range of pod addresses: with a local route every one of them can be listened on. */
 const POD_ADDRESSES = '10.244.0.0/16';
@@ -38,6 +34,6 @@ if (first === '--program') process.exit(await node(rest, {}));
 
 const plane = await ControlPlane.start();
 await plane.installCrds();
-const code = await node(['scripts/test.ts', `--at-once=${AT_ONCE}`, ...(first === undefined ? CASES : [first, ...rest])], { KUBECONFIG: plane.kubeconfig });
+const code = await node(['scripts/test.ts', ...(first === undefined ? CASES : [first, ...rest])], { KUBECONFIG: plane.kubeconfig });
 await plane.stop();
 process.exit(code);
