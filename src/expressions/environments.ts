@@ -20,7 +20,7 @@ export interface ExpressionEnvironment {
 
 /** About 2 ms: evaluations of heads are many, and run while other requests wait. */
 const HEAD_BUDGET = 40_000;
-/** About 20 ms, and 45 ms at worst, for what is made of whole bodies: a list of ten thousand objects with fifty nodes for each. */
+/** About 20 ms, and 60 ms at worst on a busy machine, for what is made of whole bodies: a list of ten thousand objects with fifty nodes for each. */
 const BODY_BUDGET = 500_000;
 
 const client: RecordType = { name: 'Client', fields: { ip: 'string' } };

@@ -14,7 +14,7 @@ export class ExpressionFault extends Error {
 }
 
 /** What one that is caught costs, with its stack, in nodes. */
-export const ERROR_COST = 100;
+export const ERROR_COST = 200;
 
 /** For log and metrics. */
 export type ExpressionFailure = 'expression_failed' | 'expression_too_costly' | 'unsafe_path';

@@ -22,7 +22,7 @@ export class Pattern {
 
   /** One that is made while an expression runs. */
   static compile(frame: Frame, source: string): Pattern {
-    frame.charge(500 + source.length * (20 + 10 * (repeats(source) - 1)));
+    frame.charge(1000 + source.length * (40 + 20 * (repeats(source) - 1)));
     try {
       return new Pattern(source);
     } catch {
