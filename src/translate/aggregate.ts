@@ -46,11 +46,17 @@ export function translateAggregate(
 /**
  * What the answers are kept by, where the rule has a cache: as the fields that expressions read are known, nobody has to write
  * `Vary`. An answer that depends on what no field says is nobody else's, which is told.
- * @param field path of the cache in the object
+ * @param modified what is read of the request to make headers of it, before the aggregate sees them @param field path of the cache in the object
  */
-export function cachedBy(entry: Entry<ApiRoute>, { calls, response }: WrittenAggregate, field: string, { issues }: RouteContext): Pick<Aggregate, 'cachedBy'> {
+export function cachedBy(
+  entry: Entry<ApiRoute>,
+  { calls, response }: WrittenAggregate,
+  modified: RequestReads,
+  field: string,
+  { issues }: RouteContext,
+): Pick<Aggregate, 'cachedBy'> {
   const environment = withCalls(calls.map(({ name }) => name));
-  const reads: RequestReads = { fields: new Set(), others: new Set() };
+  const reads: RequestReads = { fields: new Set(modified.fields), others: new Set(modified.others) };
   for (const source of sourcesOf(calls, response)) addReads(source, environment, reads);
   if (reads.others.size === 0) return { cachedBy: [...reads.fields].sort() };
   issues.add(entry, 'told', {

@@ -1,5 +1,7 @@
 /** tidegate.dev/v1alpha1 ApiRoute: a route for each rule. */
 
+import { requestHead } from '../expressions/environments.ts';
+import { addReads, type RequestReads } from '../expressions/request-reads.ts';
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
@@ -172,7 +174,7 @@ function translateFilters(
       : {
           aggregate: {
             ...translateAggregate(entry, aggregate, rule.timeouts, `${field}.filters.aggregate`, context),
-            ...(isKept ? cachedBy(entry, aggregate, `${field}.filters.cache`, context) : {}),
+            ...(isKept ? cachedBy(entry, aggregate, modifierReads(rule.filters), `${field}.filters.cache`, context) : {}),
           },
         }),
   };
@@ -187,10 +189,23 @@ function keepsReplies(entry: Entry<ApiRoute>, filters: ApiRouteRule['filters'], 
   const answering = (['requestRedirect', 'directResponse', 'aggregate', 'grpcJson'] as const).find((name) => filters[name] !== undefined);
   if (cache === undefined || answering === undefined) return false;
   const isMade = answering === 'aggregate' || answering === 'grpcJson';
-  if (isMade && transform?.response === undefined) return true;
-  const message = `answers of ${answering} are not cached${isMade ? ' beside transform.response' : ''}`;
+  const { fields, others } = modifierReads(filters);
+  // An aggregate's answer says what it varies by; that of a method can't.
+  const isModified = answering === 'grpcJson' && fields.size + others.size > 0;
+  if (isMade && transform?.response === undefined && !isModified) return true;
+  const beside = isModified ? ' beside expressions of requestHeaderModifier that read headers or the client' : isMade ? ' beside transform.response' : '';
+  const message = `answers of ${answering} are not cached${beside}`;
   issues.add(entry, 'told', { severity: 'warning', reason: 'UnsupportedValue', field: `${field}.cache`, message, hint: 'leave cache out' });
   return false;
+}
+
+/** What the expressions of a request header modifier read: they run behind the cache, and what is made of them may go on to calls. */
+function modifierReads({ requestHeaderModifier }: ApiRouteRule['filters']): RequestReads {
+  const reads: RequestReads = { fields: new Set(), others: new Set() };
+  for (const { expression } of [...(requestHeaderModifier?.set ?? []), ...(requestHeaderModifier?.add ?? [])]) {
+    if (expression !== undefined) addReads(expression, requestHead, reads);
+  }
+  return reads;
 }
 
 function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {
