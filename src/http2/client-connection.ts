@@ -252,8 +252,13 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
         // We have said that we take none.
         this.#broken(ErrorCode.ProtocolError);
         return;
+      case FrameType.Priority:
+        // Ignored (section 5.3.2), but for what can't be one.
+        if (reader.length !== 5) this.#broken(ErrorCode.FrameSizeError);
+        else if (reader.dependsOnItself) this.#broken(ErrorCode.ProtocolError);
+        return;
       default:
-      // PRIORITY, and what is not known.
+      // What is not known.
     }
   }
 
