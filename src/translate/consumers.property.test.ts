@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { EntriesHistory } from '../resources/entry-changes.ts';
 import type { Entries, Entry } from '../resources/resource-set.ts';
+import { changedKeys } from '../snapshot/map-changes.ts';
 import { type ConsumersResult, translateConsumers } from './consumers.ts';
 import { Issues } from './issues.ts';
 import { buildSet, type Manifest } from './testdata/build-set.ts';
@@ -103,6 +104,9 @@ test('edit by edit, and all anew', () => {
         // What did not change is the very same, for that is how it is found.
         const same = [...result.specs].every(([id, spec]) => before.specs.get(id) === spec) && before.specs.size === result.specs.size;
         assert.equal(result.specs === before.specs, same);
+        const { specs } = result;
+        const differing = [...new Set([...specs.keys(), ...before.specs.keys()])].filter((id) => specs.get(id) !== before.specs.get(id));
+        assert.deepEqual(changedKeys(before.specs, specs).sort(), differing.sort());
         assert.deepEqual(view(translateConsumers(source.maps, new Issues(), before)), view(anew), 'also where the last one was used already');
       }
     }),

@@ -11,6 +11,7 @@ import { entryChanges } from '../resources/entry-changes.ts';
 import type { Entries, Entry, ObjectKey, Problem, ResourceSet } from '../resources/resource-set.ts';
 import type { Secret } from '../resources/secret.ts';
 import type { ConsumerSpec } from '../snapshot/auth.ts';
+import { tellChanges } from '../snapshot/map-changes.ts';
 import { Sensitive } from '../snapshot/sensitive.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import { ConsumerClaims, type Want } from './consumer-claims.ts';
@@ -87,8 +88,10 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
     for (const item of draft.items) if ('type' in item) for (const other of book.claims.add(entry, item)) judged.add(objectKey(other));
   }
   let specs = previous?.specs as Map<ObjectKey, ConsumerSpec> | undefined;
+  const edited: ObjectKey[] = [];
   // The old map is somebody's snapshot.
-  const write = (): Map<ObjectKey, ConsumerSpec> => {
+  const write = (key: ObjectKey): Map<ObjectKey, ConsumerSpec> => {
+    edited.push(key);
     if (specs === undefined || specs === previous?.specs) specs = new Map(specs);
     return specs;
   };
@@ -101,11 +104,12 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
     if (enter(book, statuses, key, old, now)) moved.push({ old, now });
     const spec = old?.spec ?? previous?.specs.get(key);
     const kept = spec !== undefined && now?.spec !== undefined && sameSpec(spec, now.spec) ? spec : now?.spec;
-    if (kept !== undefined && kept !== previous?.specs.get(key)) write().set(key, kept);
-    else if (kept === undefined && spec !== undefined) write().delete(key);
+    if (kept !== undefined && kept !== previous?.specs.get(key)) write(key).set(key, kept);
+    else if (kept === undefined && spec !== undefined) write(key).delete(key);
   }
   place(book, statuses, moved);
-  if (before === undefined) for (const key of previous?.specs.keys() ?? []) if (!apiConsumers.has(key)) write().delete(key);
+  if (before === undefined) for (const key of previous?.specs.keys() ?? []) if (!apiConsumers.has(key)) write(key).delete(key);
+  if (previous !== undefined && specs !== undefined && specs !== previous.specs) tellChanges(previous.specs, specs, edited);
   const told = [...book.told].map((key) => book.made.get(key) as Made).sort((one, other) => compareAge(one.entry, other.entry));
   const result = { of: { apiConsumers, secrets }, specs: specs ?? new Map(), statuses, told };
   books.set(result, book);

@@ -4,6 +4,7 @@ import { serialize } from 'node:v8';
 import type { PublishedConsumer } from '../policies/auth/consumers.ts';
 import type { ConsumerSpec } from '../snapshot/auth.ts';
 import { changedEndpoints, sameCertificates, withEndpoints } from '../snapshot/equal.ts';
+import { changedKeys } from '../snapshot/map-changes.ts';
 import type { Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Passthrough } from '../snapshot/tls.ts';
@@ -63,11 +64,12 @@ export class Publication {
     this.#breakers.release(removedUpstreams);
     const slotted = this.#slots.assign(new Map([...endpoints, ...upstreams.map(({ key }) => [key, snapshot.endpoints.get(key) ?? []] as const)]));
     const routes = this.#order.change(snapshot.routes);
+    const consumers = changedKeys(before?.consumers ?? NOBODY, snapshot.consumers ?? NOBODY);
     const end: ChangeEnd = {
       version: ++this.#version,
       removedRoutes: routes.removed,
       removedUpstreams,
-      removedConsumers: removedKeys(before?.consumers, snapshot.consumers),
+      removedConsumers: consumers.filter((id) => snapshot.consumers?.has(id) !== true),
       removedSecrets: removedKeys(before?.secrets, snapshot.secrets),
       ...(before !== undefined && sameServerNames(before, snapshot) ? {} : { certificates: publishedCertificates(snapshot) }),
       ...(isDeepStrictEqual(before?.passthrough, snapshot.passthrough) ? {} : { passthrough: snapshot.passthrough ?? NO_PASSTHROUGH }),
@@ -77,7 +79,7 @@ export class Publication {
     return {
       type: 'change',
       parts: [
-        ...identityParts(before, snapshot),
+        ...identityParts(before?.secrets, snapshot, consumers),
         ...upstreamParts(upstreams, slotted, this.#breakers.assign(upstreams)),
         ...endpointParts(others),
         ...routeParts(routes.set),
@@ -144,7 +146,7 @@ export class Publication {
       ...(snapshot.passthrough === undefined ? {} : { passthrough: snapshot.passthrough }),
     };
     const parts = [
-      ...identityParts(undefined, snapshot),
+      ...identityParts(undefined, snapshot, [...(snapshot.consumers?.keys() ?? [])]),
       ...upstreamParts(upstreams, this.#slots.assign(snapshot.endpoints), this.#breakers.assign(upstreams)),
       ...routeParts([...this.#order.routes]),
     ];
@@ -178,6 +180,8 @@ function publishedCertificates({ certificates, serverNames, defaultCertificate, 
   };
 }
 
+const NOBODY: ReadonlyMap<string, ConsumerSpec> = new Map();
+
 const NONE = {
   upstreams: new Map<UpstreamKey, Upstream>(),
   endpoints: new Map(),
@@ -187,14 +191,19 @@ const NONE = {
   secrets: new Map<string, string>(),
 } satisfies ChangePart;
 
-/** Consumers and Secrets' values that are new or changed. Before the routes: these look things up there. */
-function identityParts(before: Snapshot | undefined, { consumers, secrets }: Snapshot): Buffer[] {
+/**
+ * Consumers and Secrets' values that are new or changed. Before the routes: these look things up there.
+ * @param ids of consumers that are new, changed or gone
+ */
+function identityParts(before: Snapshot['secrets'], { consumers, secrets }: Snapshot, ids: readonly string[]): Buffer[] {
   const parts: Buffer[] = [];
-  const changed = [...(secrets ?? [])].filter(([id, secret]) => before?.secrets?.get(id)?.equals(secret) !== true);
+  const changed = [...(secrets ?? [])].filter(([id, secret]) => before?.get(id)?.equals(secret) !== true);
   if (changed.length > 0) parts.push(write({ ...NONE, secrets: new Map(changed.map(([id, secret]) => [id, secret.reveal()])) }));
-  if (consumers === undefined || consumers === before?.consumers) return parts;
   const list: PublishedConsumer[] = [];
-  for (const [id, spec] of consumers) if (before?.consumers?.get(id) !== spec) list.push(publishedConsumer(id, spec));
+  for (const id of ids) {
+    const spec = consumers?.get(id);
+    if (spec !== undefined) list.push(publishedConsumer(id, spec));
+  }
   for (const some of chunks(list, CONSUMERS_A_PART)) parts.push(write({ ...NONE, consumers: some }));
   return parts;
 }
