@@ -9,6 +9,7 @@ import { PASSTHROUGH_IDLE } from '../snapshot/defaults.ts';
 import type { HostPattern } from '../snapshot/match.ts';
 import type { Backend } from '../snapshot/route.ts';
 import type { Passthrough, PassthroughRoute } from '../snapshot/tls.ts';
+import type { UpstreamKey } from '../snapshot/upstream.ts';
 import { describeHost } from '../snapshot/words.ts';
 import { hostPattern } from './hosts-and-paths.ts';
 import type { RouteContext, RuleOwner } from './routes.ts';
@@ -106,6 +107,8 @@ export function translatePassthrough(entry: Entry<ApiRoute>, { spec }: Pick<ApiR
     else context.issues.add(entry, 'Accepted', passthroughConflict(owner, host, older));
   }
   tellLimits(entry, 'ApiRoute', context);
+  for (const [index, { upstream }] of backends.entries())
+    if (upstream !== undefined) tellUnseen(entry, `spec.rules[0].backendRefs[${index}]`, upstream, context);
   if (hosts.length === 0 || isGuarded(entry, 'ApiRoute', 'spec.tls.mode', context)) return;
   const label = ruleLabel(rule, 0);
   const { namespace, name } = entry;
@@ -155,6 +158,21 @@ function tellLimits(entry: Entry<unknown>, kind: 'ApiRoute' | 'Ingress', { issue
     field: 'spec.tls.mode',
     message: 'a RateLimitPolicy targets the route, and has no effect: with TLS passed through the gateway sees no requests',
     hint: 'use tls.mode: Terminate, or take the policy away',
+  });
+}
+
+/** What a BackendPolicy would choose an endpoint by, where that is part of a request. */
+function tellUnseen(entry: Entry<ApiRoute>, field: string, key: UpstreamKey, { issues, upstreams }: RouteContext): void {
+  const upstream = upstreams.used.get(key);
+  const hash = upstream?.loadBalancer.consistentHash?.type ?? 'SourceIP';
+  const unseen = [...(upstream?.sessionAffinity === undefined ? [] : ['sessionAffinity']), ...(hash === 'SourceIP' ? [] : [`consistentHash by ${hash}`])];
+  if (unseen.length === 0) return;
+  issues.add(entry, 'told', {
+    severity: 'warning',
+    reason: 'UnsupportedValue',
+    field,
+    message: `${unseen.join(' and ')} of a BackendPolicy ${unseen.length === 1 ? 'has' : 'have'} no effect: with TLS passed through the gateway sees no requests`,
+    hint: 'use loadBalancer.type SourceIP, or tls.mode: Terminate',
   });
 }
 
