@@ -1,13 +1,13 @@
 /** Metrics on their way from the workers to a scrape. */
 
-/** One sample as prom-client's aggregator takes it. */
+/** One sample. */
 export interface MetricSample {
   readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
   readonly metricName?: string;
 }
 
-/** A metric with its samples, in the form in which prom-client's cluster aggregation reads them. */
+/** A metric with its samples. */
 export interface MetricFamily {
   readonly name: string;
   readonly help: string;

@@ -1,7 +1,8 @@
 /** All of the process's metrics in one scrape: those of every worker merged with the main thread's own. */
-import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { addDocumentMetrics, type DocumentMetrics } from './document-metrics.ts';
-import type { MetricFamily } from './metric-family.ts';
+import { mergedText } from './merged-text.ts';
+import type { MetricFamily, MetricSample } from './metric-family.ts';
 import { addNameMetrics, type NameState } from './name-metrics.ts';
 import { addSourceMetrics, type SourceState } from './source-metrics.ts';
 import { addSpanMetrics } from './span-metrics.ts';
@@ -54,8 +55,6 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #pool: ScrapedWorkers;
   readonly #config: () => ConfigState;
-  readonly #objects: Gauge<'kind' | 'state'>;
-  readonly #endpoints: Gauge<'upstream' | 'state'>;
   readonly #apply: Histogram;
   readonly #delay: Gauge<'thread'>;
   readonly #restarts: Counter;
@@ -82,13 +81,6 @@ export class Metrics {
       addStatusMetrics(this.#registry, cluster.reporting);
     }
     collectDefaultMetrics({ register: this.#registry });
-    this.#objects = new Gauge({ name: 'tidegate_config_objects', help: 'Objects read, by kind and state.', labelNames: ['kind', 'state'], registers });
-    this.#endpoints = new Gauge({
-      name: 'tidegate_upstream_endpoints',
-      help: 'Endpoints of each upstream, by state.',
-      labelNames: ['upstream', 'state'],
-      registers,
-    });
     this.#apply = new Histogram({
       name: 'tidegate_snapshot_apply_seconds',
       help: 'Time that a worker took to put a snapshot or an endpoint change in force.',
@@ -125,28 +117,31 @@ export class Metrics {
     setTotal(this.#restarts, this.#pool.restarts);
     setTotal(this.#overflows, this.#pool.rateLimitOverflows);
     setTotal(this.#cacheEvictions, this.#pool.cache.evicted);
-    const { objects, endpoints } = this.#config();
-    this.#objects.reset();
-    for (const [kind, { valid, invalid }] of objects) {
-      this.#objects.set({ kind, state: 'valid' }, valid);
-      this.#objects.set({ kind, state: 'invalid' }, invalid);
-    }
-    this.#endpoints.reset();
-    for (const [upstream, counts] of endpoints) {
-      for (const [state, count] of Object.entries(counts)) this.#endpoints.set({ upstream, state }, count);
-    }
-    const merged = AggregatorRegistry.aggregate([...workers.map((scrape) => scrape.families), buried].map(aggregatable));
-    return `${await merged.metrics()}\n${await this.#registry.metrics()}`;
+    const sets = [...workers.map((scrape) => scrape.families), buried, configFamilies(this.#config())];
+    return `${mergedText(sets)}\n\n${await this.#registry.metrics()}`;
   }
 }
+
+function configFamilies({ objects, endpoints }: ConfigState): MetricFamily[] {
+  const gauge = (name: string, help: string, values: readonly MetricSample[]): MetricFamily => ({ name, help, type: 'gauge', aggregator: 'sum', values });
+  const ofObjects: MetricSample[] = [];
+  for (const [kind, counts] of objects) {
+    for (const state of ['valid', 'invalid'] as const) ofObjects.push({ labels: { kind, state }, value: counts[state] });
+  }
+  const ofEndpoints: MetricSample[] = [];
+  for (const [upstream, counts] of endpoints) {
+    for (const state of ENDPOINT_STATES) ofEndpoints.push({ labels: { upstream, state }, value: counts[state] });
+  }
+  return [
+    gauge('tidegate_config_objects', 'Objects read, by kind and state.', ofObjects),
+    gauge('tidegate_upstream_endpoints', 'Endpoints of each upstream, by state.', ofEndpoints),
+  ];
+}
+
+const ENDPOINT_STATES = ['healthy', 'unhealthy', 'ejected', 'terminating'] as const;
 
 /** For a counter that somebody else keeps. */
 function setTotal(counter: Counter, total: number): void {
   counter.reset();
   counter.inc(total);
-}
-
-/** prom-client's types ask for instances of its own metrics; what it reads of them is what a family holds. */
-function aggregatable(families: readonly MetricFamily[]): never {
-  return families as never;
 }
