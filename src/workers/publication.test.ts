@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import { deserialize } from 'node:v8';
 import fc from 'fast-check';
 import { route } from '../router/testdata/routes.ts';
+import type { ConsumerSpec } from '../snapshot/auth.ts';
 import type { Route } from '../snapshot/route.ts';
+import { Sensitive } from '../snapshot/sensitive.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Endpoint, Upstream, UpstreamKey } from '../snapshot/upstream.ts';
 import { BreakerMemory } from '../upstream/breaker/breaker-memory.ts';
@@ -148,4 +151,31 @@ test('whatever changes, a worker that was there all along, and one that comes la
       }
     }),
   );
+});
+
+test('of consumers go out those that are new or changed, and the names of those that are gone; all of them to a worker that starts', () => {
+  const publication = new Publication(new BreakerSlots(new BreakerMemory(BreakerMemory.allocate(1), 1, 0)));
+  const consumer = (name: string, key: string): ConsumerSpec => ({
+    ...{ namespace: 'shop', name, groups: [], basicUsers: [], certificateSubjects: [] },
+    keyDigests: new Sensitive(hash('sha256', key)),
+  });
+  const [a, b, c] = [consumer('a', '1'), consumer('b', '2'), consumer('c', '3')];
+  const sent = (consumers: readonly ConsumerSpec[]): unknown => {
+    const map = new Map(consumers.map((one) => [`${one.namespace}/${one.name}`, one]));
+    const message = publication.next({ ...snapshot([], {}), ...(map.size === 0 ? {} : { consumers: map }) });
+    return { put: partsOf(message).flatMap((part) => part.consumers.map(({ id }) => id)), removed: message.end.removedConsumers };
+  };
+  assert.deepEqual(sent([a, b]), { put: ['shop/a', 'shop/b'], removed: [] });
+  assert.deepEqual(sent([a, b]), { put: [], removed: [] });
+  assert.deepEqual(sent([a, consumer('b', 'another'), c]), { put: ['shop/b', 'shop/c'], removed: [] });
+  assert.deepEqual(
+    partsOf(publication.whole()).flatMap((part) => part.consumers.map(({ id, keyDigests }) => [id, keyDigests.length])),
+    [
+      ['shop/a', 32],
+      ['shop/b', 32],
+      ['shop/c', 32],
+    ],
+  );
+  assert.deepEqual(sent([c]), { put: [], removed: ['shop/a', 'shop/b'] });
+  assert.deepEqual(sent([]), { put: [], removed: ['shop/c'] });
 });
