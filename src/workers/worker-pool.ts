@@ -1,6 +1,5 @@
 /** The worker threads: started, published to, replaced when one dies, drained. */
 import { randomUUID } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Publisher } from '../controller/publisher.ts';
 import { Fetcher } from '../fetch/fetcher.ts';
@@ -27,6 +26,7 @@ import { ENDPOINT_SLOTS } from './endpoint-slots.ts';
 import { HealthThread } from './health-thread.ts';
 import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
 import { Publication } from './publication.ts';
+import { setWorkerFlags } from './worker-flags.ts';
 
 export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared' | 'healthChannel' | 'cacheChannel'>;
 
@@ -46,12 +46,6 @@ const STOP_TIMEOUT = 1000;
 /** A worker that dies again within this time is replaced with a delay, so that a crash at start does not spin. */
 const CRASH_LOOP_WINDOW = 2000;
 const CRASH_LOOP_DELAY = 500;
-
-/**
- * A worker's nursery, in MiB, in place of the small one that the program starts the main thread with: objects of exchanges
- * die young, and each collection has a fixed price.
- */
-const WORKER_SEMI_SPACE = 4;
 
 interface Member {
   readonly index: number;
@@ -262,8 +256,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       cacheChannel: this.#cacheChannel,
     };
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    // The flag goes before any resource limit, so it is the flag that is set, for the threads that start from now on.
-    setFlagsFromString(`--max-semi-space-size=${WORKER_SEMI_SPACE}`);
+    setWorkerFlags();
     const thread = new Worker(new URL(entry, import.meta.url), { workerData: settings, name: `worker-${index}` });
     const member: Member = {
       index,
