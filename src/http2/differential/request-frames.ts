@@ -1,6 +1,6 @@
 /** Frames of a client, most of them good, some of them not, from a seed. */
 import type { Random } from '../../http1/differential/random.ts';
-import { ErrorCode, Flag, FrameType, frameHeader, pingFrame, rstStreamFrame, settingsFrame, windowUpdateFrame } from '../frames.ts';
+import { ErrorCode, Flag, FrameType, frameHeader, pingFrame, rstStreamFrame, Setting, settingsFrame, windowUpdateFrame } from '../frames.ts';
 
 type Pair = readonly [name: string, value: string];
 
@@ -138,8 +138,12 @@ function otherFrame(random: Random, streamId: number): string {
     case 0:
       // An answer to a PING that was not sent is ignored here; Node takes it for an error, which RFC 9113 does not.
       return pingFrame('12345678', false);
-    case 1:
-      return settingsFrame(random.pick([1, 2, 3, 4, 5, 6, 9]), random.pick([0, 1, 2, 100, 4096, 16_384, 65_535, 0x7fff_ffff, 0x8000_0000]));
+    case 1: {
+      const setting = random.pick([1, 2, 3, 4, 5, 6, 9]);
+      const value = random.pick([0, 1, 2, 100, 4096, 16_384, 65_535, 0x7fff_ffff, 0x8000_0000]);
+      // For the same reason as below.
+      return settingsFrame(setting, setting === Setting.InitialWindowSize && value === 0x7fff_ffff ? 1_000_000 : value);
+    }
     case 2:
       // Beyond the largest window only for the connection: of a stream it depends on whether that has been answered meanwhile.
       return random.oneIn(2) ? windowUpdateFrame(0, random.pick([0, 1, 1000, 0x7fff_ffff])) : windowUpdateFrame(streamId, random.pick([0, 1, 1000]));
