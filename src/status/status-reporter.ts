@@ -101,8 +101,10 @@ export class StatusReporter {
   update(set: ResourceSet, { statuses }: Translated): void {
     const before = this.#latest;
     if (before?.statuses === statuses && sameObjects(before.set, set)) return;
-    this.#latest = { set, statuses };
-    this.#report(this.#desire(before, this.#latest));
+    const latest = { set, statuses };
+    const changes = this.#desire(before, latest);
+    this.#latest = latest;
+    this.#report(changes);
   }
 
   /** Writes no more, and lets another replica lead. */
