@@ -3,6 +3,7 @@ import { createServer, type Http2Server, type ServerHttp2Session, type ServerHtt
 import { type AddressInfo, connect } from 'node:net';
 import { FieldKind, HOP_BY_HOP, kindOfName, maskOf } from '../../exchange/field-names.ts';
 import { Fields } from '../../exchange/fields.ts';
+import { normalizePath } from '../../exchange/path.ts';
 import { allowedTrailers } from '../../http1/trailers.ts';
 import { PREFACE, pingFrame, settingsFrame } from '../frames.ts';
 import { RawClient, type Seen } from '../raw-client.fixture.ts';
@@ -101,6 +102,13 @@ export async function readOurs(frames: string, cuts: readonly number[], answers:
   return { requests, alive: client.goAways.length === 0, rest };
 }
 
+/** Path and query as this codec gives them on: dot segments, which damage may make, are resolved. */
+function normalized(target: string): string {
+  const at = target.indexOf('?');
+  const path = at < 0 ? target : target.slice(0, at);
+  return (normalizePath(path) ?? path) + target.slice(path.length);
+}
+
 /** node:http2 as the reference. */
 export class ReferenceHttp2 {
   readonly #server: Http2Server;
@@ -128,7 +136,7 @@ export class ReferenceHttp2 {
       const reading: Reading = {
         streamId: stream.id ?? 0,
         method: String(headers[':method']),
-        target: String(headers[':path']),
+        target: normalized(String(headers[':path'])),
         authority: String(headers[':authority'] ?? headers.host),
         fields,
         body: '',
