@@ -47,6 +47,9 @@ export interface IntrospectorClock {
 
 const CLOCK: IntrospectorClock = { monotonic: () => performance.now(), date: Date.now };
 
+/** Nobody else has a part in an introspector's cache. */
+const ALL = '';
+
 export class Introspector {
   readonly #spec: IntrospectionSpec;
   readonly #secret: SecretCell;
@@ -72,14 +75,14 @@ export class Introspector {
     // RFC 6749 appendix A.12, less the space, which no bearer token has (RFC 6750 section 2.1).
     if (!/^[\x21-\x7e]+$/.test(token)) return refused('token_malformed');
     const digest = hash('sha256', token, 'latin1');
-    const known = this.#active.get(digest) ?? this.#refused.get(digest);
+    const known = this.#active.get(digest, ALL) ?? this.#refused.get(digest, ALL);
     if (known !== undefined) {
       if (this.#clock.monotonic() < known.until) {
         this.#counts.hits++;
         return this.#judgeTimes(known.outcome);
       }
-      this.#active.delete(digest);
-      this.#refused.delete(digest);
+      this.#active.delete(digest, ALL);
+      this.#refused.delete(digest, ALL);
     }
     const pending = this.#pending.get(digest);
     if (pending !== undefined) return pending;
@@ -120,7 +123,7 @@ export class Introspector {
     const outcome: IntrospectionOutcome = claims.active ? { type: 'active', claims } : refused('token_inactive');
     if (cacheFor > 0) {
       const cache = claims.active ? this.#active : this.#refused;
-      cache.set(digest, { outcome, until: begunAt + cacheFor }, claims.active ? 4 * (answer?.body.length ?? 0) : 0);
+      cache.set({ digest, scope: ALL }, { outcome, until: begunAt + cacheFor }, claims.active ? 4 * (answer?.body.length ?? 0) : 0);
     }
     return this.#judgeTimes(outcome);
   }

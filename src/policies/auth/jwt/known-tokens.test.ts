@@ -166,29 +166,32 @@ describe('the memory of tokens', () => {
         const cache = new TokenCache<number>(20, 8000);
         const last = new Map<string, number>();
         for (const { key, bytes, isRead } of steps) {
-          const name = String(key);
+          // Half of them can't be told from each other by their first characters.
+          const name = key % 2 === 0 ? String(key) : `same${key}`;
+          const scope = key % 3 === 0 ? 'one' : '';
           if (isRead) {
-            const value = cache.get(name);
+            const value = cache.get(name, scope);
             assert.ok(value === undefined || value === last.get(name));
           } else {
-            cache.set(name, bytes, bytes);
+            cache.set({ digest: name, scope }, bytes, bytes);
             last.set(name, bytes);
-            assert.equal(cache.get(name), bytes);
+            assert.equal(cache.get(name, scope), bytes);
           }
           assert.ok(cache.size <= 20 && cache.bytes <= 8000 && cache.bytes >= 0);
         }
-        for (const name of last.keys()) cache.delete(name);
+        for (const name of last.keys()) for (const scope of ['one', '']) cache.delete(name, scope);
         assert.deepEqual([cache.size, cache.bytes], [0, 0]);
       }),
     );
     const cache = new TokenCache<string>(10, 1_000_000);
-    cache.set('often', 'x', 0);
+    cache.set({ digest: 'often', scope: 'a' }, 'x', 0);
     for (let index = 0; index < 100; index++) {
-      cache.set(String(index), 'y', 0);
-      assert.equal(cache.get('often'), 'x');
+      cache.set({ digest: String(index), scope: '' }, 'y', 0);
+      assert.equal(cache.get('often', 'a'), 'x');
     }
-    cache.set('huge', 'z', 600_000);
-    assert.equal(cache.get('huge'), undefined);
+    assert.equal(cache.get('often', 'b'), undefined, 'of another scope');
+    cache.set({ digest: 'huge', scope: '' }, 'z', 600_000);
+    assert.equal(cache.get('huge', ''), undefined);
   });
 
   test('routes with the same rules and keys share one verifier', () => {

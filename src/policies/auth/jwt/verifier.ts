@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { compactVerify } from 'jose';
 import type { JwtRules } from '../../../snapshot/jwt.ts';
 import type { JsonObject } from '../tokens/strict-json.ts';
-import { TokenCache } from '../tokens/token-cache.ts';
+import { TokenCache, type TokenKey } from '../tokens/token-cache.ts';
 import { type ClaimFlaw, claimFlaw, expiryOf } from './claims.ts';
 import { type CompactToken, readCompactToken, type TokenFlaw } from './compact-token.ts';
 import type { KeySet, VerificationKey } from './key-set.ts';
@@ -73,16 +73,17 @@ export class JwtVerifier {
   /** At once where the token is known, or judged by what stands in it. The promise never rejects. */
   verify(text: string): JwtOutcome | Promise<JwtOutcome> {
     const known = this.#known;
-    const digest = this.#scope + hash('sha256', text, 'latin1');
+    const scope = this.#scope;
+    const digest = hash('sha256', text, 'latin1');
     const keys = this.#keys.current();
-    const entry = known.good.get(digest);
+    const entry = known.good.get(digest, scope);
     if (entry !== undefined) {
       if (keys === null) return UNAVAILABLE;
       if (entry.keys === keys && this.#now() < entry.until * 1000) {
         known.hits++;
         return entry.outcome;
       }
-      known.good.delete(digest);
+      known.good.delete(digest, scope);
     }
     const token = readCompactToken(text, this.#algorithms);
     if (typeof token === 'string') return refused(token);
@@ -90,19 +91,20 @@ export class JwtVerifier {
     const flaw = claimFlaw(token.claims, this.#rules, this.#now() / 1000);
     if (flaw !== undefined) return refused(flaw);
     if (keys === null) return UNAVAILABLE;
-    if (keys !== undefined && known.bad.get(digest) === keys) return refused('bad_signature');
-    let pending = known.pending.get(digest);
+    if (keys !== undefined && known.bad.get(digest, scope) === keys) return refused('bad_signature');
+    const key = scope + digest;
+    let pending = known.pending.get(key);
     if (pending === undefined) {
-      pending = this.#find(text, token, digest, keys)
+      pending = this.#find(text, token, { digest, scope }, keys)
         // A fault of ours lets nobody in.
         .catch(() => UNAVAILABLE)
-        .finally(() => known.pending.delete(digest));
-      known.pending.set(digest, pending);
+        .finally(() => known.pending.delete(key));
+      known.pending.set(key, pending);
     }
     return pending;
   }
 
-  async #find(text: string, token: CompactToken, digest: string, current: KeySet | undefined): Promise<JwtOutcome> {
+  async #find(text: string, token: CompactToken, place: TokenKey, current: KeySet | undefined): Promise<JwtOutcome> {
     let keys = current ?? (await this.#keys.first());
     if (keys === null) return UNAVAILABLE;
     const { kid, algorithm } = token;
@@ -121,10 +123,10 @@ export class JwtVerifier {
       );
       if (!isGood) continue;
       const outcome: JwtOutcome = { type: 'verified', claims: token.claims };
-      this.#known.good.set(digest, { outcome, keys, until: expiryOf(token.claims, this.#rules) }, 4 * text.length);
+      this.#known.good.set(place, { outcome, keys, until: expiryOf(token.claims, this.#rules) }, 4 * text.length);
       return outcome;
     }
-    this.#known.bad.set(digest, keys, 0);
+    this.#known.bad.set(place, keys, 0);
     return refused('bad_signature');
   }
 }
