@@ -223,10 +223,9 @@ test('a half-open endpoint, which takes requests and never answers, is 504 in ti
   const statuses: number[] = [];
   const isEjected = () => gateway.log.some(({ msg, upstream }) => msg === 'endpoint ejected' && upstream === 'default/silent/80');
   while (!isEjected()) statuses.push((await get(gateway.http, '/silent')).status);
-  assert.deepEqual(
-    statuses.filter((status) => status !== 200),
-    [504, 504],
-  );
+  const failed = statuses.filter((status) => status !== 200);
+  // What came between the second one and the ejection, whose line in the log takes a moment to get here, may have met it, too.
+  assert.ok(failed.length >= 2 && failed.length <= 4 && failed.every((status) => status === 504), String(statuses));
   await untilBodies('/silent', ['good']);
 });
 
