@@ -120,6 +120,11 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     return this.id !== 0;
   }
 
+  /** The head of the final answer came in. */
+  get answered(): boolean {
+    return this.#phase !== AT_HEAD;
+  }
+
   // --- the request ---
 
   /** The request's head goes out, on the stream that `id` says. @param later not from within the call that made the stream: the handler is told that it can write */

@@ -203,6 +203,18 @@ describe('extended CONNECT to backends', () => {
     assert.equal(lost.answer.failure, 'reset');
   });
 
+  it('may be quiet for long, and then be left, without the connection being taken for dead', async () => {
+    const made = await open();
+    const { client, counts, deadlines, stream } = made;
+    const other = made.ask();
+    made.backend.send(made.backend.head(3, OK));
+    await settled();
+    deadlines.sweep(deadlines.now + 2_000);
+    stream.cancel();
+    await settled();
+    assert.deepEqual([made.backend.lines().at(-1), counts.retired, client.hasRoom, other.answer.failure], [`RstStream 1 ${CANCEL}`, 0, true, '']);
+  });
+
   it('goes on for the client where the backend has ended, and then says that it reads no more', async () => {
     const { backend, stream, answer, counts } = await open(Setting.InitialWindowSize, 3);
     assert.equal(write(stream, 'hello'), false);

@@ -122,9 +122,10 @@ export class RequestStreams implements StreamConnection {
     }
     if (!this.#open.delete(stream.id)) return;
     if (code !== undefined || !stream.sendEnded) this.sender.output.send(rstStreamFrame(stream.id, code ?? ErrorCode.Cancel));
+    if (code !== ErrorCode.Cancel || stream.answered) return;
     // Whoever came next would wait in vain as well.
     const { now } = this.#deadlines;
-    if (code === ErrorCode.Cancel && this.lastReceived <= stream.openedAt && now - stream.openedAt >= SILENCE) this.#owner.onUsedUp();
+    if (this.lastReceived <= stream.openedAt && now - stream.openedAt >= SILENCE) this.#owner.onUsedUp();
   }
 
   settle(): void {
