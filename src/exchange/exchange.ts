@@ -27,6 +27,8 @@ export interface Reply {
   readonly body?: string | Buffer;
   /** It was made for a request of the cache's, and depends on nothing but what its fields and the cache's key say: it may be kept as an answer of a backend's. */
   readonly cacheable?: true;
+  /** It says of the backend that it can't be had, whoever asks. */
+  readonly ofBackend?: true;
 }
 
 /** An answer that a filter has from elsewhere than a backend. Response filters see it as any other. */

@@ -15,7 +15,13 @@ const RETRY_SOON = [['Retry-After', '1']] as const;
 
 export const noRoute: Reply = { status: 404, reason: 'no_route', detail: 'No route takes this request.' };
 export const noBackend: Reply = { status: 404, reason: 'no_backend', detail: 'The route has no backend for this request.' };
-export const noEndpoint: Reply = { status: 503, reason: 'no_endpoint', detail: 'No backend is ready to take this request.', fields: RETRY_SOON };
+export const noEndpoint: Reply = {
+  status: 503,
+  reason: 'no_endpoint',
+  detail: 'No backend is ready to take this request.',
+  fields: RETRY_SOON,
+  ofBackend: true,
+};
 export const noHealthyEndpoint: Reply = { ...noEndpoint, reason: 'no_healthy_endpoint' };
 export const unresolvedBackend500: Reply = { status: 500, reason: 'backend_not_resolved', detail: 'The route refers to a backend that can not be used.' };
 export const unresolvedBackend503: Reply = {
@@ -37,17 +43,22 @@ export const notBase64: Reply = { status: 400, reason: 'malformed_base64', detai
 export const stopping: Reply = { status: 503, reason: 'drain_timeout', detail: 'The gateway stops before the request could be served.', fields: RETRY_SOON };
 
 const badGateway: Readonly<Record<UpstreamFailure, Reply>> = {
-  'connect-failure': { status: 502, reason: 'connect_failure', detail: 'The backend refused the connection.' },
-  reset: { status: 502, reason: 'upstream_reset', detail: 'The backend closed the connection before it answered.' },
-  malformed: { status: 502, reason: 'upstream_malformed', detail: 'The backend sent an answer that is not valid HTTP.' },
+  'connect-failure': { status: 502, reason: 'connect_failure', detail: 'The backend refused the connection.', ofBackend: true },
+  reset: { status: 502, reason: 'upstream_reset', detail: 'The backend closed the connection before it answered.', ofBackend: true },
+  malformed: { status: 502, reason: 'upstream_malformed', detail: 'The backend sent an answer that is not valid HTTP.', ofBackend: true },
 };
 /** Such as HTTP/1.1 on a port that is configured as H2C. */
-const notHttp2: Reply = { status: 502, reason: 'upstream_not_http2', detail: 'The backend does not speak the protocol that it is configured for.' };
-const connectTimeout: Reply = { status: 504, reason: 'connect_timeout', detail: 'The backend did not accept the connection in time.' };
+const notHttp2: Reply = {
+  status: 502,
+  reason: 'upstream_not_http2',
+  detail: 'The backend does not speak the protocol that it is configured for.',
+  ofBackend: true,
+};
+const connectTimeout: Reply = { status: 504, reason: 'connect_timeout', detail: 'The backend did not accept the connection in time.', ofBackend: true };
 
 /** The log says what exactly failed; the client learns nothing of the inside. */
 function tlsFailure(failure: TlsFailure): Reply {
-  return { status: 502, reason: `upstream_tls_${failure}`, detail: 'The backend could not be reached securely.' };
+  return { status: 502, reason: `upstream_tls_${failure}`, detail: 'The backend could not be reached securely.', ofBackend: true };
 }
 
 /** What a try that failed so comes to, where nothing else is tried. */
@@ -64,12 +75,14 @@ const circuitMaxRequests: Reply = {
   reason: 'circuit_max_requests',
   detail: 'The backend has as many requests under way as it may have.',
   fields: RETRY_SOON,
+  ofBackend: true,
 };
 const circuitMaxPending: Reply = {
   status: 503,
   reason: 'circuit_max_pending_requests',
   detail: 'As many requests wait for a connection to the backend as may.',
   fields: RETRY_SOON,
+  ofBackend: true,
 };
 
 /** @param opensIn milliseconds until the breaker lets something through, where it is open */
@@ -81,9 +94,10 @@ export function circuitRefusal(refusal: Refusal, opensIn: number): Reply {
     reason: 'circuit_open',
     detail: 'The backend has failed too often, and gets no requests for a while.',
     fields: [['Retry-After', String(Math.max(1, Math.ceil(opensIn / 1000)))]],
+    ofBackend: true,
   };
 }
-const backendRequestTimeout = gatewayTimeout('backend_request_timeout');
+const backendRequestTimeout: Reply = { ...gatewayTimeout('backend_request_timeout'), ofBackend: true };
 
 /** @param reason which time-out it was, for the log */
 export function gatewayTimeout(reason: string): Reply {

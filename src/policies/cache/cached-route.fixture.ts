@@ -1,5 +1,5 @@
 /** For tests: a route with the filter `cache` between requests and an origin, without sockets, and with a clock that is set. */
-import type { BodySink, Exchange, FetchStream, GivenAnswer } from '../../exchange/exchange.ts';
+import type { BodySink, Exchange, FetchStream, GivenAnswer, Reply } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
 import { NO_BODY } from '../../exchange/streams.ts';
 import type { CacheSpec } from '../../snapshot/cache.ts';
@@ -16,6 +16,8 @@ export interface OriginAnswer {
   readonly body: string;
   /** The head, and the body in two pieces after it. */
   readonly inPieces?: boolean;
+  /** In the place of all that: what the gateway says itself. */
+  readonly reply?: Reply;
 }
 
 /** @param fields of the request, as the origin gets it */
@@ -84,7 +86,12 @@ export class CachedRoute {
   #fetch(url: string, fields: Fields, stream: FetchStream): { resume(): void; abort(): void } {
     let aborted = false;
     queueMicrotask(() => {
-      const { status, body, inPieces, fields: lines } = this.#origin('GET', url, fields);
+      const { status, body, inPieces, reply, fields: lines } = this.#origin('GET', url, fields);
+      if (reply !== undefined) {
+        // Others join by then.
+        setImmediate(() => stream.onReply(reply));
+        return;
+      }
       const bytes = Buffer.from(body, 'latin1');
       const length = status === 304 ? NO_BODY : bytes.length;
       const answered = Fields.of(lines);
@@ -107,17 +114,19 @@ export class CachedRoute {
   }
 
   async #finish(exchange: Exchange, filter: Filter, url: string): Promise<Got> {
-    const { reply, given } = exchange;
+    const { given } = exchange;
+    const own = exchange.reply === undefined && given === undefined ? this.#origin(exchange.method, url, exchange.requestFields) : undefined;
+    const reply = exchange.reply ?? own?.reply;
     if (reply !== undefined) {
       const fields = Fields.of([...(reply.fields ?? [])]);
       filter.onResponse?.(exchange, reply.status, fields);
-      return { status: reply.status, body: '', fields };
+      return { status: reply.status, body: String(reply.body ?? ''), fields };
     }
     if (given !== undefined) {
       filter.onResponse?.(exchange, given.status, given.fields);
       return { status: given.status, body: await bodyOf(given), fields: given.fields };
     }
-    const { status, fields: lines, body } = this.#origin(exchange.method, url, exchange.requestFields);
+    const { status, fields: lines, body } = own as OriginAnswer;
     const fields = Fields.of(lines);
     filter.onResponse?.(exchange, status, fields);
     return { status, body: exchange.method === 'HEAD' ? '' : body, fields };

@@ -226,10 +226,13 @@ export class Flight implements FetchStream {
       if (entry !== undefined && TROUBLE.has(reply.status)) this.#standIn(entry);
       const waiters = this.#takeWaiters();
       this.#over = true;
+      // Who waited for a backend that is not there need not find out again. Any other reply may be about whose request it was, and have
+      // in it what is for them alone.
+      const isForAll = reply.ofBackend === true;
+      if (!isForAll) this.#unclaim('alone');
       this.#close();
       waiters.forEach((waiter, index) => {
-        // Who waited for a backend that is not there need not find out again.
-        if (index > 0 && !TROUBLE.has(reply.status)) {
+        if (index > 0 && !isForAll) {
           this.#returns.alone(waiter);
           return;
         }
