@@ -128,3 +128,40 @@ test('what changes while a write is under way is written after its end, whatever
   await cluster.quiet();
   assert.deepEqual(results(cluster), { 'ApiRoute refused': 1, 'ApiRoute written': 1 });
 });
+
+test('an Ingress that is lost, and ours again while the write that clears it is under way, gets its address back', async (t) => {
+  const cluster = await Cluster.start(t);
+  cluster.apply(service('web'), ingress('a'));
+  cluster.join('one', { addresses: [{ ip: '203.0.113.7' }] });
+  await cluster.until(() => cluster.addresses('a') !== undefined, 'an address');
+  await cluster.quiet();
+  let cleared = 0;
+  cluster.server.fault = (call) => {
+    if (isStatus(call) && call.body?.status === undefined && cleared++ === 0) cluster.apply(ingress('a'));
+    return undefined;
+  };
+  cluster.apply(ingress('a', 'nginx'));
+  await cluster.until(() => cleared > 0, 'the address goes');
+  await cluster.quiet();
+  assert.deepEqual(cluster.addresses('a'), [{ ip: '203.0.113.7' }]);
+});
+
+test('Ingresses that are lost, and ours again while they wait for their turns, keep their addresses', async (t) => {
+  const cluster = await Cluster.start(t);
+  const names = Array.from({ length: 60 }, (_, index) => `i${index}`);
+  cluster.apply(service('web'), ...names.map((name) => ingress(name)));
+  cluster.join('one', { addresses: [{ ip: '203.0.113.7' }] });
+  await cluster.until(() => names.every((name) => cluster.addresses(name) !== undefined), 'addresses');
+  let cleared = 0;
+  cluster.server.fault = (call) => {
+    // Those that come next wait for the rate of writes.
+    if (isStatus(call) && call.body?.status === undefined && ++cleared === 1) cluster.apply(...names.map((name) => ingress(name)));
+    return undefined;
+  };
+  cluster.apply(...names.map((name) => ingress(name, 'nginx')));
+  await cluster.until(() => cleared > 0, 'an address goes');
+  await cluster.quiet();
+  for (const name of names) assert.deepEqual(cluster.addresses(name), [{ ip: '203.0.113.7' }], name);
+  // Some may be under way by then.
+  assert.ok(cleared <= 4, `${cleared} are taken`);
+});

@@ -243,12 +243,14 @@ export class StatusWriter {
       }
       if (this.#patchOf(key, desired, observed) === undefined) return;
       await this.#bucket.take(this.#stop.signal);
+      // What it should be by now is checked when this ends.
+      if (this.#desired.get(key) !== desired) return;
       observed = this.#options.observed.get(key);
       if (observed === undefined || this.#writeTime <= 0) return;
       const patch = this.#patchOf(key, desired, observed);
       if (patch === undefined) return;
       await this.#write(desired, patch, signal);
-      if (desired.lost) this.#cleared.add(key);
+      if (desired.lost && this.#desired.get(key) === desired) this.#cleared.add(key);
       this.#retries.succeeded(key, content);
       this.#succeeded(desired);
     } catch (error) {
