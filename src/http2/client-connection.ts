@@ -429,7 +429,8 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
     const sent = this.#streams.takeAbove(0);
     this.#shut(code);
     this.#owner.onGone(this);
-    for (const stream of sent) stream.fail(failure, true, cause);
+    // A tunnel that the backend has ended is whole for the client, who may not have got all of it yet.
+    for (const stream of sent) if (failure === 'malformed' || !stream.closeInOrder()) stream.fail(failure, true, cause);
     // A server that speaks something else would have the others on the next connection, too.
     const failureOfUnsent = failure === 'malformed' && this.#streams.isSettled ? 'reset' : failure;
     for (const stream of unsent) stream.fail(failureOfUnsent, false, cause);

@@ -419,8 +419,8 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   }
 
   /**
-   * The backend has reset the stream, with NO_ERROR.
-   * @returns whether that is in order: in a tunnel whose other direction it has ended before, it is told that what it would still get is of no use to it
+   * The backend has reset the stream, with NO_ERROR, or its connection is gone.
+   * @returns whether that is in order: in a tunnel whose other direction it has ended before, it says that what it would still get is of no use to it. What is held of that direction still goes out
    */
   closeInOrder(): boolean {
     if (!this.#isTunnel || this.#phase !== ENDED) return false;

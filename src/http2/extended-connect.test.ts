@@ -228,6 +228,40 @@ describe('extended CONNECT to backends', () => {
     assert.deepEqual(backend.lines(), ['Data 1 hel']);
   });
 
+  it('ends in order where the backend has ended it, and then closes the connection', async () => {
+    for (const how of ['end', 'break'] as const) {
+      const { backend, connection, stream, answer, counts } = await open();
+      stream.pauseResponse();
+      backend.send(backend.data(1, 'abc'), backend.data(1, 'def', true));
+      await settled();
+      if (how === 'end') connection.sendEnd();
+      else connection.break();
+      await settled();
+      assert.deepEqual([answer.body, answer.ended, answer.failure, counts.gone], ['', false, '', 1]);
+      stream.resumeResponse();
+      await settled();
+      assert.deepEqual([answer.body, answer.ended, answer.failure], ['abcdef', true, '']);
+      assert.equal(write(stream, 'nobody hears this'), true);
+      stream.endBody(undefined);
+    }
+    const told = await open(Setting.InitialWindowSize, 3);
+    assert.equal(write(told.stream, 'hello'), false);
+    told.backend.send(told.backend.data(1, 'bye', true));
+    told.connection.sendEnd();
+    await settled();
+    assert.deepEqual([told.answer.body, told.answer.ended, told.answer.failure, told.answer.writable, told.counts.gone], ['bye', true, '', 1, 1]);
+  });
+
+  it('is cut where the connection breaks a rule, even if the backend has ended it', async () => {
+    const { backend, stream, answer } = await open();
+    stream.pauseResponse();
+    backend.send(backend.data(1, 'abc', true), windowUpdateFrame(0, 0));
+    await settled();
+    stream.resumeResponse();
+    await settled();
+    assert.deepEqual([answer.body, answer.ended, answer.failure], ['', false, 'malformed']);
+  });
+
   it('has no header sections within', async () => {
     for (const end of [false, true]) {
       const { backend, answer } = await open();
