@@ -31,12 +31,15 @@ export function withoutCookie(fields: Fields, name: string): void {
   withoutCookies(fields, (one) => one === name);
 }
 
-/** Takes cookies out of a request's Cookie fields, which stay as they are where there is nothing to take. @param isTaken by name */
-export function withoutCookies(fields: Fields, isTaken: (name: string) => boolean): void {
+/** Takes cookies out of a request's Cookie fields, which stay as they are where there is nothing to take. @param isTaken by name and value */
+export function withoutCookies(fields: Fields, isTaken: (name: string, value: string) => boolean): void {
   const values = fields.getAll('cookie');
   if (values.length === 0) return;
   const pairs = values.flatMap((value) => value.split(';')).map((pair) => pair.trim());
-  const kept = pairs.filter((pair) => pair !== '' && !isTaken(pair.slice(0, Math.max(0, pair.indexOf('='))).trim()));
+  const kept = pairs.filter((pair) => {
+    const equals = Math.max(0, pair.indexOf('='));
+    return pair !== '' && !isTaken(pair.slice(0, equals).trim(), pair.slice(equals + 1).trim());
+  });
   if (kept.length === 0) fields.remove('cookie');
   else if (kept.length < pairs.length || values.length > 1) fields.set('Cookie', kept.join('; '));
 }

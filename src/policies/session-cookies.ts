@@ -1,11 +1,11 @@
 import { withoutCookies } from '../exchange/cookies.ts';
 import type { Exchange } from '../exchange/exchange.ts';
-import { isOwnCookie } from './auth/oidc/cookies.ts';
+import { isSealedCookie } from './auth/oidc/cookies.ts';
 import { type Filter, type Policy, Verdict } from './policy.ts';
 
 /**
  * Takes sessions of OpenID logins away that belong to other routes of the host: a browser sends its cookies to all of them. Translation alone
- * asks for it.
+ * asks for it. By name and form: a policy of another namespace may name its cookie as an application of this one does.
  */
 export const sessionCookies: Policy<'sessionCookies'> = {
   name: 'sessionCookies',
@@ -15,11 +15,11 @@ export const sessionCookies: Policy<'sessionCookies'> = {
 class SessionCookiesFilter implements Filter {
   readonly policy = 'sessionCookies';
   readonly #names: readonly string[];
-  readonly #isSession: (cookie: string) => boolean;
+  readonly #isSession: (cookie: string, value: string) => boolean;
 
   constructor(names: readonly string[]) {
     this.#names = names;
-    this.#isSession = (cookie) => names.some((name) => isOwnCookie(name, cookie));
+    this.#isSession = (cookie, value) => names.some((name) => isSealedCookie(name, cookie, value));
   }
 
   describe(): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { exchangeOf } from '../../exchange.fixture.ts';
-import { isOwnCookie, SessionCookies, setCookie } from './cookies.ts';
+import { isOwnCookie, isSealedCookie, SessionCookies, setCookie } from './cookies.ts';
 
 const cookies = new SessionCookies('s');
 
@@ -53,4 +53,19 @@ test('cookies are for HTTP alone, for links from elsewhere, and on HTTPS for HTT
 test("which cookies are the gateway's own", () => {
   for (const own of ['s', 's.1', 's.2', 's_login.0', 's_login.3']) assert.ok(isOwnCookie('s', own), own);
   for (const other of ['', 'S', 'ss', 's.', 's.x', 's_login', 's_login.', 's_other', 'xs', 'x.1']) assert.ok(!isOwnCookie('s', other), other);
+});
+
+test('on other routes a cookie is taken away where its value is sealed, too', () => {
+  const sealed = 'a'.repeat(43);
+  for (const [cookie, value] of [
+    ['s', `1.${sealed}`],
+    ['s', `3.${sealed}_-9`],
+    ['s.2', 'ab'],
+    ['s_login.0', sealed],
+  ] as const) {
+    assert.ok(isSealedCookie('s', cookie, value), cookie);
+  }
+  for (const value of ['', 'x', '0123456789ABCDEF0123456789ABCDEF', `4.${sealed}`, `${sealed}.x`, `${sealed}=`])
+    assert.ok(!isSealedCookie('s', 's', value), value);
+  assert.ok(!isSealedCookie('s', 't', sealed));
 });

@@ -78,6 +78,19 @@ export function isOwnCookie(name: string, cookie: string): boolean {
   return /^(?:|\.\d+|_login\.\d+)$/.test(cookie.slice(name.length));
 }
 
+/** A number of chunks, where it is the first of them, and at least 32 bytes in base64url. */
+const SEALED = /^(?:[1-3]\.)?[A-Za-z0-9_-]{43,}$/;
+/** The last of several may have few characters. */
+const CHUNK = /\.\d+$/;
+
+/**
+ * Whether a cookie is the gateway's own by its value, too: what other applications keep by that name is theirs.
+ * @param name of the session's cookie
+ */
+export function isSealedCookie(name: string, cookie: string, value: string): boolean {
+  return isOwnCookie(name, cookie) && (SEALED.test(value) || (CHUNK.test(cookie) && /^[A-Za-z0-9_-]+$/.test(value)));
+}
+
 /**
  * RFC 6265 section 4.1. Lax: what follows a link from elsewhere, such as the provider's redirect, has it; what another site makes
  * the browser send has not.

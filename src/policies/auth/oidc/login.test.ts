@@ -168,6 +168,12 @@ test('a login that is asked for by itself leads to return_to on the same origin,
     const [, , , target] = JSON.parse(new Seal('s'.repeat(32), 'login').open(cookie.slice('tg_login.0='.length)) ?? '[]') as string[];
     assert.equal(target, back, String(returnTo));
   }
+  // Any link may lead here: it does not end the session that is there.
+  const begun = await logins.start(asked(`${REDIRECT}?return_to=/cart`, 'tg=1.session'));
+  assert.ok(
+    (begun.fields ?? []).every(([name, value]) => name !== 'Set-Cookie' || !/^tg=/.test(value)),
+    JSON.stringify(begun.fields),
+  );
   const { url, cookie } = await goThere(await logins.start(asked(`${REDIRECT}?return_to=/cart`)));
   assert.equal(fieldOf(await logins.complete(asked(url, cookie)), 'Location'), 'http://app.test/cart');
 });

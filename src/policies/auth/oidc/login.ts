@@ -61,15 +61,18 @@ export class Logins {
 
   /** Sends the browser to the provider. What it asked for is where it will come back to. */
   begin(exchange: Exchange): Promise<Reply> {
-    return this.#begin(exchange, exchange.path + exchange.query);
+    // What no longer opens, or is over, does not have to be sent along for ever.
+    return this.#begin(exchange, exchange.path + exchange.query, this.#sessions.clear(exchange));
   }
 
   /** The same for a browser that asks for nothing but to log in. It comes back to `return_to`, a path or a URL of the same origin, else to `/`. */
   start(exchange: Exchange): Promise<Reply> {
-    return this.#begin(exchange, this.#returnTarget(exchange));
+    // A session that is there stays until there is another one: a link from anywhere leads here.
+    return this.#begin(exchange, this.#returnTarget(exchange), []);
   }
 
-  async #begin(exchange: Exchange, target: string): Promise<Reply> {
+  /** @param cleared values of Set-Cookie */
+  async #begin(exchange: Exchange, target: string, cleared: readonly string[]): Promise<Reply> {
     const origin = originOf(exchange);
     if (origin === undefined) return NO_HOST;
     const now = Date.now();
@@ -90,8 +93,6 @@ export class Logins {
     }
     const { state, nonce, verifier, begunAt } = pending;
     const sealed = this.#seal.close(JSON.stringify([state, nonce, verifier, pending.target, begunAt]));
-    // What no longer opens does not have to be sent along for ever.
-    const cleared = this.#sessions.clear(exchange);
     const cookie = setCookie(exchange, loginCookieName(this.#settings.cookieName, place), sealed, LOGIN_TIME);
     return redirect('oidc_login', location, [...cleared, cookie]);
   }
