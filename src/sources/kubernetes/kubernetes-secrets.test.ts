@@ -1,7 +1,7 @@
 /** Which Secrets the source reads, and how: those of type TLS together, others by what objects name. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { Ingress } from '../../resources/ingress.ts';
 import type { Entry, ResourceSet } from '../../resources/resource-set.ts';
 import { FakeApiServer, status } from './fake-api-server.fixture.ts';
@@ -170,4 +170,95 @@ test('Secrets with values beyond 64: what changes is told by metadata, and only 
   for (const { isOfMetadata, query } of fake.requests.filter(({ path }) => path.endsWith('/secrets'))) {
     assert.ok(isOfMetadata || /^(type=|metadata\.name=)/.test(query.get('fieldSelector') ?? ''), 'what others hold is not asked for');
   }
+});
+
+/** 70 Secrets with a key each, six of them beyond those that are watched; `refuse` says how the next look at one ends. */
+async function beyond(t: TestContext) {
+  const fake = await FakeApiServer.start(t);
+  const names = Array.from({ length: 70 }, (_, index) => `s${String(index).padStart(2, '0')}`);
+  const put = (name: string, value: string) =>
+    fake.put(SECRETS, { metadata: { name, namespace: 'shop' }, type: 'Opaque', data: { key: Buffer.from(value).toString('base64') } });
+  for (const name of names) {
+    put(name, 'one');
+    const spec = { apiKeys: [{ secretRef: { name, key: 'key' } }] };
+    fake.put('/apis/tidegate.dev/v1alpha1/apiconsumers', { metadata: { name, namespace: 'shop' }, spec });
+  }
+  const refused = new Map<string, number | 'cut'>();
+  fake.intercept = ({ path }, response) => {
+    const [, name = ''] = /^\/api\/v1\/namespaces\/shop\/secrets\/(.+)$/.exec(path) ?? [];
+    const how = refused.get(name);
+    if (how === undefined) return false;
+    refused.delete(name);
+    if (how === 'cut') response.destroy();
+    else status(response, how, 'Refused');
+    return true;
+  };
+  const isTold = async () => {
+    while (![...fake.watchers].some(({ request }) => request.isOfMetadata)) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  const valueOf = (set: ResourceSet, name: string) => set.secrets.get(`shop/${name}`)?.object?.values?.key?.reveal();
+  return { fake, put, refused, isTold, valueOf, watched: new Watched(t, fake) };
+}
+
+for (const how of [429, 500, 503, 'cut'] as const) {
+  test(`a Secret beyond 64 that changes is known soon, though the first look at it ends in ${how}`, { timeout: 15_000 }, async (t) => {
+    const { put, refused, isTold, valueOf, watched } = await beyond(t);
+    await watched.start();
+    await isTold();
+    refused.set('s65', how);
+    put('s65', 'two');
+    await watched.until((set) => valueOf(set, 's65') === 'two');
+    assert.equal(refused.size, 0, 'it was refused');
+  });
+
+  test(`a Secret beyond 64 that goes is gone soon, though the first look at it ends in ${how}`, { timeout: 15_000 }, async (t) => {
+    const { fake, refused, isTold, watched } = await beyond(t);
+    await watched.start();
+    await isTold();
+    refused.set('s65', how);
+    fake.remove(SECRETS, 'shop', 's65');
+    await watched.until((set) => !set.secrets.has('shop/s65'));
+    assert.equal(refused.size, 0, 'it was refused');
+  });
+
+  test(`at the start, a Secret beyond 64 is known soon, though the first look at it ends in ${how}`, { timeout: 15_000 }, async (t) => {
+    const { refused, valueOf, watched } = await beyond(t);
+    refused.set('s65', how);
+    await watched.start();
+    await watched.until((set) => valueOf(set, 's65') === 'one');
+    assert.equal(refused.size, 0, 'it was refused');
+  });
+}
+
+test('a Secret beyond 64 that changes and goes while looks at it fail is gone in the end', { timeout: 15_000 }, async (t) => {
+  const { fake, put, refused, isTold, watched } = await beyond(t);
+  await watched.start();
+  await isTold();
+  refused.set('s65', 500);
+  const looked = fake.next(({ path }) => path.endsWith('/secrets/s65'));
+  put('s65', 'two');
+  await looked;
+  fake.remove(SECRETS, 'shop', 's65');
+  await watched.until((set) => !set.secrets.has('shop/s65'));
+});
+
+test('a Secret beyond 64 that is newly named does not wait for one that can not be read', { timeout: 15_000 }, async (t) => {
+  const { fake, put, valueOf, watched } = await beyond(t);
+  // For minutes.
+  fake.intercept = ({ path }, response) => {
+    const isRefused = path.endsWith('/secrets/s65');
+    if (isRefused) status(response, 429, 'TooManyRequests', 'later', { 'retry-after': '60' });
+    return isRefused;
+  };
+  const first = await watched.start();
+  assert.equal(first.secrets.has('shop/s65'), false);
+  put('t00', 'new');
+  fake.put('/apis/tidegate.dev/v1alpha1/apiconsumers', {
+    metadata: { name: 't00', namespace: 'shop' },
+    spec: { apiKeys: [{ secretRef: { name: 't00', key: 'key' } }] },
+  });
+  await watched.until((set) => valueOf(set, 't00') === 'new');
+  // The watch of metadata may have told of it while it was looked at.
+  const looks = fake.requests.filter(({ path }) => path.endsWith('/secrets/s65')).length;
+  assert.ok(looks <= 2, `a server that asks for patience gets it: ${looks} looks`);
 });

@@ -6,7 +6,7 @@
  */
 import { AUTHORITIES_KEY, REVOCATIONS_KEY } from '../../resources/trust-anchors.ts';
 import type { ApiClient } from './api-client.ts';
-import { classOf } from './backoff.ts';
+import { Backoff, classOf } from './backoff.ts';
 import { collectionOf, pathsOf } from './collections.ts';
 import { ApiError } from './errors.ts';
 import type { KeptSink, ObjectStore } from './object-store.ts';
@@ -36,6 +36,12 @@ export interface SecretReadersOptions {
   readonly random: () => number;
 }
 
+interface Failure {
+  readonly backoff: Backoff;
+  /** When it is looked at again (ms, on `performance.now`'s clock). */
+  readonly at: number;
+}
+
 interface Reader extends Reading {
   readonly sink: KeptSink;
 }
@@ -57,10 +63,14 @@ export class SecretReaders {
   #isLooking = false;
   /** Named, and beyond those that are watched by their names; by `namespace/name`. */
   #overflow: ReadonlySet<string> = new Set();
-  /** Of `#overflow`, those that were answered for, with their versions; undefined: it is not there. */
+  /** Of `#overflow`, those that were answered for, with their versions; undefined: it is not there; '': it was not told what it is. */
   #looked = new Map<string, string | undefined>();
   /** Of `#overflow`, those that were not. */
   #unlooked = new Set<string>();
+  /** Of `#overflow`, those whose last look told neither what they are nor that they are not there. */
+  readonly #failed = new Map<string, Failure>();
+  /** When all are looked up again that nobody tells of (ms, on `performance.now`'s clock). */
+  #roundAt = 0;
   /** Those that are being fetched. */
   readonly #fetching = new Set<string>();
   /** Those that have changed since they were looked at, with what they have become. */
@@ -138,7 +148,12 @@ export class SecretReaders {
     for (const [key, { reflector }] of this.#single) if (reflector.hasSynced) this.#lookups.remove(placeholderOf(key));
     this.#setOverflow();
     this.#await();
-    if (this.#lookup === undefined && !this.#isLooking && this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
+    if (this.#isLooking) return;
+    if (this.#lookup === undefined) {
+      if (this.#missing().length === 0) return;
+      this.#roundAt = 0;
+      this.#lookUpIn(0);
+    } else if ([...this.#unlooked].some((key) => !this.#failed.has(key))) this.#lookUpIn(0);
   }
 
   #await(): void {
@@ -189,12 +204,16 @@ export class SecretReaders {
       scopes.set(scope, known);
       return known;
     };
-    return [...[...this.#overflow].filter((key) => this.#unlooked.has(key) || !isCovered(key)), ...this.#absent().filter((key) => !this.#awaited.has(key))];
+    return [
+      ...[...this.#overflow].filter((key) => this.#unlooked.has(key) || this.#failed.has(key) || !isCovered(key)),
+      ...this.#absent().filter((key) => !this.#awaited.has(key)),
+    ];
   }
 
   #setOverflow(): void {
     const isFull = this.#single.size >= MOST_SINGLE;
     this.#overflow = new Set(isFull ? [...this.#wanted].filter((key) => !this.#single.has(key) && this.#readerFor(key) === undefined) : []);
+    for (const key of this.#failed.keys()) if (!this.#overflow.has(key)) this.#failed.delete(key);
     for (const key of this.#looked.keys()) if (!this.#overflow.has(key)) this.#looked.delete(key);
     this.#unlooked = new Set([...this.#overflow].filter((key) => !this.#looked.has(key)));
     const scopes = new Set([...this.#overflow].map((key) => this.#scopeOf(key)));
@@ -213,9 +232,7 @@ export class SecretReaders {
     if (!this.#overflow.has(key) || (!isKnown && !this.#fetching.has(key))) return;
     if (isKnown && this.#looked.get(key) === version) return;
     this.#due.set(key, version);
-    if (this.#isLooking) return;
-    clearTimeout(this.#lookup);
-    this.#lookup = setTimeout(() => void this.#lookUp(), 0);
+    if (!this.#isLooking) this.#lookUpIn(0);
   }
 
   #retain(scope: string, keys: ReadonlySet<string>): void {
@@ -236,7 +253,9 @@ export class SecretReaders {
   async #lookUp(): Promise<void> {
     this.#lookup = undefined;
     this.#isLooking = true;
-    const queue = this.#missing().values();
+    const now = performance.now();
+    const isRound = now >= this.#roundAt;
+    const queue = (isRound ? this.#missing() : this.#pressing(now)).values();
     const next = (): string | undefined => {
       for (const due of this.#due.keys()) {
         // What is on its way may be the new one already.
@@ -254,8 +273,22 @@ export class SecretReaders {
     this.#isLooking = false;
     this.#lookups.retain(this.#wanted);
     this.#options.onLookedUp();
-    if (this.#due.size > 0) this.#lookup = setTimeout(() => void this.#lookUp(), 0);
-    else if (this.#missing().length > 0) this.#lookup = setTimeout(() => void this.#lookUp(), LOOKUP_INTERVAL * (1 + this.#options.random() / 2));
+    const then = performance.now();
+    if (isRound) this.#roundAt = then + LOOKUP_INTERVAL * (1 + this.#options.random() / 2);
+    const soonest = Math.min(this.#missing().length > 0 ? this.#roundAt : Infinity, ...[...this.#failed.values()].map(({ at }) => at));
+    if (this.#due.size > 0) this.#lookUpIn(0);
+    else if (soonest < Infinity) this.#lookUpIn(Math.max(0, Math.ceil(soonest - then)));
+  }
+
+  #lookUpIn(milliseconds: number): void {
+    clearTimeout(this.#lookup);
+    this.#lookup = setTimeout(() => void this.#lookUp(), milliseconds);
+  }
+
+  /** Those that do not wait for the next round: not looked at yet, or in vain. */
+  #pressing(now: number): string[] {
+    const isPressing = (key: string): boolean => (this.#failed.get(key)?.at ?? 0) <= now;
+    return [...new Set([...this.#unlooked, ...this.#failed.keys()])].filter(isPressing);
   }
 
   async #lookAt(key: string): Promise<void> {
@@ -275,11 +308,27 @@ export class SecretReaders {
   #takeLookedUp(key: string, found: unknown): void {
     if (isSecret(found)) this.#lookups.put(this.#kept(found));
     else if (found instanceof ApiError && found.status === 404) this.#lookups.remove(placeholderOf(key));
-    if (!this.#overflow.has(key) || !(isSecret(found) || found instanceof ApiError)) return;
+    if (!this.#overflow.has(key)) return;
+    if (!isSecret(found) && !(found instanceof ApiError && found.status === 404)) {
+      this.#lookAgain(key, found);
+      return;
+    }
+    this.#failed.delete(key);
     this.#unlooked.delete(key);
     const version = isSecret(found) ? found.metadata?.resourceVersion : undefined;
     this.#looked.set(key, version);
     if (this.#due.get(key) === version) this.#due.delete(key);
+  }
+
+  /** Soon: a key that was revoked works until then. */
+  #lookAgain(key: string, error: unknown): void {
+    const backoff = this.#failed.get(key)?.backoff ?? new Backoff(this.#options.random);
+    const asked = error instanceof ApiError ? error.retryAfter : undefined;
+    this.#failed.set(key, { backoff, at: performance.now() + backoff.next(classOf(error), asked) });
+    if (!(error instanceof ApiError)) return;
+    // A server that answers so may do it for long, and others are not held up by it.
+    this.#unlooked.delete(key);
+    if (!this.#looked.has(key)) this.#looked.set(key, '');
   }
 
   #kept(secret: RawSecret): RawObject {
