@@ -11,7 +11,8 @@ import type { Exchange } from '../../src/exchange/exchange.ts';
 import { Fields } from '../../src/exchange/fields.ts';
 import type { BodyLength, ClientHandler, UpstreamHandler } from '../../src/exchange/streams.ts';
 import { ClientConnection } from '../../src/http1/client-connection.ts';
-import { ServerConnection, type ServerOptions } from '../../src/http1/server-connection.ts';
+import { ServerConnection } from '../../src/http1/server-connection.ts';
+import { serverOptions } from '../../src/http1/server-options.fixture.ts';
 import { latin1 } from '../../src/wire/latin1.ts';
 import type { Connection, ConnectionHandler, Wire } from '../../src/wire/wire.ts';
 
@@ -73,17 +74,7 @@ const ANSWER_AT = 32 * 1024;
 bytes.write(answer, ANSWER_AT, 'latin1');
 
 const deadlines = new Deadlines();
-const options: ServerOptions = {
-  scheme: 'http',
-  deadlines,
-  headerTimeout: 10_000,
-  keepAliveTimeout: 75_000,
-  maxHeaderBytes: 16_384,
-  maxFields: 100,
-  maxRequestsPerConnection: Number.POSITIVE_INFINITY,
-  isDraining: () => false,
-  onFieldsDropped() {},
-};
+const options = serverOptions(deadlines, { maxRequestsPerConnection: Number.POSITIVE_INFINITY });
 
 const ignored: ClientHandler = { onRequestData() {}, onRequestEnd() {}, onRequestError() {}, onClientGone() {}, onClientWritable() {} };
 
