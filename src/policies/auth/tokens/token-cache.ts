@@ -67,23 +67,22 @@ export class TokenCache<Value> {
 
   delete(digest: string, scope: string): void {
     const place = placeOf(digest, scope);
-    const young = this.#young.get(place);
-    if (young !== undefined && isOf(young, digest, scope)) this.#removeYoung(place, young);
-    const old = this.#old.get(place);
-    if (old !== undefined && isOf(old, digest, scope)) this.#removeOld(place, old);
+    const held = this.#young.get(place) ?? this.#old.get(place);
+    if (held !== undefined && isOf(held, digest, scope)) this.#remove(place);
   }
 
-  /** Whatever is there. */
+  /** Whatever is there: a place is taken in one generation at most. */
   #remove(place: number): void {
     const young = this.#young.get(place);
-    if (young !== undefined) this.#removeYoung(place, young);
+    if (young !== undefined) {
+      this.#young.delete(place);
+      this.#youngBytes -= young.bytes;
+    }
     const old = this.#old.get(place);
     if (old !== undefined) this.#removeOld(place, old);
   }
 
   #add(place: number, held: Held<Value>): void {
-    const before = this.#young.get(place);
-    if (before !== undefined) this.#removeYoung(place, before);
     if (this.#young.size + 1 > this.#maxEntries / 2 || this.#youngBytes + held.bytes > this.#maxBytes / 2) {
       this.#old = this.#young;
       this.#oldBytes = this.#youngBytes;
@@ -92,11 +91,6 @@ export class TokenCache<Value> {
     }
     this.#young.set(place, held);
     this.#youngBytes += held.bytes;
-  }
-
-  #removeYoung(place: number, held: Held<Value>): void {
-    this.#young.delete(place);
-    this.#youngBytes -= held.bytes;
   }
 
   #removeOld(place: number, held: Held<Value>): void {
