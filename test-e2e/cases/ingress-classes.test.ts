@@ -1,6 +1,7 @@
 /** Whose an Ingress is: by IngressClass objects, the default one, and the flag. They are everybody's, so the file has a cluster of its own. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { endWith, wholeFile } from '../../test/gateway/lifetime.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { type Answer, askUntil } from '../cluster/client.ts';
@@ -21,17 +22,17 @@ function ingressClass(name: string, controller: string, isDefault = false): Kube
   return { apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name, annotations }, spec: { controller } };
 }
 
-const host = (ingressClassName: string | undefined): string => `${ingressClassName ?? 'none'}.classes.test`;
+const host = (ingress: string | undefined): string => `${ingress ?? 'none'}.classes.test`;
 
-function ingress(ingressClassName: string | undefined): KubernetesObject {
+function ingress(ingressClassName: string | undefined, name = ingressClassName ?? 'none'): KubernetesObject {
   const backend = { service: { name: 'web', port: { number: 80 } } };
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'Ingress',
-    metadata: { name: ingressClassName ?? 'none', namespace },
+    metadata: { name, namespace },
     spec: {
       ...(ingressClassName === undefined ? {} : { ingressClassName }),
-      rules: [{ host: host(ingressClassName), http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
+      rules: [{ host: host(name), http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }],
     },
   };
 }
@@ -42,6 +43,20 @@ async function untilServed(...wanted: readonly (string | undefined)[]): Promise<
     const served = wanted.includes(name);
     const answer = await askUntil(gateway, { host: host(name) }, ({ status }: Answer) => status === (served ? 200 : 404));
     assert.equal(answer.service, served ? 'web' : undefined);
+  }
+}
+
+/**
+ * Makes an Ingress without a class until the API server has written this one into it: its admission plugin learns of the
+ * classes by a watch of its own, some time after a change was answered.
+ */
+async function madeWithClass(name: string, wanted: string): Promise<KubernetesObject> {
+  for (let attempts = 0; ; attempts++) {
+    const fresh = await cluster.api.create(ingress(undefined, name));
+    if (fresh.spec.ingressClassName === wanted) return fresh;
+    assert.ok(attempts < 600, `the API server still writes ${fresh.spec.ingressClassName} into a new Ingress`);
+    await cluster.api.delete(fresh);
+    await sleep(50);
   }
 }
 
@@ -85,9 +100,11 @@ describe('classes', { skip: process.env.TIDEGATE_GATEWAY !== undefined && "the c
 
   test('the API server writes the default class into a new Ingress, which then keeps it', async () => {
     await cluster.apply([ingressClass('edge', OURS, true)]);
-    const made = ingress(undefined);
-    const fresh = await cluster.api.create({ ...made, metadata: { name: 'fresh', namespace } });
-    assert.equal(fresh.spec.ingressClassName, 'edge');
+    await untilServed('edge', 'tidegate', undefined);
+    const fresh = await madeWithClass('fresh', 'edge');
+    await cluster.apply([ingressClass('edge', OURS)]);
+    await untilServed('edge', 'tidegate');
+    await askUntil(gateway, { host: host('fresh') }, ({ status }) => status === 200);
     await cluster.api.delete(fresh);
   });
 
