@@ -1,6 +1,6 @@
 /**
- * Peers that misuse HTTP/2 to make the gateway work for nothing: `node flood-attacker.ts PORT ATTACK ROUNDS` attacks with so many
- * connections one after the other, once it is told to, and tells what came of each. A process of its own, since what it costs to
+ * Peers that misuse HTTP/2 to make the gateway work for nothing: `node flood-attacker.ts PORT ATTACK MILLISECONDS` attacks with
+ * connections one after the other for so long, at least with one, once it is told to, and tells what came of each. A process of its own, since what it costs to
  * attack is nothing that other clients should wait for.
  */
 import { connect } from 'node:net';
@@ -94,12 +94,14 @@ async function attack(port: number, { opening = Buffer.alloc(0), step }: Attack)
 }
 
 if (import.meta.main) {
-  const [port, name, rounds] = process.argv.slice(2);
+  const [port, name, duration] = process.argv.slice(2);
   const found = ATTACKS.find((one) => one.name === name);
   if (found === undefined) throw new Error(`there is no attack ${name}`);
   process.once('message', async () => {
     const outcomes: Attacked[] = [];
-    for (let round = 0; round < Number(rounds); round++) outcomes.push(await attack(Number(port), found));
+    const end = performance.now() + Number(duration);
+    do outcomes.push(await attack(Number(port), found));
+    while (performance.now() < end);
     process.send?.(outcomes);
     process.disconnect?.();
   });
