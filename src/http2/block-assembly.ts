@@ -1,6 +1,8 @@
-import { PartialBytes } from '../http1/partial-bytes.ts';
+import { PartialBytes, SpareMemory } from '../http1/partial-bytes.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** Of all connections: a block is decoded into texts, and nothing looks at its bytes after that. */
+const spares = new SpareMemory();
 
 /** A header block as it comes in HEADERS and CONTINUATION (RFC 9113 section 4.3): where it is whole in one frame, without a copy. */
 export class BlockAssembly {
@@ -12,7 +14,7 @@ export class BlockAssembly {
   bytes: Buffer = NOTHING;
   start = 0;
   end = 0;
-  readonly #parts = new PartialBytes();
+  readonly #parts = new PartialBytes(spares);
 
   begin(streamId: number, endsStream: boolean, dependsOnItself: boolean): void {
     this.streamId = streamId;
@@ -25,7 +27,7 @@ export class BlockAssembly {
     return this.#parts.length;
   }
 
-  /** @param last it is whole now: `bytes[start..end)`, valid until the next frame is read */
+  /** @param last it is whole now: `bytes[start..end)`, valid until `clear` */
   add(bytes: Buffer, start: number, end: number, last: boolean): void {
     const parts = this.#parts;
     if (last && parts.length === 0) {
@@ -39,7 +41,6 @@ export class BlockAssembly {
     this.bytes = parts.bytes;
     this.start = 0;
     this.end = parts.length;
-    parts.clear();
   }
 
   /** Done with; nothing of it is kept. */
