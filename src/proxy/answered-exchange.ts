@@ -28,7 +28,11 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
   /** The request of the gateway's own that brings its answer; for the log. */
   protected fetched: RoutedExchange | undefined = undefined;
 
-  /** Sends an answer on its way. The parameters are those of `UpstreamHandler.onResponse`. @param now `performance.now()` */
+  /**
+   * Sends an answer on its way. The parameters are those of `UpstreamHandler.onResponse`.
+   * @param now `performance.now()`
+   * @throws what a filter throws
+   */
   protected respond(
     attempt: Try,
     now: number,
@@ -51,47 +55,23 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
       this.answer(replies.upgradeNotGranted);
       return;
     }
-    try {
-      attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
-      this.stampAnswer(attempt, status, fields, length);
-      if (this.changesAnswers && status !== 101) {
-        this.#respondThroughPipe(attempt, now, status, fields, length, first, start, end, stable, last);
-        return;
-      }
-      this.filterResponse(status, fields);
-    } catch (error) {
-      this.fail(error);
+    attempt.addressed.compiled?.responseFilter?.onResponse?.(this.exchange, status, fields);
+    this.stampAnswer(attempt, status, fields, length);
+    if (this.changesAnswers && status !== 101) {
+      this.awaitMore(now);
+      if (!this.beginPipe(this.fallbackReason, status, fields, length, first, start, end, stable, last)) attempt.stream?.pauseResponse();
       return;
     }
-    this.responseBytes = end - start;
-    this.leaveIfLasting(status, length, fields);
-    const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
-    if (last) {
-      this.finish(status, this.fallbackReason, now);
-      return;
-    }
+    this.filterResponse(status, fields);
+    this.answerReason = this.fallbackReason;
+    const writable = this.sendHead(status, fields, length, first, start, end, stable, last, now);
+    if (last) return;
     if (!writable) attempt.stream?.pauseResponse();
     if (status === 101) {
       this.#beginTunnel(attempt, first, start, end);
       return;
     }
     this.awaitMore(now);
-  }
-
-  #respondThroughPipe(
-    attempt: Try,
-    now: number,
-    status: number,
-    fields: Fields,
-    length: BodyLength,
-    first: Buffer | undefined,
-    start: number,
-    end: number,
-    stable: boolean,
-    last: boolean,
-  ): void {
-    this.awaitMore(now);
-    if (!this.beginPipe(this.fallbackReason, status, fields, length, first, start, end, stable, last)) attempt.stream?.pauseResponse();
   }
 
   /** What the gateway adds to an answer for its one client, before the response filters. */
@@ -179,8 +159,7 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
       this.#pass(this.pipe, attempt, bytes, start, end, stable);
       return;
     }
-    this.responseBytes += end - start;
-    if (!this.exchange.stream.writeBody(bytes, start, end, stable)) attempt.stream?.pauseResponse();
+    if (!this.sendBody(bytes, start, end, stable)) attempt.stream?.pauseResponse();
   }
 
   onClientWritable(): void {
@@ -217,7 +196,6 @@ export abstract class AnsweredExchange extends RoutedExchange implements TunnelO
       }
       return;
     }
-    this.exchange.stream.endBody(trailers);
-    this.finish(this.status, this.fallbackReason);
+    this.sendEnd(trailers);
   }
 }

@@ -124,16 +124,29 @@ export class ExchangeLife extends SentExchange {
     last: boolean,
   ): void {
     const { recovery } = this.route as CompiledRoute;
-    if (recovery !== undefined) {
-      if (recovery.isBad(status, fields) && this.#recover(recovery).onBadAnswer(attempt, status, fields, length, first, start, end, last)) return;
-      this.#answeredBy(attempt);
+    // Nobody else would catch what a filter throws, on the answer or on the request for the next backend.
+    try {
+      if (recovery !== undefined) {
+        if (recovery.isBad(status, fields) && this.#recover(recovery).onBadAnswer(attempt, status, fields, length, first, start, end, last)) return;
+        this.#answeredBy(attempt);
+      }
+      this.forgetBody();
+      this.respond(attempt, now, status, fields, length, first, start, end, stable, last);
+    } catch (error) {
+      this.fail(error);
     }
-    this.forgetBody();
-    this.respond(attempt, now, status, fields, length, first, start, end, stable, last);
   }
 
   /** @param cause of a connection's end */
   onTryFailed(attempt: Try, failure: TryFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
+    try {
+      this.#afterFailure(attempt, failure, requestBytesSent, reusedConnection, cause);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #afterFailure(attempt: Try, failure: TryFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
     this.upstreamMs = attempt.latencyMs;
     if (this.responding) {
       if (!this.exchange.stream.responded) {
@@ -192,6 +205,14 @@ export class ExchangeLife extends SentExchange {
 
   onDeadline(now: number): void {
     if (this.done) return;
+    try {
+      this.#checkTime(now);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #checkTime(now: number): void {
     const timeouts = (this.route as CompiledRoute).route.timeouts;
     const idleDeadline = this.responding || !this.requestEnded ? this.lastActivity + timeouts.idle : Number.POSITIVE_INFINITY;
     const waitingForClient = !this.requestEnded && !this.requestPaused && (this.intake?.isCollecting === true || this.current?.stream?.connected === true);

@@ -288,12 +288,23 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner, Exchange
     this.pipe = undefined;
   }
 
-  sendHead(status: number, fields: Fields, length: BodyLength, first: Buffer | undefined, start: number, end: number, stable: boolean, last: boolean): boolean {
+  /** @param now `performance.now()`, where that is known */
+  sendHead(
+    status: number,
+    fields: Fields,
+    length: BodyLength,
+    first: Buffer | undefined,
+    start: number,
+    end: number,
+    stable: boolean,
+    last: boolean,
+    now?: number,
+  ): boolean {
     this.status = status;
     this.responseBytes += end - start;
     this.leaveIfLasting(status, length, fields);
     const writable = this.exchange.stream.respond(status, fields, length, first, start, end, stable, last);
-    if (last) this.finish(status, this.answerReason);
+    if (last) this.finish(status, this.answerReason, now);
     return writable;
   }
 

@@ -29,12 +29,12 @@ export function settleHost(exchange: Exchange, upstream: Upstream): void {
 
 /** Makes the request as that backendRef has it. */
 export function addressTo(exchange: Exchange, route: CompiledRoute, backend: PickedBackend): Addressed {
-  const { backends } = route;
+  const { backends, recovery } = route;
   const compiled = backends[backend.index];
   let fields = exchange.requestFields;
   if (compiled?.requestEdits !== undefined) {
-    // Another ref may still need them as they are.
-    if (backends.length > 1) fields = fields.clone();
+    // Another ref may still need them as they are, or the fallback.
+    if (backends.length > 1 || recovery?.fallback?.backend !== undefined) fields = fields.clone();
     edit(compiled.requestEdits, fields, exchange);
   }
   const target = exchange.upstreamPath + exchange.upstreamQuery;

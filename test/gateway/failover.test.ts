@@ -58,6 +58,14 @@ before(async () => {
       backendRefs:
         - { name: dead, port: 80, filters: { requestHeaderModifier: { set: [{ name: x-dead, value: "1" }] } } }
         - { name: good, port: 80 }
+    - matches: [{ path: { value: /made } }]
+      backendRefs:
+        - { name: dead, port: 80 }
+        - { name: good, port: 80, backup: true, filters: { requestHeaderModifier: { set: [{ name: x-q, expression: request.query.q }] } } }
+    - matches: [{ path: { value: /fallback } }]
+      backendRefs:
+        - { name: dead, port: 80, filters: { requestHeaderModifier: { set: [{ name: x-dead, value: "1" }], remove: [x-kept] } } }
+      fallback: { backendRef: { name: spare, port: 80 } }
     - { matches: [{ path: { value: /weights } }], backendRefs: [{ name: dead, port: 80, weight: 20 }, { name: good, port: 80, weight: 30 }, { name: other, port: 80, weight: 50 }] }
     - { matches: [{ path: { value: /backup } }], backendRefs: [{ name: dead, port: 80 }, { name: other, port: 80, weight: 0 }, { name: spare, port: 80, backup: true }] }
     - { matches: [{ path: { value: /order } }], backendRefs: [{ name: dead, port: 80 }, { name: spare, port: 80, backup: true }, { name: good, port: 80 }] }
@@ -114,6 +122,21 @@ test('a backendRef without modifiers gets the request as it was', async () => {
   const lines = await linesOf('/plain', 4);
   assert.deepEqual(lines.map((line) => line.attempts).sort(), [1, 1, 2, 2]);
   for (const { head } of good.requests) assert.doesNotMatch(head, /x-dead/i);
+});
+
+test('where a header of the other backendRef can not be made, the request is 503, and its worker lives', async () => {
+  good.requests.length = 0;
+  assert.equal((await get(gateway.http, '/made/well?q=1')).body, 'good');
+  assert.match(good.requests[0]?.head ?? '', /^x-q: 1$/im);
+  assert.equal((await get(gateway.http, '/made/not')).status, 503);
+  assert.deepEqual([good.requests.length, (await lineOf('/made/not')).attempts], [1, 1]);
+});
+
+test('the fallback gets the request as it was, without what is for the backendRef alone', async () => {
+  assert.equal((await get(gateway.http, '/fallback', { 'x-kept': 'yes' })).body, 'spare');
+  const { head = '' } = spare.requests.at(-1) ?? {};
+  assert.match(head, /^x-kept: yes$/im);
+  assert.doesNotMatch(head, /x-dead/i);
 });
 
 test('a body goes along whole, whatever the method', async () => {

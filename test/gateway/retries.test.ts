@@ -80,6 +80,11 @@ before(async () => {
       timeouts: { backendRequest: 2s }
       fallback: { on: [502, 503, 504], response: { statusCode: 200, contentType: text/plain, body: sorry } }
       ${pair}
+    - matches: [{ path: { value: /made } }]
+      timeouts: { backendRequest: 300ms }
+      filters: { responseHeaderModifier: { set: [{ name: x-q, expression: request.query.q }] } }
+      fallback: { response: { statusCode: 200, body: sorry } }
+      ${pair}
     - { matches: [{ path: { value: /nobody } }], fallback: { response: { statusCode: 200, body: sorry } }, backendRefs: [{ name: empty, port: 80 }] }
     - { matches: [{ path: { value: /instead } }], fallback: { on: [502, 503], backendRef: { name: spare, port: 80 } }, ${pair} }
     - { matches: [{ path: { value: /mirror } }], filters: { mirror: { backendRef: { name: shadow, port: 80 } } }, ${pair} }
@@ -358,6 +363,19 @@ test('fallback: an answer of the gateway takes the place of a bad status, of a f
   }
   assert.equal((await get(gateway.http, '/nobody')).body, 'sorry');
   assert.equal((await lineOf('/nobody')).reason, 'no_endpoint');
+});
+
+test('fallback: an answer whose header can not be made is 503, whatever it is for, and the worker lives', async () => {
+  for (const [path, respond] of [
+    ['/made/status', status(503)],
+    ['/made/reset', (_: unknown, socket: Socket) => reset(socket)],
+    ['/made/slow', silent],
+  ] as const) {
+    one.respond = other.respond = respond as Responder;
+    const answer = await get(gateway.http, path);
+    assert.deepEqual([answer.status, answer.headers['content-type']], [503, 'application/problem+json'], path);
+  }
+  assert.equal(await metric('tidegate_worker_restarts_total'), 0);
 });
 
 test('fallback: another status is passed on', async () => {
