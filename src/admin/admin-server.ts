@@ -50,6 +50,8 @@ export class AdminServer {
       this.#server.once('error', reject);
       this.#server.listen(port, host, () => {
         this.#server.removeListener('error', reject);
+        // A connection that could not be accepted concerns its client alone; that file descriptors run out is the listeners' to tell.
+        this.#server.on('error', () => {});
         resolve();
       });
     });
