@@ -132,10 +132,7 @@ export class DataPlane {
       this.#http.closeIdle();
       this.#https.closeIdle();
     });
-    this.#accessLog =
-      settings.accessLog === 'off'
-        ? undefined
-        : new AccessLog(settings.accessLog, new LogBaton(shared.logBaton, worker), (lines) => metrics.add('tidegate_access_log_dropped_total', lines));
+    this.#accessLog = settings.accessLog === 'off' ? undefined : this.#openAccessLog(settings.accessLog);
     this.#tracer = settings.traceRatio === undefined ? undefined : new Tracer(settings.traceRatio, tell.spans);
     this.#proxy = new Proxy(
       NOTHING,
@@ -199,6 +196,15 @@ export class DataPlane {
     const clients = most === 0 ? undefined : new ClientConnections(shared.clients, workers, worker, most, settings.trustedProxies);
     this.#http = new Listener('http', this.#proxy, this.#serverOptions('http'), counts, maxConnections, settings.h2c, clients);
     this.#https = new Listener('https', this.#proxy, this.#serverOptions('https'), counts, maxConnections, settings.h2c, clients);
+  }
+
+  #openAccessLog(target: string): AccessLog {
+    const { shared, worker } = this.#settings;
+    const countDropped = (lines: number): void => this.#metrics.add('tidegate_access_log_dropped_total', lines);
+    return new AccessLog(target, new LogBaton(shared.logBaton, worker), countDropped, (error) => {
+      if (error === undefined) this.#log('info', 'access log is open again', { target });
+      else this.#log('error', 'access log can not be opened: lines go to what was open before, or are dropped', { target, code: error.code });
+    });
   }
 
   #openStore(redis: RedisSettings, log: WorkerLog): void {

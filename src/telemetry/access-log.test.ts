@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -37,6 +37,11 @@ const record: AccessRecord = {
 };
 
 const lines = new AccessLines(() => Date.parse('2026-01-02T03:04:05.678Z'));
+
+/** Nothing is dropped, and the sink gives no trouble. */
+function never(): void {
+  assert.fail();
+}
 
 function folder(): string {
   return mkdtempSync(join(tmpdir(), 'tidegate-log-'));
@@ -115,7 +120,7 @@ test('redacting takes time in proportion to the length, whatever clients send', 
 test('lines reach the file, also after it was rotated away', () => {
   const dir = folder();
   const path = join(dir, 'access.log');
-  const log = new AccessLog(path, new LogBaton(new SharedArrayBuffer(4), 0), () => assert.fail());
+  const log = new AccessLog(path, new LogBaton(new SharedArrayBuffer(4), 0), never, never);
   log.write(record);
   log.flush();
   renameSync(path, `${path}.1`);
@@ -125,6 +130,42 @@ test('lines reach the file, also after it was rotated away', () => {
   log.close();
   assert.deepEqual(ids(`${path}.1`), ['id-1', 'id-2']);
   assert.deepEqual(ids(path), ['id-3']);
+  rmSync(dir, { recursive: true });
+});
+
+test('where the file can not be opened anew, lines go on to the old one, and that is told once', () => {
+  const dir = folder();
+  const [now, old] = [join(dir, 'now'), join(dir, 'old')];
+  mkdirSync(now);
+  const path = join(now, 'access.log');
+  const told: (string | undefined)[] = [];
+  const log = new AccessLog(path, new LogBaton(new SharedArrayBuffer(4), 0), never, (error) => told.push(error?.code));
+  log.write(record);
+  renameSync(now, old);
+  log.reopen();
+  log.write({ ...record, requestId: 'id-2' });
+  log.reopen();
+  assert.deepEqual(told, ['ENOENT']);
+  mkdirSync(now);
+  log.reopen();
+  log.write({ ...record, requestId: 'id-3' });
+  log.close();
+  assert.deepEqual(told, ['ENOENT', undefined]);
+  assert.deepEqual([ids(join(old, 'access.log')), ids(path)], [['id-1', 'id-2'], ['id-3']]);
+  rmSync(dir, { recursive: true });
+});
+
+test('where it can not be opened at all, lines wait until it can', () => {
+  const dir = folder();
+  const path = join(dir, 'none', 'access.log');
+  const told: (string | undefined)[] = [];
+  const log = new AccessLog(path, new LogBaton(new SharedArrayBuffer(4), 0), never, (error) => told.push(error?.code));
+  log.write(record);
+  log.flush();
+  mkdirSync(join(dir, 'none'));
+  log.reopen();
+  log.close();
+  assert.deepEqual([told, ids(path)], [['ENOENT', undefined], ['id-1']]);
   rmSync(dir, { recursive: true });
 });
 
@@ -142,9 +183,10 @@ test('a sink that blocks costs lines, which are counted, and no line is torn', a
   // Somebody must hold the reading end, or opening the other one without blocking fails.
   const held = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
   let dropped = 0;
-  const log = new AccessLog(pipe, new LogBaton(new SharedArrayBuffer(4), 0), (lines) => {
+  const count = (lines: number): void => {
     dropped += lines;
-  });
+  };
+  const log = new AccessLog(pipe, new LogBaton(new SharedArrayBuffer(4), 0), count, never);
   const total = 20_000;
   for (let index = 0; index < total; index++) log.write({ ...record, requestId: `n${index}` });
   assert.ok(dropped > 0, 'nothing was dropped');
@@ -172,7 +214,7 @@ test('what is left at the end is written once another thread gives the baton', a
   const path = join(dir, 'access.log');
   const buffer = new SharedArrayBuffer(4);
   const other = new LogBaton(buffer, 1);
-  const log = new AccessLog(path, new LogBaton(buffer, 0), () => assert.fail());
+  const log = new AccessLog(path, new LogBaton(buffer, 0), never, never);
   assert.ok(other.take());
   log.write(record);
   const finished = log.finish();
@@ -188,9 +230,10 @@ test('what the sink does not take at the end is dropped and counted', async () =
   const buffer = new SharedArrayBuffer(4);
   assert.ok(new LogBaton(buffer, 1).take());
   let dropped = 0;
-  const log = new AccessLog(join(dir, 'access.log'), new LogBaton(buffer, 0), (lines) => {
+  const count = (lines: number): void => {
     dropped += lines;
-  });
+  };
+  const log = new AccessLog(join(dir, 'access.log'), new LogBaton(buffer, 0), count, never);
   log.write(record);
   log.write(record);
   await log.finish();

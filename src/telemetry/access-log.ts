@@ -12,6 +12,8 @@ const BATCH_BYTES = 64 * 1024;
 const CAPACITY = BATCH_BYTES + 16 * 1024;
 const MAX_HELD_BYTES = 1024 * 1024;
 const FLUSH_EVERY_MS = 200;
+/** How often a target is tried again that could not be opened. */
+const OPEN_EVERY_MS = 5_000;
 /** How long the end of the process may wait for the log. */
 const FINISH_WITHIN_MS = 500;
 
@@ -22,9 +24,13 @@ interface Batch {
 
 export class AccessLog {
   readonly #target: string;
-  #descriptor: number;
+  /** Undefined while there is none to be had. */
+  #descriptor: number | undefined = undefined;
+  /** When the target is tried again, on the clock of `performance.now()`; Infinity: it is open. */
+  #openAt = Number.POSITIVE_INFINITY;
   readonly #baton: LogBaton;
   readonly #countDropped: (lines: number) => void;
+  readonly #tell: (error: NodeJS.ErrnoException | undefined) => void;
   readonly #timer: NodeJS.Timeout;
   /** Lines as bytes: text that is held would be copied by every young collection until it is written. */
   #bytes: Buffer = Buffer.allocUnsafeSlow(CAPACITY);
@@ -43,13 +49,14 @@ export class AccessLog {
    * @param target path of the file to append to; `stdout` for the process's own output
    * @param baton shared by all threads that write to the same target
    * @param countDropped called with the number of lines that were dropped
-   * @throws the system's error when the target can't be opened
+   * @param tell hears once why the target can't be opened, and with undefined once it is: meanwhile lines go where they went before, or wait
    */
-  constructor(target: string, baton: LogBaton, countDropped: (lines: number) => void) {
+  constructor(target: string, baton: LogBaton, countDropped: (lines: number) => void, tell: (error: NodeJS.ErrnoException | undefined) => void) {
     this.#target = target;
-    this.#descriptor = openSink(target);
     this.#baton = baton;
     this.#countDropped = countDropped;
+    this.#tell = tell;
+    this.#open();
     this.#timer = setInterval(() => this.flush(), FLUSH_EVERY_MS);
     this.#timer.unref();
   }
@@ -73,6 +80,8 @@ export class AccessLog {
   /** Writes what is held, as far as the sink takes it now. */
   flush(): void {
     if (this.#pending === undefined) {
+      if (performance.now() >= this.#openAt) this.#open();
+      if (this.#descriptor === undefined) return;
       this.#seal();
       if (this.#queue.length === 0 || !this.#baton.take()) return;
       this.#next();
@@ -80,7 +89,7 @@ export class AccessLog {
     while (this.#pending !== undefined) {
       const { bytes, lines }: Batch = this.#pending;
       try {
-        const written = writeSync(this.#descriptor, bytes);
+        const written = writeSync(this.#descriptor as number, bytes);
         if (written < bytes.length) {
           this.#pending = { bytes: bytes.subarray(written), lines };
           continue;
@@ -134,16 +143,30 @@ export class AccessLog {
   reopen(): void {
     if (this.#target === 'stdout') return;
     this.flush();
-    const old = this.#descriptor;
-    this.#descriptor = openSink(this.#target);
-    closeSink(old);
+    this.#open();
+  }
+
+  /** Opens the target in place of what was open. Whatever has become of its folder, traffic goes on. */
+  #open(): void {
+    let descriptor: number;
+    try {
+      descriptor = openSink(this.#target);
+    } catch (error) {
+      if (this.#openAt === Number.POSITIVE_INFINITY) this.#tell(error as NodeJS.ErrnoException);
+      this.#openAt = performance.now() + OPEN_EVERY_MS;
+      return;
+    }
+    if (this.#descriptor !== undefined) closeSink(this.#descriptor);
+    this.#descriptor = descriptor;
+    if (this.#openAt !== Number.POSITIVE_INFINITY) this.#tell(undefined);
+    this.#openAt = Number.POSITIVE_INFINITY;
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.flush();
     if (this.#pending !== undefined) this.#baton.give();
-    closeSink(this.#descriptor);
+    if (this.#descriptor !== undefined) closeSink(this.#descriptor);
   }
 }
 
