@@ -69,8 +69,10 @@ export class Gateway {
    */
   async start(): Promise<void> {
     const options = this.#options;
-    const http = await claim('--http', options.http);
-    const https = await claim('--https', options.https);
+    const [http = options.http, https = options.https] = await claim([
+      ['--http', options.http],
+      ['--https', options.https],
+    ]);
     const output = prepareAccessLog(options.accessLog);
     const affinityKey = readAffinityKey(options.affinityKeyFile);
     if (options.tracing !== undefined) this.#spans = await openExporter(options.tracing, this.#write);

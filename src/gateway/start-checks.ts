@@ -1,6 +1,6 @@
 /** What is looked at before anything is started, so that a start that can't succeed ends in one line. */
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { currentPassword, type RedisSettings } from '../redis/redis-settings.ts';
 import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from '../telemetry/log-sink.ts';
 import type { Address } from '../workers/messages.ts';
@@ -56,27 +56,52 @@ export function prepareAccessLog(target: string): StandardOutput | undefined {
 }
 
 /**
- * Workers share their ports, and so would two gateways without a word. So the port is taken alone first; that also finds
- * the port where 0 was asked for.
+ * Workers share their ports, and so would two gateways, or two listeners of one, without a word. So all ports are taken alone
+ * first; that also finds those where 0 was asked for.
+ * @param listeners each with its flag
+ * @returns the addresses, with the ports that were found
  * @throws (rejects) StartError
  */
-export async function claim(name: string, address: Address): Promise<Address> {
-  const server = createServer();
+export async function claim(listeners: readonly (readonly [flag: string, address: Address])[]): Promise<Address[]> {
+  const servers: Server[] = [];
+  const taken: Address[] = [];
+  try {
+    for (const [flag, address] of listeners) {
+      const server = createServer();
+      servers.push(server);
+      const rival = taken.findIndex((other) => overlaps(other, address));
+      taken.push(await listenAlone(server, address, (error) => listenMessage(flag, address, error, listeners[rival]?.[0])));
+    }
+    return taken;
+  } finally {
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+}
+
+function listenAlone(server: Server, { host, port }: Address, describe: (error: NodeJS.ErrnoException) => string): Promise<Address> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(new StartError(listenMessage(name, address, error))));
-    server.listen({ host: address.host, port: address.port, exclusive: true }, () => {
+    server.once('error', (error) => reject(new StartError(describe(error))));
+    server.listen({ host, port, exclusive: true }, () => {
       const bound = server.address();
-      const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-      server.close(() => resolve({ host: address.host, port }));
+      resolve({ host, port: typeof bound === 'object' && bound !== null ? bound.port : port });
     });
   });
 }
 
-export function listenMessage(name: string, { host, port }: Address, error: NodeJS.ErrnoException): string {
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+function overlaps(one: Address, other: Address): boolean {
+  return one.port === other.port && (one.host === other.host || EVERY_ADDRESS.has(one.host) || EVERY_ADDRESS.has(other.host));
+}
+
+/** @param rival flag of a listener of ours that has the port */
+export function listenMessage(name: string, { host, port }: Address, error: NodeJS.ErrnoException, rival?: string): string {
   const where = `${name} ${host.includes(':') ? `[${host}]` : host}:${port}`;
   switch (error.code) {
     case 'EADDRINUSE':
-      return `${where}: the port is in use by another process; stop it or choose another port`;
+      return rival === undefined
+        ? `${where}: the port is in use by another process; stop it or choose another port`
+        : `${where}: ${rival} has that port; give each a port of its own`;
     case 'EACCES':
       return `${where}: not permitted; ports below 1024 need a privilege, choose a higher one`;
     case 'EADDRNOTAVAIL':
