@@ -112,12 +112,14 @@ export class HandleConnection extends Outbound implements Connection {
   destroy(): void {
     if (this.gone) return;
     this.gone = true;
+    this.failure = undefined;
     this.close();
   }
 
   reset(): void {
     if (this.gone) return;
     this.gone = true;
+    this.failure = undefined;
     // While a half-close is under way libuv refuses to reset, and Node then never closes the handle.
     if (!this.up || this.isShuttingDown || this.tcp.reset(onClosed) !== 0) this.close();
   }
@@ -127,6 +129,21 @@ export class HandleConnection extends Outbound implements Connection {
     this.gone = true;
     this.failure = error;
     this.close();
+  }
+
+  /**
+   * A backend that has answered early and closed the connection (413, say) makes the next write fail, while its answer may still
+   * be there to be read. So an outgoing connection is read to its end first, which comes at once, and then fails all the same.
+   */
+  protected writeFailed(error: NodeJS.ErrnoException): void {
+    if (this.gone) return;
+    const isClosed = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+    if (isClosed && this.counter === undefined && this.active && !this.peerEnded) {
+      this.failure = error;
+      this.stopWriting();
+    } else {
+      this.fail(error);
+    }
   }
 
   /** An outgoing connection is up. */
@@ -252,6 +269,11 @@ export class HandleConnection extends Outbound implements Connection {
   }
 
   private onEnd(): void {
+    // The end of a connection that was reset is none: what came before it may lack something.
+    if (this.failure !== undefined) {
+      this.fail(this.failure);
+      return;
+    }
     this.peerEnded = true;
     this.handler.onEnd();
     if (this.ended) this.destroy();

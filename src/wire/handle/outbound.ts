@@ -56,6 +56,7 @@ export abstract class Outbound {
 
   abstract fail(error: Error): void;
   abstract destroy(): void;
+  protected abstract writeFailed(error: NodeJS.ErrnoException): void;
   /** All that was written is in the kernel, after a write that returned false. */
   protected abstract drained(): void;
   /** The half-close is out. */
@@ -106,7 +107,7 @@ export abstract class Outbound {
     if (kept !== undefined) for (const buffer of kept) this.native.buffers.release(buffer);
     if (this.gone) return;
     if (status < 0) {
-      this.fail(systemError(status, 'write'));
+      this.writeFailed(systemError(status, 'write'));
       return;
     }
     this.flush();
@@ -138,6 +139,14 @@ export abstract class Outbound {
       this.awaitingDrain = false;
       this.drained();
     }
+  }
+
+  /** Nothing more can be sent, and whoever writes need not know: it takes everything, and goes nowhere. */
+  protected stopWriting(): void {
+    this.ending = true;
+    this.shuttingDown = true;
+    this.awaitingDrain = false;
+    this.dropQueue();
   }
 
   /** Drops what has not been sent. */
@@ -187,7 +196,7 @@ export abstract class Outbound {
     request.oncomplete = onComplete;
     const status = secure.writeLatin1String(request, text);
     if (status !== 0) {
-      this.fail(systemError(status, 'write'));
+      this.writeFailed(systemError(status, 'write'));
       return true;
     }
     // TLS reports some failures from within the call.
@@ -213,7 +222,7 @@ export abstract class Outbound {
   private sent(status: number, kept: readonly Buffer[] | undefined): boolean {
     const { native } = this;
     if (status !== 0) {
-      this.fail(systemError(status, 'write'));
+      this.writeFailed(systemError(status, 'write'));
       return true;
     }
     if (native.state[native.wasAsync] === 0) return true;

@@ -5,6 +5,10 @@ import { after, before, it } from 'node:test';
 import type { Wire } from '../wire.ts';
 import { type Make, Recorder, until } from './peers.ts';
 
+interface Resettable {
+  readonly _handle: { reset(done: () => void): number };
+}
+
 /** Outgoing connections. */
 export function connectingSuite(make: Make): void {
   let wire: Wire;
@@ -90,6 +94,25 @@ export function connectingSuite(make: Make): void {
     await until(() => recorder.closed, 'closed');
     assert.equal(recorder.text, 'all of it');
     assert.deepEqual(recorder.events, ['connect', 'end', 'close']);
+  });
+
+  it('hands on what the peer has said before it reset the connection, though a write fails before that is read', async () => {
+    // A public socket destroys itself with the error of the write.
+    if (wire.name !== 'handle') return;
+    const before = sockets.length;
+    const recorder = dialed('127.0.0.1', port);
+    await until(() => recorder.events.length > 0 && sockets.length > before, 'connected');
+    const socket = sockets.at(-1) as net.Socket;
+    socket.write('answer');
+    // At once, and not after a turn of the event loop as `resetAndDestroy` does.
+    (socket as unknown as Resettable)._handle.reset(() => {});
+    assert.equal(recorder.connection.writeLatin1('the rest of the request'), true);
+    assert.equal(recorder.connection.writeLatin1('and more'), true);
+    await until(() => recorder.closed, 'closed');
+    assert.equal(recorder.text, 'answer');
+    assert.deepEqual(recorder.events, ['connect', 'close']);
+    assert.match(recorder.error?.code ?? '', /^(ECONNRESET|EPIPE)$/);
+    socket.destroy();
   });
 
   it('resolves no name, even one that this machine knows', async () => {
