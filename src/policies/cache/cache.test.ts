@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CachedRoute } from './cached-route.fixture.ts';
+import { CachedRoute, type OriginAnswer, settled } from './cached-route.fixture.ts';
 
 test('what is to be validated each time does not stand in for an origin that fails', async () => {
   let asked = 0;
@@ -69,4 +69,97 @@ test('what a filter says of one request is for nobody else; that the backend is 
     [502, 502],
   );
   assert.equal(tries, 1);
+});
+
+/** An origin that answers each by name, and alice once `release` is called. */
+function named(answer: (who: string) => Omit<OriginAnswer, 'after'>) {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const asked: string[] = [];
+  const origin = (_method: string, _url: string, fields: { get(name: string): string | undefined }): OriginAnswer => {
+    const who = fields.get('x-user') ?? '';
+    asked.push(who);
+    return { ...answer(who), ...(who === 'alice' ? { after: promise } : {}) };
+  };
+  return { origin, asked, release: resolve };
+}
+
+const ALICE = { headers: { 'x-user': 'alice' } };
+const BOB = { headers: { 'x-user': 'bob' } };
+
+test('what came for somebody who has left is for nobody who waits, but for what is for all', async () => {
+  const cases: readonly (readonly [fields: OriginAnswer['fields'], bob: string])[] = [
+    [[['Cache-Control', 'private']], 'page of bob'],
+    [[['Cache-Control', 'no-store']], 'page of bob'],
+    [
+      [
+        ['Cache-Control', 'max-age=60'],
+        ['Set-Cookie', 'session=alice'],
+      ],
+      'page of bob',
+    ],
+    [
+      [
+        ['Cache-Control', 'max-age=60'],
+        ['Vary', 'x-user'],
+      ],
+      'page of bob',
+    ],
+    [
+      [
+        ['Cache-Control', 'max-age=60, no-cache="set-cookie"'],
+        ['Set-Cookie', 'session=alice'],
+      ],
+      'page of alice',
+    ],
+  ];
+  for (const [fields, expected] of cases) {
+    const { origin, release } = named((who) => ({ status: 200, fields, body: `page of ${who}` }));
+    const route = new CachedRoute(origin);
+    const leave = route.begin(ALICE);
+    const bob = route.send(BOB);
+    await settled();
+    leave();
+    release();
+    const { body, fields: got } = await bob;
+    assert.equal(body, expected);
+    if (expected === 'page of alice') assert.equal(got.get('set-cookie'), undefined);
+  }
+});
+
+test('no more is what the gateway says of one who has left', async () => {
+  const { origin, release } = named((who) => ({ status: 0, fields: [], body: '', reply: { status: 500, reason: 'grpc_status', body: `orders of ${who}` } }));
+  const route = new CachedRoute(origin);
+  const leave = route.begin(ALICE);
+  const bob = route.send(BOB);
+  await settled();
+  leave();
+  release();
+  assert.equal((await bob).body, 'orders of bob');
+});
+
+test('nor is what brings a stored answer up to date for one who has had that', async () => {
+  let lines: OriginAnswer['fields'] = [['Cache-Control', 'max-age=10']];
+  const { origin, release, asked } = named((who) => ({ status: 200, fields: lines, body: `page of ${who}` }));
+  const route = new CachedRoute(origin);
+  assert.equal((await route.send({ headers: { 'x-user': 'carol' } })).body, 'page of carol');
+  lines = [['Cache-Control', 'private']];
+  route.time += 11_000;
+  assert.equal((await route.send(ALICE)).body, 'page of carol');
+  assert.deepEqual(asked, ['carol', 'alice']);
+  route.time += 60_000;
+  const bob = route.send(BOB);
+  await settled();
+  release();
+  assert.equal((await bob).body, 'page of bob');
+});
+
+test('after a reply that is for one alone nobody waits for the next one', async () => {
+  const { origin, release, asked } = named((who) => ({ status: 0, fields: [], body: '', reply: { status: 404, reason: 'grpc_status', body: who } }));
+  const route = new CachedRoute(origin);
+  assert.equal((await route.send(BOB)).body, 'bob');
+  const alice = route.send(ALICE);
+  assert.equal((await route.send(BOB)).body, 'bob');
+  assert.deepEqual(asked, ['bob', 'alice', 'bob']);
+  release();
+  assert.equal((await alice).body, 'alice');
 });

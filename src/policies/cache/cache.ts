@@ -173,7 +173,7 @@ class CacheFilter implements Filter, Returns {
     const claim = this.#cache.memory.claim(key.url, storedKey);
     if (claim >= 0) return;
     if (claim === Claim.Ours && this.#hasChanged(key, storedKey, validated)) this.#cache.release(key.url, storedKey);
-    else this.#flight(exchange, key, storedKey, validated).begin(exchange, true, false, claim === Claim.Ours);
+    else this.#flight(exchange, key, storedKey, validated).begin(exchange, undefined, true, false, claim === Claim.Ours);
   }
 
   #hasChanged({ url }: RequestKey, storedKey: string, validated: Validated | undefined): boolean {
@@ -206,9 +206,7 @@ class CacheFilter implements Filter, Returns {
       this.#cache.release(key.url, storedKey);
       return this.#look(exchange, key, asking);
     }
-    const flight = this.#flight(exchange, key, storedKey, validated);
-    flight.join(waiter);
-    flight.begin(exchange, shared, keepsConditions, claim === Claim.Ours);
+    this.#flight(exchange, key, storedKey, validated).begin(exchange, waiter, shared, keepsConditions, claim === Claim.Ours);
     return Verdict.Waiting;
   }
 

@@ -1,4 +1,5 @@
 /** For tests: a route with the filter `cache` between requests and an origin, without sockets, and with a clock that is set. */
+import assert from 'node:assert/strict';
 import type { BodySink, Exchange, FetchStream, GivenAnswer, Reply } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
 import { NO_BODY } from '../../exchange/streams.ts';
@@ -16,6 +17,8 @@ export interface OriginAnswer {
   readonly body: string;
   /** The head, and the body in two pieces after it. */
   readonly inPieces?: boolean;
+  /** It comes when this is over: others join meanwhile. */
+  readonly after?: Promise<void>;
   /** In the place of all that: what the gateway says itself. */
   readonly reply?: Reply;
 }
@@ -68,10 +71,8 @@ export class CachedRoute {
 
   /** Sends a request through one worker's filter, and waits for all that comes of it. */
   async send(request: RequestSpec, worker = 0): Promise<Got> {
-    const exchange = exchangeOf(request);
-    exchange.routeId = 'ApiRoute/default/a/0';
+    const exchange = this.#exchangeOf(request);
     const url = request.url ?? 'http://a.test/';
-    exchange.runner = { fetch: (fields, stream) => this.#fetch(url, fields, stream) };
     const filter = this.#filters[worker] as Filter;
     const got = await new Promise<Got>((resolve, reject) => {
       const finish = (): void => void this.#finish(exchange, filter, url).then(resolve, reject);
@@ -83,13 +84,38 @@ export class CachedRoute {
     return got;
   }
 
+  /** Sends a request that has to wait. @returns what ends it before it has an answer */
+  begin(request: RequestSpec, worker = 0): () => void {
+    const exchange = this.#exchangeOf(request);
+    exchange.resume = () => {
+      throw new Error('nobody waits any more');
+    };
+    assert.equal((this.#filters[worker] as Filter).onRequest?.(exchange), Verdict.Waiting);
+    return () => {
+      exchange.onAbandoned?.();
+      exchange.onAbandoned = undefined;
+    };
+  }
+
+  #exchangeOf(request: RequestSpec): Exchange {
+    const exchange = exchangeOf(request);
+    exchange.routeId = 'ApiRoute/default/a/0';
+    exchange.runner = { fetch: (fields, stream) => this.#fetch(request.url ?? 'http://a.test/', fields, stream) };
+    return exchange;
+  }
+
   #fetch(url: string, fields: Fields, stream: FetchStream): { resume(): void; abort(): void } {
     let aborted = false;
     queueMicrotask(() => {
-      const { status, body, inPieces, reply, fields: lines } = this.#origin('GET', url, fields);
+      const answer = this.#origin('GET', url, fields);
+      if (answer.after !== undefined) void answer.after.then(() => give(answer));
+      else if (answer.reply !== undefined) setImmediate(give, answer);
+      else give(answer);
+    });
+    const give = ({ status, body, inPieces, reply, fields: lines }: OriginAnswer): void => {
+      if (aborted) return;
       if (reply !== undefined) {
-        // Others join by then.
-        setImmediate(() => stream.onReply(reply));
+        stream.onReply(reply);
         return;
       }
       const bytes = Buffer.from(body, 'latin1');
@@ -104,7 +130,7 @@ export class CachedRoute {
       const half = bytes.length >> 1;
       for (const [start, end] of [[0, half] as const, [half, bytes.length] as const]) if (!aborted) stream.writeBody(bytes, start, end, false);
       if (!aborted) stream.endBody(undefined);
-    });
+    };
     return {
       resume: () => {},
       abort: () => {
@@ -150,6 +176,6 @@ function bodyOf({ body, source }: GivenAnswer): Promise<string> {
 }
 
 /** All microtasks have run. */
-function settled(): Promise<void> {
+export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -15,16 +15,16 @@ import type { Returns, Validated, Waiter } from './waiter.ts';
 const SLOW_BODY = 250;
 
 /**
- * One request to a backend, for all who want the same at the same time: the one who came first, those who came meanwhile, or
+ * One request to a backend, for all who want the same at the same time: the one whose request it is, those who came meanwhile, or
  * nobody, where it is to bring what is stored up to date. As soon as its head shows that the answer is good for all, all get it,
- * and its body as it comes; otherwise the first has it, and the others go to the backend by themselves at once.
+ * and its body as it comes; otherwise the one whose it is has it, if it is still there, and nobody else: the others go to the
+ * backend by themselves at once.
  */
 export class Flight implements FetchStream {
   readonly requestBody = NO_BODY;
   readonly requestEnded = true;
   responded = false;
   readonly #cache: ResponseCache;
-  readonly #spec: CacheSpec;
   readonly #key: RequestKey;
   /** What it is found by among the flights, and stored by where the answer does not vary. */
   readonly #storedKey: string;
@@ -33,6 +33,8 @@ export class Flight implements FetchStream {
   readonly #returns: Returns;
   readonly #keeping: Keeping;
   #fetch: RunningFetch | undefined = undefined;
+  /** Whose request it is; undefined: nobody's who waits for it. It may have left. */
+  #owner: Waiter | undefined = undefined;
   #waiters: Waiter[] = [];
   #verdict: Verdict | undefined = undefined;
   #over = false;
@@ -41,12 +43,10 @@ export class Flight implements FetchStream {
   readonly #body: FlightBody;
   #status = 0;
   #length: BodyLength = NO_BODY;
-  #counted = 0;
 
   /** @param request fields of the one who came first, as it sent them */
   constructor(cache: ResponseCache, spec: CacheSpec, key: RequestKey, storedKey: string, request: Fields, validated: Validated | undefined, returns: Returns) {
     this.#cache = cache;
-    this.#spec = spec;
     this.#key = key;
     this.#storedKey = storedKey;
     this.#request = request;
@@ -61,10 +61,13 @@ export class Flight implements FetchStream {
 
   /**
    * Sends it, for `exchange`.
+   * @param owner that exchange, where it waits for what comes
    * @param shared others may find it by its key @param keepsConditions the client's own go along @param claimed so may other workers
    */
-  begin(exchange: Exchange, shared: boolean, keepsConditions: boolean, claimed: boolean): void {
+  begin(exchange: Exchange, owner: Waiter | undefined, shared: boolean, keepsConditions: boolean, claimed: boolean): void {
     this.#claimed = claimed;
+    this.#owner = owner;
+    if (owner !== undefined) this.join(owner);
     if (shared) this.#cache.flights.set(this.#storedKey, this);
     this.#fetch = exchange.runner?.fetch(validatingFields(this.#request, keepsConditions, this.#validated?.entry), this);
   }
@@ -158,19 +161,21 @@ export class Flight implements FetchStream {
       }
     }
     const verdict = this.#verdict;
-    if (verdict === undefined) {
+    // What has come at once may be more than the head has said.
+    if (verdict === undefined || !this.#keeping.reserve(length > 0 ? length : end - start)) {
+      this.#verdict = undefined;
       this.#passOn(fields, length);
       if (first !== undefined) this.#body.write(first, start, end);
       if (last) this.#end(undefined);
       return;
     }
-    this.#count(length > 0 ? length : end - start);
     this.#keeping.rememberVary(verdict.terms);
     if (first !== undefined) this.#body.write(first, start, end);
     if (last) this.#store(verdict);
-    const [leader, ...others] = this.#takeWaiters();
-    if (leader !== undefined) this.#giveFirst(leader, fields, last);
-    for (const waiter of others) this.#give(waiter, last);
+    for (const waiter of this.#takeWaiters()) {
+      if (waiter === this.#owner) this.#giveOwner(waiter, fields, last);
+      else this.#give(waiter, last);
+    }
     if (last) this.#end(undefined);
     else if (this.#claimed) setTimeout(() => this.#guarded(() => this.#unclaim('again')), SLOW_BODY).unref();
   }
@@ -180,20 +185,14 @@ export class Flight implements FetchStream {
   writeBody(bytes: Buffer, start: number, end: number): boolean {
     if (this.#over) return true;
     this.#guarded(() => {
-      if (this.#body.isKept) this.#keepCount(this.#body.length + end - start);
+      if (this.#body.isKept && !this.#keeping.reserve(this.#body.length + end - start)) this.#keepNoMore();
       this.#body.write(bytes, start, end);
     });
     return this.#over || this.#body.hasRoom;
   }
 
-  /** @param length of the body so far */
-  #keepCount(length: number): void {
-    if (length <= this.#counted) return;
-    if (length <= this.#spec.maxEntryBytes && this.#cache.filling + length - this.#counted <= this.#cache.maxFilling) {
-      this.#count(length - this.#counted);
-      return;
-    }
-    // Too long after all. Those who have begun to read it get the rest; nobody else does.
+  /** Too long after all. Those who have begun to read it get the rest; nobody else does. */
+  #keepNoMore(): void {
     this.#cache.notShared(this.#storedKey);
     this.#unclaim('alone');
     this.#close();
@@ -229,18 +228,21 @@ export class Flight implements FetchStream {
       // Who waited for a backend that is not there need not find out again. Any other reply may be about whose request it was, and have
       // in it what is for them alone.
       const isForAll = reply.ofBackend === true;
-      if (!isForAll) this.#unclaim('alone');
+      if (!isForAll) {
+        this.#cache.notShared(this.#storedKey);
+        this.#unclaim('alone');
+      }
       this.#close();
-      waiters.forEach((waiter, index) => {
-        if (index > 0 && !isForAll) {
+      for (const waiter of waiters) {
+        if (waiter !== this.#owner && !isForAll) {
           this.#returns.alone(waiter);
-          return;
+          continue;
         }
         this.#results(waiter).miss++;
         this.#returns.tell(waiter.exchange, waiter.forwarded);
         waiter.exchange.reply = reply;
         waiter.exchange.resume();
-      });
+      }
     });
   }
 
@@ -250,7 +252,8 @@ export class Flight implements FetchStream {
 
   /** Early hints are for the client whose request it is. */
   inform(status: number, fields: Fields): void {
-    this.#waiters[0]?.exchange.stream.inform(status, fields);
+    const owner = this.#owner;
+    if (owner !== undefined && this.#waiters.includes(owner)) owner.exchange.stream.inform(status, fields);
   }
 
   // --- what comes of it ---
@@ -274,26 +277,27 @@ export class Flight implements FetchStream {
     this.#close();
     // A newer answer that is not to be stored is no reason to go on with the older one, but trouble is.
     if (this.#validated !== undefined && !TROUBLE.has(this.#status)) this.#cache.memory.remove(this.#key.url, this.#storedKey);
-    const [leader, ...others] = this.#takeWaiters();
-    if (leader !== undefined) {
-      this.#results(leader).miss++;
-      this.#returns.tell(leader.exchange, leader.forwarded);
-      leader.exchange.given = { status: this.#status, fields, length, body: undefined, source: this.#body.reader(), reason: '' };
-      leader.exchange.resume();
+    const waiters = this.#takeWaiters();
+    const owner = waiters.find((waiter) => waiter === this.#owner);
+    if (owner !== undefined) {
+      this.#results(owner).miss++;
+      this.#returns.tell(owner.exchange, owner.forwarded);
+      owner.exchange.given = { status: this.#status, fields, length, body: undefined, source: this.#body.reader(), reason: '' };
+      owner.exchange.resume();
     }
     this.#body.keepNoMore();
-    for (const waiter of others) this.#returns.alone(waiter);
+    for (const waiter of waiters) if (waiter !== owner) this.#returns.alone(waiter);
     this.#unread();
   }
 
   /** @param fields of the answer, as they came */
-  #giveFirst(waiter: Waiter, fields: Fields, last: boolean): void {
+  #giveOwner(waiter: Waiter, fields: Fields, last: boolean): void {
     this.#results(waiter).miss++;
     this.#returns.tell(waiter.exchange, `${waiter.forwarded}; stored`);
     this.#deliver(waiter, { status: this.#status, fields, receivedAt: this.#keeping.receivedAt, reason: '' }, last);
   }
 
-  /** To one of those who were not the first. */
+  /** To one of the others. */
   #give(waiter: Waiter, last: boolean): void {
     const { terms, kept } = this.#verdict as Verdict;
     const age = terms.initialAge + (this.#cache.now() - this.#keeping.arrivedAt);
@@ -336,19 +340,20 @@ export class Flight implements FetchStream {
     }
     const { terms, kept } = verdict;
     this.#keeping.put(verdict, [body]);
-    this.#takeWaiters().forEach((waiter, index) => {
+    for (const waiter of this.#takeWaiters()) {
       const { exchange, asking } = waiter;
-      if (index > 0 && useOf(terms, terms.initialAge, asking) !== Use.Fresh) {
+      const isOwner = waiter === this.#owner;
+      if (!isOwner && useOf(terms, terms.initialAge, asking) !== Use.Fresh) {
         this.#returns.alone(waiter);
-        return;
+        continue;
       }
-      this.#results(waiter)[index > 0 ? 'collapsed' : 'revalidated']++;
-      this.#returns.tell(exchange, `${waiter.forwarded}; fwd-status=304; ${index > 0 ? 'collapsed' : 'stored'}`);
+      this.#results(waiter)[isOwner ? 'revalidated' : 'collapsed']++;
+      this.#returns.tell(exchange, `${waiter.forwarded}; fwd-status=304; ${isOwner ? 'stored' : 'collapsed'}`);
       const fields = fieldsOfHead(kept);
       setAge(fields, terms.initialAge);
       giveWhole(exchange, asking, { status: entry.status, fields, receivedAt: this.#keeping.receivedAt, reason: 'cache_revalidated' }, body, hasNoBody(entry));
       exchange.resume();
-    });
+    }
   }
 
   /** Gives those who may have it what is stored, though it is stale, because the origin fails. */
@@ -375,11 +380,6 @@ export class Flight implements FetchStream {
     this.#cache.shared(this.#storedKey);
   }
 
-  #count(bytes: number): void {
-    this.#counted += bytes;
-    this.#cache.filling += bytes;
-  }
-
   #end(trailers: Fields | undefined): void {
     this.#over = true;
     this.#close();
@@ -395,8 +395,7 @@ export class Flight implements FetchStream {
   /** Nobody finds it any more. */
   #close(): void {
     this.#unclaim('again');
-    this.#cache.filling -= this.#counted;
-    this.#counted = 0;
+    this.#keeping.release();
     if (this.#cache.flights.get(this.#storedKey) === this) this.#cache.flights.delete(this.#storedKey);
   }
 }

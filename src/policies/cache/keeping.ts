@@ -30,6 +30,8 @@ export class Keeping {
   readonly #startedAt: number;
   /** Of the URL, before the origin was asked. */
   readonly #epoch: number;
+  /** Bytes that it takes of what answers on their way into memory may come to. */
+  #reserved = 0;
 
   /** Made before the origin is asked. @param request its fields */
   constructor(cache: ResponseCache, spec: CacheSpec, key: RequestKey, request: Fields) {
@@ -59,6 +61,22 @@ export class Keeping {
     if (length > this.#spec.maxEntryBytes || this.#cache.filling + Math.max(length, 0) > this.#cache.maxFilling) return undefined;
     const terms = termsOf(this.#spec, status, fields, asked);
     return terms && { terms: this.#united(terms), kept: keptHead(status, fields, terms.withoutFields) };
+  }
+
+  /** Room for the body as far as it has come. @param length of it so far, or as it will be @returns false: it is too long to be kept */
+  reserve(length: number): boolean {
+    if (length <= this.#reserved) return true;
+    const filling = this.#cache.filling + length - this.#reserved;
+    if (length > this.#spec.maxEntryBytes || filling > this.#cache.maxFilling) return false;
+    this.#reserved = length;
+    this.#cache.filling = filling;
+    return true;
+  }
+
+  /** Gives that room back. */
+  release(): void {
+    this.#cache.filling -= this.#reserved;
+    this.#reserved = 0;
   }
 
   /**
