@@ -11,6 +11,8 @@ export interface RequestSpec {
   /** Absolute, or a host and `*`; its host and port are what Host says. */
   readonly url?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** That for the backend, where a filter has made another one of it. */
+  readonly upstreamQuery?: string;
   readonly client?: string;
   readonly body?: BodyLength;
   readonly headBytes?: number;
@@ -37,6 +39,7 @@ export function exchangeOf({
   method = 'GET',
   url = 'http://a.test/',
   headers = {},
+  upstreamQuery,
   client = '192.0.2.1',
   body = NO_BODY,
   headBytes = 100,
@@ -62,5 +65,6 @@ export function exchangeOf({
     0,
   );
   exchange.matchedPath = matchedPath;
+  if (upstreamQuery !== undefined) exchange.upstreamQuery = upstreamQuery;
   return exchange;
 }

@@ -26,6 +26,7 @@ export class FetchLife extends ExchangeLife implements RunningFetch {
     exchange.requestId = origin.exchange.requestId;
     exchange.traceId = origin.exchange.traceId;
     exchange.upstreamPath = origin.exchange.upstreamPath;
+    exchange.upstreamQuery = origin.exchange.upstreamQuery;
     exchange.upstreamHost = origin.exchange.upstreamHost;
     exchange.routeId = origin.exchange.routeId;
     exchange.matchedPath = origin.exchange.matchedPath;

@@ -48,7 +48,7 @@ before(async () => {
       'routes.yaml': apiRoute(
         'shop',
         `  hostnames: [shop.test]
-  rules:${rule('keys', '{ urlRewrite: { path: { type: ReplacePrefixMatch, value: /admin } } }')}${rule('admin')}${rule('people')}${rule('lost')}${rule('bad')}${rule('open')}`,
+  rules:${rule('keys', '{ urlRewrite: { path: { type: ReplacePrefixMatch, value: /admin } } }')}${rule('kept', '{ cache: {} }')}${rule('admin')}${rule('people')}${rule('lost')}${rule('bad')}${rule('open')}`,
       ),
       'policies.yaml':
         policy(
@@ -56,6 +56,7 @@ before(async () => {
           'keys',
           `methods: [{ apiKey: { from: [{ header: x-api-key }, { queryParam: k }] } }]\n  forward: { headers: { x-user: identity.subject }, token: Strip }`,
         ) +
+        policy('kept', 'kept', 'methods: [{ apiKey: { from: [{ queryParam: k }] } }]\n  forward: { token: Strip }') +
         policy('admin', 'admin', `methods: [{ apiKey: {} }]\n  authorization: [{ expression: "'gold' in identity.groups", message: needs gold }]`) +
         policy('people', 'people', 'methods: [{ basic: { secretRef: { name: users } } }]\n  forward: { headers: { x-user: identity.subject } }') +
         policy('lost', 'lost', 'methods: [{ basic: { secretRef: { name: nowhere } } }]') +
@@ -79,6 +80,11 @@ test('an API key gets through, and the backend is told whose it is in place of t
   assert.doesNotMatch(lastHead(), /key-a|root/);
   assert.equal((await shop('/keys/2?a=1&k=key-b&b=2')).status, 200);
   assert.match(lastHead(), /^GET \/admin\/2\?a=1&b=2 HTTP/);
+});
+
+test('a key that is stripped does not get through to the backend by way of a cache', async () => {
+  assert.equal((await shop('/kept/1?a=1&k=key-a&b=2')).status, 200);
+  assert.match(lastHead(), /^GET \/kept\/1\?a=1&b=2 HTTP/);
 });
 
 test('nobody, unknown keys and keys twice are refused, with a reason in the log and none told', async () => {

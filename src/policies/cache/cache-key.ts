@@ -65,20 +65,22 @@ function decoded(name: string): string | undefined {
 export interface RequestKey {
   /** Scheme, host and path; with the query: the URL. */
   readonly url: string;
-  /** `url`, the route, and what a trusted proxy says of where the request came in. */
+  /** `url`, the route, what a trusted proxy says of where the request came in, and the query that the backend gets where that is another one. */
   readonly primary: string;
 }
 
 /** @returns undefined where the request has no key */
 export function keyOf(exchange: Exchange, varyOnQuery: readonly string[]): RequestKey | undefined {
-  const { scheme, host, path, query, authority, requestFields, peer } = exchange;
+  const { scheme, host, path, query, upstreamQuery, authority, requestFields, peer } = exchange;
   if (host === '' || !path.startsWith('/')) return undefined;
   const part = queryPart(query, varyOnQuery);
   if (part === undefined) return undefined;
   const url = originOf(scheme, host, authority) + path + part;
   // Of an untrusted peer these are the gateway's own words, and follow from what is in the key anyway.
   const via = peer.forwarding === undefined && requestFields.mayHave(FORWARDED) ? forwardedPart(requestFields) : '';
-  return { url, primary: `${url}${PART}${exchange.routeId}${PART}${via}` };
+  // Who authenticates may have taken a credential out, or put something in that says whose request it is.
+  const sent = upstreamQuery === query ? '' : `=${upstreamQuery}`;
+  return { url, primary: `${url}${PART}${exchange.routeId}${PART}${via}${PART}${sent}` };
 }
 
 const FORWARDED_NAMES = ['forwarded', 'x-forwarded-host', 'x-forwarded-port', 'x-forwarded-proto', 'x-forwarded-prefix', 'x-forwarded-scheme'] as const;

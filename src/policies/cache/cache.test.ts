@@ -163,3 +163,12 @@ test('after a reply that is for one alone nobody waits for the next one', async 
   release();
   assert.equal((await alice).body, 'alice');
 });
+
+test('another query for the backend is another answer', async () => {
+  const route = new CachedRoute((_method, url) => ({ status: 200, fields: [['Cache-Control', 'max-age=60']], body: url }));
+  const ask = (upstreamQuery: string) => route.send({ url: 'http://a.test/?a=1', upstreamQuery });
+  for (const query of ['?a=1', '?a=1&tenant=acme', '']) await ask(query);
+  assert.equal(route.results.hit, 0);
+  for (const query of ['?a=1', '?a=1&tenant=acme', '']) await ask(query);
+  assert.equal(route.results.hit, 3);
+});
