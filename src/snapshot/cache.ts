@@ -9,4 +9,14 @@ export interface CacheSpec {
   readonly staleIfError: number;
   /** An AuthPolicy is in force on the route: every request counts as one with Authorization (RFC 9111 section 3.5). */
   readonly authorized?: true;
+  /** Headers that expressions make of the request on its way from the cache to the backend; absent: none. */
+  readonly made?: readonly MadeHeader[];
+}
+
+/** An answer that varies by such a header varies by what it is made of: the cache goes by what the client has sent. */
+export interface MadeHeader {
+  /** Lower-case. */
+  readonly name: string;
+  /** Lower-case names of the client's headers that it is made of; absent: it is made of what no header says. */
+  readonly of?: readonly string[];
 }

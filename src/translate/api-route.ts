@@ -4,8 +4,9 @@ import { requestHead } from '../expressions/environments.ts';
 import { addReads, type RequestReads } from '../expressions/request-reads.ts';
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
+import type { CacheSpec, MadeHeader } from '../snapshot/cache.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
-import type { RouteFilters } from '../snapshot/filters.ts';
+import type { HeaderEdit, RouteFilters } from '../snapshot/filters.ts';
 import { hostKey } from '../snapshot/host-key.ts';
 import type { HostPattern, Match } from '../snapshot/match.ts';
 import type { Backend, Route, Timeouts } from '../snapshot/route.ts';
@@ -162,8 +163,7 @@ function translateFilters(
     limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits },
     ...guards,
     ...sessionHosts.filter(hosts, guards.auth),
-    // Whom such a route lets in, by a token or by a certificate, is as good as an Authorization field (RFC 9111 section 3.5).
-    ...(cache === undefined ? {} : { cache: guards.auth !== undefined || hasClientCertificates ? { ...cache, authorized: true } : cache }),
+    ...(cache === undefined ? {} : { cache: translateCache(cache, rule, guards.auth !== undefined || hasClientCertificates) }),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
     ...(grpcJson === undefined
@@ -178,6 +178,14 @@ function translateFilters(
           },
         }),
   };
+}
+
+/** @param guarded by a token or a certificate: who is let in so is as good as an Authorization field (RFC 9111 section 3.5) */
+function translateCache(cache: NonNullable<ApiRouteRule['filters']['cache']>, rule: ApiRouteRule, guarded: boolean): CacheSpec {
+  const made = madeHeaders(rule);
+  // So is one that the gateway makes itself of what the client sends; an aggregate's answer says what it is made of.
+  const authorized = guarded || (rule.filters.aggregate === undefined && made.some(({ name }) => name === 'authorization'));
+  return { ...cache, ...(authorized ? { authorized } : {}), ...(made.length === 0 ? {} : { made }) };
 }
 
 /**
@@ -202,10 +210,26 @@ function keepsReplies(entry: Entry<ApiRoute>, filters: ApiRouteRule['filters'], 
 /** What the expressions of a request header modifier read: they run behind the cache, and what is made of them may go on to calls. */
 function modifierReads({ requestHeaderModifier }: ApiRouteRule['filters']): RequestReads {
   const reads: RequestReads = { fields: new Set(), others: new Set() };
-  for (const { expression } of [...(requestHeaderModifier?.set ?? []), ...(requestHeaderModifier?.add ?? [])]) {
-    if (expression !== undefined) addReads(expression, requestHead, reads);
-  }
+  for (const { expression } of editsOf(requestHeaderModifier)) if (expression !== undefined) addReads(expression, requestHead, reads);
   return reads;
+}
+
+/** The same for each header by itself, those of single backends first. */
+function madeHeaders({ filters, backendRefs }: ApiRouteRule): MadeHeader[] {
+  const modifiers = [...backendRefs.map((ref) => ref.filters.requestHeaderModifier), filters.requestHeaderModifier];
+  const made: MadeHeader[] = [];
+  for (const { name, expression } of modifiers.flatMap(editsOf)) {
+    if (expression === undefined) continue;
+    const reads: RequestReads = { fields: new Set(), others: new Set() };
+    addReads(expression, requestHead, reads);
+    if (reads.others.size > 0) made.push({ name: name.toLowerCase() });
+    else if (reads.fields.size > 0) made.push({ name: name.toLowerCase(), of: [...reads.fields].sort() });
+  }
+  return made;
+}
+
+function editsOf(modifier: ApiRouteRule['filters']['requestHeaderModifier']): readonly HeaderEdit[] {
+  return [...(modifier?.set ?? []), ...(modifier?.add ?? [])];
 }
 
 function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {

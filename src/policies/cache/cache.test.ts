@@ -164,6 +164,27 @@ test('after a reply that is for one alone nobody waits for the next one', async 
   assert.equal((await alice).body, 'alice');
 });
 
+test('who varies by a header that the gateway has made varies by what that was made of', async () => {
+  const fields = [
+    ['Cache-Control', 'max-age=60'],
+    ['Vary', 'X-Language'],
+  ] as const;
+  // As the backend gets it, X-Language is what the cookie says.
+  const origin = (_method: string, _url: string, request: { get(name: string): string | undefined }): OriginAnswer => ({
+    ...{ status: 200, fields, body: `in ${request.get('cookie')}` },
+  });
+  const route = new CachedRoute(origin, { made: [{ name: 'x-language', of: ['cookie'] }] });
+  for (const cookie of ['language=de', 'language=fr', 'language=de']) assert.equal((await route.send({ headers: { cookie } })).body, `in ${cookie}`);
+  assert.equal(route.results.hit, 1);
+  const unknown = new CachedRoute(origin, { made: [{ name: 'x-language' }] });
+  for (const cookie of ['language=de', 'language=de']) await unknown.send({ headers: { cookie } });
+  assert.equal(unknown.results.hit, 0);
+  // What it does not vary by, it may be made of whatever it likes.
+  const other = new CachedRoute(origin, { made: [{ name: 'x-other' }] });
+  for (const cookie of ['language=de', 'language=de']) await other.send({ headers: { cookie } });
+  assert.equal(other.results.hit, 1);
+});
+
 test('another query for the backend is another answer', async () => {
   const route = new CachedRoute((_method, url) => ({ status: 200, fields: [['Cache-Control', 'max-age=60']], body: url }));
   const ask = (upstreamQuery: string) => route.send({ url: 'http://a.test/?a=1', upstreamQuery });

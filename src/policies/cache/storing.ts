@@ -59,7 +59,8 @@ export function termsOf(spec: CacheSpec, status: number, fields: Fields, { autho
   const sharedAge = secondsOf(directives, 's-maxage');
   // RFC 9111 section 3.5.
   if (authorized && !mustRevalidate && !directives.has('public') && sharedAge === undefined) return undefined;
-  const vary = varyNames(fields.getAll('vary'));
+  const named = varyNames(fields.getAll('vary'));
+  const vary = named && withSources(named, spec.made);
   if (vary === undefined) return undefined;
   const date = dateOf(fields, 'date', now);
   const alwaysValidate = unchecked?.length === 0;
@@ -121,6 +122,19 @@ function initialAge(fields: Fields, date: number | undefined, delay: number, now
   // An Age that is no number is passed over; of a list the first counts (RFC 9111 section 5.1).
   const digits = /^\d+(?=\s*(?:,|$))/.exec(age ?? '')?.[0];
   return Math.max(apparent, (digits === undefined ? 0 : Math.min(Number(digits), 2 ** 31) * 1000) + delay);
+}
+
+/** Adds what headers were made of that the answer varies by. @returns undefined where no field of the client's says that */
+function withSources(names: readonly string[], made: CacheSpec['made']): readonly string[] | undefined {
+  if (made === undefined) return names;
+  const all = new Set(names);
+  // Those nearest to the backend come first, so that what they were made of may be made as well.
+  for (const { name, of } of made) {
+    if (!all.has(name)) continue;
+    if (of === undefined) return undefined;
+    for (const source of of) all.add(source);
+  }
+  return all.size > MAX_VARY ? undefined : [...all].sort();
 }
 
 /** @returns undefined for `*` and what can't be a key */
