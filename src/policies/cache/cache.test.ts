@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { UNKNOWN_LENGTH } from '../../exchange/streams.ts';
 import { CachedRoute, type OriginAnswer, settled } from './cached-route.fixture.ts';
 
 test('what is to be validated each time does not stand in for an origin that fails', async () => {
@@ -153,6 +154,23 @@ test('nor is what brings a stored answer up to date for one who has had that', a
   assert.equal((await bob).body, 'page of bob');
 });
 
+test('a 304 that says what the answer varies by is for those alone who are alike in that', async () => {
+  const { origin, release } = named((who) => ({
+    status: who === 'alice' ? 304 : 200,
+    fields: [['ETag', '"a"'], ['Cache-Control', 'max-age=10'], ...(who === 'carol' ? [] : [['Vary', 'x-user'] as const])],
+    body: who === 'alice' ? '' : `page of ${who}`,
+  }));
+  const route = new CachedRoute(origin, { staleWhileRevalidate: 0 });
+  assert.equal((await route.send({ headers: { 'x-user': 'carol' } })).body, 'page of carol');
+  route.time += 11_000;
+  const alice = route.send(ALICE);
+  const bob = route.send(BOB);
+  await settled();
+  release();
+  assert.equal((await alice).body, 'page of carol');
+  assert.equal((await bob).body, 'page of bob');
+});
+
 test('after a reply that is for one alone nobody waits for the next one', async () => {
   const { origin, release, asked } = named((who) => ({ status: 0, fields: [], body: '', reply: { status: 404, reason: 'grpc_status', body: who } }));
   const route = new CachedRoute(origin);
@@ -192,4 +210,16 @@ test('another query for the backend is another answer', async () => {
   assert.equal(route.results.hit, 0);
   for (const query of ['?a=1', '?a=1&tenant=acme', '']) await ask(query);
   assert.equal(route.results.hit, 3);
+});
+
+test('after an answer that was too long, each asks by itself for minutes', async () => {
+  const { origin, release, asked } = named(() => ({ status: 200, fields: [['Cache-Control', 'max-age=60']], body: 'x'.repeat(100), inPieces: true }));
+  const route = new CachedRoute((method, url, fields) => ({ ...origin(method, url, fields), length: UNKNOWN_LENGTH }), { maxEntryBytes: 60 });
+  assert.equal((await route.send(BOB)).body.length, 100);
+  route.time += 300_000;
+  const alice = route.send(ALICE);
+  assert.equal((await route.send(BOB)).body.length, 100);
+  assert.deepEqual(asked, ['bob', 'alice', 'bob']);
+  release();
+  assert.equal((await alice).body.length, 100);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { BodySink, Exchange, FetchStream, GivenAnswer, Reply } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
-import { NO_BODY } from '../../exchange/streams.ts';
+import { type BodyLength, NO_BODY } from '../../exchange/streams.ts';
 import type { CacheSpec } from '../../snapshot/cache.ts';
 import { contextOf } from '../context.fixture.ts';
 import { exchangeOf, type RequestSpec } from '../exchange.fixture.ts';
@@ -17,6 +17,8 @@ export interface OriginAnswer {
   readonly body: string;
   /** The head, and the body in two pieces after it. */
   readonly inPieces?: boolean;
+  /** As the head has it; absent: the body's own. */
+  readonly length?: BodyLength;
   /** It comes when this is over: others join meanwhile. */
   readonly after?: Promise<void>;
   /** In the place of all that: what the gateway says itself. */
@@ -112,14 +114,14 @@ export class CachedRoute {
       else if (answer.reply !== undefined) setImmediate(give, answer);
       else give(answer);
     });
-    const give = ({ status, body, inPieces, reply, fields: lines }: OriginAnswer): void => {
+    const give = ({ status, body, inPieces, reply, fields: lines, length: told }: OriginAnswer): void => {
       if (aborted) return;
       if (reply !== undefined) {
         stream.onReply(reply);
         return;
       }
       const bytes = Buffer.from(body, 'latin1');
-      const length = status === 304 ? NO_BODY : bytes.length;
+      const length = status === 304 ? NO_BODY : (told ?? bytes.length);
       const answered = Fields.of(lines);
       stream.judge(status, answered, length);
       if (status === 304 || inPieces !== true) {

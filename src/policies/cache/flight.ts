@@ -193,7 +193,7 @@ export class Flight implements FetchStream {
 
   /** Too long after all. Those who have begun to read it get the rest; nobody else does. */
   #keepNoMore(): void {
-    this.#cache.notShared(this.#storedKey);
+    this.#cache.notShared(this.#storedKey, true);
     this.#unclaim('alone');
     this.#close();
     this.#body.keepNoMore();
@@ -252,8 +252,7 @@ export class Flight implements FetchStream {
 
   /** Early hints are for the client whose request it is. */
   inform(status: number, fields: Fields): void {
-    const owner = this.#owner;
-    if (owner !== undefined && this.#waiters.includes(owner)) owner.exchange.stream.inform(status, fields);
+    this.#waiters.find((waiter) => waiter === this.#owner)?.exchange.stream.inform(status, fields);
   }
 
   // --- what comes of it ---
@@ -301,19 +300,20 @@ export class Flight implements FetchStream {
   #give(waiter: Waiter, last: boolean): void {
     const { terms, kept } = this.#verdict as Verdict;
     const age = terms.initialAge + (this.#cache.now() - this.#keeping.arrivedAt);
-    if (!this.#keeping.isFor(waiter.exchange.requestFields, terms)) {
-      this.#returns.again(waiter);
-      return;
-    }
-    if (useOf(terms, age, waiter.asking) !== Use.Fresh) {
-      this.#returns.alone(waiter);
-      return;
-    }
+    if (!this.#mayHave(waiter, terms, age)) return;
     this.#results(waiter).collapsed++;
     this.#returns.tell(waiter.exchange, `${waiter.forwarded}; collapsed`);
     const fields = fieldsOfHead(kept);
     setAge(fields, age);
     this.#deliver(waiter, { status: kept.status, fields, receivedAt: this.#keeping.receivedAt, reason: '' }, last);
+  }
+
+  /** Whether the answer is one of the others' as well; where not, that one goes its own way. */
+  #mayHave(waiter: Waiter, terms: Verdict['terms'], age: number): boolean {
+    if (!this.#keeping.isFor(waiter.exchange.requestFields, terms)) this.#returns.again(waiter);
+    else if (useOf(terms, age, waiter.asking) !== Use.Fresh) this.#returns.alone(waiter);
+    else return true;
+    return false;
   }
 
   /** @param whole the body has come to its end */
@@ -339,14 +339,13 @@ export class Flight implements FetchStream {
       return;
     }
     const { terms, kept } = verdict;
+    this.#keeping.rememberVary(terms);
     this.#keeping.put(verdict, [body]);
     for (const waiter of this.#takeWaiters()) {
       const { exchange, asking } = waiter;
       const isOwner = waiter === this.#owner;
-      if (!isOwner && useOf(terms, terms.initialAge, asking) !== Use.Fresh) {
-        this.#returns.alone(waiter);
-        continue;
-      }
+      // It may say only now what the answer varies by.
+      if (!isOwner && !this.#mayHave(waiter, terms, terms.initialAge)) continue;
       this.#results(waiter)[isOwner ? 'revalidated' : 'collapsed']++;
       this.#returns.tell(exchange, `${waiter.forwarded}; fwd-status=304; ${isOwner ? 'stored' : 'collapsed'}`);
       const fields = fieldsOfHead(kept);

@@ -36,6 +36,8 @@ interface Awaited {
 
 /** How long answers to a key that could not be stored keep requests for it from waiting for each other, in milliseconds. */
 const ALONE_FOR = 10_000;
+/** The same where they are too long, which they stay: of those who share one, the slowest reader sets the pace. */
+const TOO_LONG_FOR = 600_000;
 const MAX_ALONE = 4096;
 
 /** One worker's side of the cache: the memory that all have in common, and what is on its way from backends. */
@@ -105,11 +107,11 @@ export class ResponseCache {
     for (const [key, awaited] of [...this.#awaited]) if (awaited.worker === worker) this.onNews({ type: 'over', key, outcome: 'again' });
   }
 
-  /** Nobody is to wait for the answer to that key for a while: the last one was good for one request alone. */
-  notShared(key: string): void {
+  /** Nobody is to wait for the answer to that key for a while: the last one was good for one request alone, or too long. */
+  notShared(key: string, isTooLong = false): void {
     if (this.#alone.size >= MAX_ALONE) for (const [oldest] of this.#alone) if (this.#alone.delete(oldest)) break;
     this.#alone.delete(key);
-    this.#alone.set(key, this.now() + ALONE_FOR);
+    this.#alone.set(key, this.now() + (isTooLong ? TOO_LONG_FOR : ALONE_FOR));
   }
 
   shared(key: string): void {
