@@ -25,6 +25,7 @@ export class FetchLife extends ExchangeLife implements RunningFetch {
     exchange.clientAddress = origin.exchange.clientAddress;
     exchange.requestId = origin.exchange.requestId;
     exchange.traceId = origin.exchange.traceId;
+    exchange.span = origin.exchange.span;
     exchange.upstreamPath = origin.exchange.upstreamPath;
     exchange.upstreamQuery = origin.exchange.upstreamQuery;
     exchange.upstreamHost = origin.exchange.upstreamHost;

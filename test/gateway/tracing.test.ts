@@ -41,6 +41,9 @@ before(async () => {
     - matches: [{ path: { value: /orders } }]
       retry: { attempts: 1, on: [503], backoff: 1ms }
       backendRefs: [{ name: web, port: 80 }]
+    - matches: [{ path: { value: /kept } }]
+      filters: { cache: {} }
+      backendRefs: [{ name: web, port: 80 }]
     - matches: [{ path: { value: "/pages/{id}" } }]
       filters:
         aggregate:
@@ -102,6 +105,17 @@ test('an exchange is a span below that of its client, each try one below the exc
   assert.match(backend.requests.at(-1)?.head ?? '', /^tracestate: a=b$/im);
   assert.ok(found.every(({ durationMs }) => durationMs >= 0 && durationMs < 60_000));
   assert.ok(!JSON.stringify(found).includes('secret'));
+});
+
+test('so it is where the gateway asks for an answer to keep', async () => {
+  const trace = '2'.repeat(32);
+  backend.respond = answering('ok');
+  await get(gateway.http, '/kept/1', { traceparent: `00-${trace}-${PARENT}-01` });
+  const found = await spansOf(trace, 2);
+  const server = found.find(({ kind }) => kind === 'server');
+  const attempt = found.find(({ kind }) => kind === 'client');
+  assert.equal(attempt?.parentSpanId, server?.spanId);
+  assert.ok(backend.requests.at(-1)?.head.includes(`traceparent: 00-${trace}-${attempt?.spanId}-01`));
 });
 
 test('what fails is told, and spans are counted', async () => {
