@@ -4,7 +4,7 @@ import type { Exchange } from '../../exchange/exchange.ts';
 import type { AuthMethodSpec, AuthSpec } from '../../snapshot/auth.ts';
 import type { Consumers } from './consumers.ts';
 import { Credentials } from './credentials.ts';
-import { type AuthMethod, badCredential, type Judgement, Refusal } from './method.ts';
+import { type AuthMethod, badCredential, type Judgement } from './method.ts';
 
 const NO_CLAIMS = Object.freeze({});
 const UNKNOWN_KEY = badCredential('unknown_api_key', 'ApiKey');
@@ -28,8 +28,8 @@ export class ApiKeyMethod implements AuthMethod {
 
   authenticate(exchange: Exchange): Judgement | undefined {
     const found = this.#credentials.find(exchange);
-    if (found === undefined || found instanceof Refusal) return found;
-    const consumer = this.#consumers.byKey(this.#namespace, hash('sha256', Buffer.from(found.text, found.encoding), 'buffer'));
+    if (typeof found !== 'string') return found;
+    const consumer = this.#consumers.byKey(this.#namespace, hash('sha256', Buffer.from(found, 'latin1'), 'buffer'));
     if (consumer === undefined) return UNKNOWN_KEY;
     return { method: 'apiKey', subject: consumer.name, claims: NO_CLAIMS, consumer: consumer.name, groups: consumer.groups };
   }

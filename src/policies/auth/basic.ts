@@ -7,7 +7,7 @@ import type { PolicyContext } from '../policy.ts';
 import type { SecretCell } from '../secrets.ts';
 import type { Consumers } from './consumers.ts';
 import { Credentials } from './credentials.ts';
-import { type AuthMethod, badCredential, type Judgement, Pending, Refusal, unavailable } from './method.ts';
+import { type AuthMethod, badCredential, type Judgement, Pending, type Refusal, unavailable } from './method.ts';
 import type { PasswordResult, Passwords } from './passwords/passwords.ts';
 
 const NO_CLAIMS = Object.freeze({});
@@ -56,10 +56,10 @@ export class BasicMethod implements AuthMethod {
 
   authenticate(exchange: Exchange): Judgement | Pending<Judgement> | undefined {
     const found = this.#credentials.find(exchange);
-    if (found === undefined || found instanceof Refusal) return found;
+    if (typeof found !== 'string') return found;
     const users = this.#read();
     if (users === undefined) return NO_PASSWORDS;
-    const pair = readPair(found.text);
+    const pair = readPair(found);
     if (pair === undefined) return this.#malformed;
     const { user, password } = pair;
     const known = users.hashes.get(user);

@@ -2,37 +2,94 @@
 
 import { countCookies, withoutCookie } from '../../exchange/cookies.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
+import { FAMILY_KINDS, FieldKind, kindOfName, maskOf } from '../../exchange/field-names.ts';
+import { type Fields, type OtherNames, otherNames } from '../../exchange/fields.ts';
 import { countParameters, withoutParameter } from '../../exchange/query.ts';
 import type { CredentialSource } from '../../snapshot/auth.ts';
-import { REPEATED_CREDENTIAL, Refusal } from './method.ts';
+import { REPEATED_CREDENTIAL, type Refusal } from './method.ts';
+
+/** A header that may have the credential. */
+class HeaderSource {
+  readonly type = 'Header';
+  readonly name: string;
+  /** In lower case. */
+  readonly #prefix: string;
+  /** Blanks at the end of a value are gone: a scheme alone is that scheme with an empty credential. */
+  readonly #scheme: string;
+  readonly #kind: FieldKind;
+  readonly #others: OtherNames;
+  /** No other name has its kind. */
+  readonly #isOwnKind: boolean;
+
+  constructor(name: string, prefix: string) {
+    this.name = name;
+    this.#prefix = prefix.toLowerCase();
+    this.#scheme = this.#prefix.trimEnd();
+    this.#kind = kindOfName(name);
+    this.#others = otherNames([name]);
+    this.#isOwnKind = this.#kind !== FieldKind.Other && (FAMILY_KINDS & maskOf(this.#kind)) === 0;
+  }
+
+  /** What stands there; a refusal where the header is there twice, for others might read the other one. */
+  find(fields: Fields): string | Refusal | undefined {
+    if (!this.#mayBeIn(fields)) return undefined;
+    const only = this.#isOwnKind ? fields.single(this.#kind) : undefined;
+    if (only !== undefined) return this.behindPrefix(only);
+    const values = fields.getAll(this.name);
+    if (values.length === 1) return this.behindPrefix(values[0] as string);
+    return values.some((value) => this.behindPrefix(value) !== undefined) ? REPEATED_CREDENTIAL : undefined;
+  }
+
+  /** False is certain, and costs no list of values: most requests have the credential elsewhere, or none. */
+  #mayBeIn(fields: Fields): boolean {
+    return this.#kind === FieldKind.Other ? fields.hasOthers(this.#others) : fields.mayHave(maskOf(this.#kind));
+  }
+
+  /** Undefined where the prefix is not there. */
+  behindPrefix(value: string): string | undefined {
+    const prefix = this.#prefix;
+    if (prefix === '') return value;
+    if (value.length === this.#scheme.length) return value.toLowerCase() === this.#scheme ? '' : undefined;
+    if (value.length < prefix.length || value.slice(0, prefix.length).toLowerCase() !== prefix) return undefined;
+    return prefix.endsWith(' ') ? value.slice(prefix.length).trimStart() : value.slice(prefix.length);
+  }
+}
+
+type Source = HeaderSource | Exclude<CredentialSource, { readonly type: 'Header' }>;
 
 export class Credentials {
-  readonly #from: readonly CredentialSource[];
+  readonly #from: readonly Source[];
+  /** Headers by name, each with all the prefixes that it may have. */
+  readonly #headers: ReadonlyMap<string, readonly HeaderSource[]>;
+  /** There is one place, and it is a header. */
+  readonly #isHeaderAlone: boolean;
 
   constructor(from: readonly CredentialSource[]) {
-    this.#from = from.map((source) => (source.type === 'Header' ? { ...source, prefix: source.prefix.toLowerCase() } : source));
+    this.#from = from.map((source) => (source.type === 'Header' ? new HeaderSource(source.name, source.prefix) : source));
+    this.#headers = Map.groupBy(
+      this.#from.filter((source) => source.type === 'Header'),
+      ({ name }) => name,
+    );
+    this.#isHeaderAlone = from.length === 1 && from[0]?.type === 'Header';
   }
 
   /**
-   * @returns the first credential that is there, maybe empty; characters are bytes but in query parameters, which are UTF-8 decoded.
-   *   A refusal where a header of that name is there twice, for others might read the other one; undefined where there is none
+   * @returns the first credential that is there, maybe empty, a character for each byte. A refusal where a header of that name is there
+   *   twice; undefined where there is none
    */
-  find(exchange: Exchange): FoundCredential | Refusal | undefined {
-    for (const source of this.#from) {
-      if (source.type === 'Header') {
-        const values = exchange.requestFields.getAll(source.name);
-        if (values.length === 0) continue;
-        const { prefix } = source;
-        const text = values.length === 1 ? behind(values[0] as string, prefix) : undefined;
-        if (values.length > 1 && values.some((value) => behind(value, prefix) !== undefined)) return REPEATED_CREDENTIAL;
-        if (text !== undefined) return { text, encoding: 'latin1' };
-      } else if (source.type === 'Cookie') {
-        const text = exchange.cookie(source.name);
-        if (text !== undefined) return { text, encoding: 'latin1' };
-      } else {
-        const text = exchange.query === '' ? undefined : exchange.queryParam(source.name);
-        if (text !== undefined) return { text, encoding: 'utf8' };
-      }
+  find(exchange: Exchange): string | Refusal | undefined {
+    const from = this.#from;
+    for (let index = 0; index < from.length; index++) {
+      const source = from[index] as Source;
+      const found =
+        source.type === 'Header'
+          ? source.find(exchange.requestFields)
+          : source.type === 'Cookie'
+            ? exchange.cookie(source.name)
+            : exchange.query === ''
+              ? undefined
+              : asBytes(exchange.queryParam(source.name));
+      if (found !== undefined) return found;
     }
     return undefined;
   }
@@ -41,24 +98,17 @@ export class Credentials {
    * As `find`, for what must be there once, wherever: whoever comes after may take another one for it (RFC 6750 section 2 allows one place a
    * request).
    */
-  findOnly(exchange: Exchange): FoundCredential | Refusal | undefined {
+  findOnly(exchange: Exchange): string | Refusal | undefined {
     const found = this.find(exchange);
-    if (found === undefined || found instanceof Refusal) return found;
-    // A header is looked at above.
-    if (this.#from.length === 1 && this.#from[0]?.type === 'Header') return found;
+    // A header is looked at by `find`.
+    if (typeof found !== 'string' || this.#isHeaderAlone) return found;
     let places = 0;
-    const headers = new Set<string>();
+    for (const [name, sources] of this.#headers) {
+      for (const value of exchange.requestFields.getAll(name)) if (sources.some((source) => source.behindPrefix(value) !== undefined)) places++;
+    }
     for (const source of this.#from) {
-      if (source.type === 'Header') {
-        if (headers.has(source.name)) continue;
-        headers.add(source.name);
-        const prefixes = this.#from.flatMap((other) => (other.type === 'Header' && other.name === source.name ? [other.prefix] : []));
-        places += exchange.requestFields.getAll(source.name).filter((value) => prefixes.some((prefix) => behind(value, prefix) !== undefined)).length;
-      } else if (source.type === 'Cookie') {
-        places += exchange.cookie(source.name) === undefined ? 0 : countCookies(exchange.requestFields, source.name);
-      } else if (exchange.query !== '') {
-        places += countParameters(exchange.query, source.name);
-      }
+      if (source.type === 'Cookie') places += exchange.cookie(source.name) === undefined ? 0 : countCookies(exchange.requestFields, source.name);
+      else if (source.type === 'QueryParam' && exchange.query !== '') places += countParameters(exchange.query, source.name);
     }
     return places > 1 ? REPEATED_CREDENTIAL : found;
   }
@@ -68,7 +118,7 @@ export class Credentials {
     const { requestFields } = exchange;
     for (const source of this.#from) {
       if (source.type === 'Header') {
-        if (requestFields.getAll(source.name).some((value) => behind(value, source.prefix) !== undefined)) requestFields.remove(source.name);
+        if (requestFields.getAll(source.name).some((value) => source.behindPrefix(value) !== undefined)) requestFields.remove(source.name);
       } else if (source.type === 'Cookie') {
         if (exchange.cookie(source.name) !== undefined) withoutCookie(requestFields, source.name);
       } else if (exchange.upstreamQuery !== '') exchange.upstreamQuery = withoutParameter(exchange.upstreamQuery, source.name);
@@ -81,20 +131,11 @@ export class Credentials {
   }
 }
 
-export interface FoundCredential {
-  readonly text: string;
-  /** Which bytes the characters stand for. */
-  readonly encoding: 'latin1' | 'utf8';
-}
-
 const WORDS = { Header: 'header', Cookie: 'cookie', QueryParam: 'query parameter' } as const;
 
-/** What stands behind the prefix; undefined where it is not there. @param prefix in lower case */
-function behind(value: string, prefix: string): string | undefined {
-  if (prefix === '') return value;
-  // Blanks at the end of a value are gone: a scheme alone is that scheme with an empty credential.
-  const word = prefix.trimEnd();
-  if (value.length === word.length) return value.toLowerCase() === word ? '' : undefined;
-  if (value.length < prefix.length || value.slice(0, prefix.length).toLowerCase() !== prefix) return undefined;
-  return prefix.endsWith(' ') ? value.slice(prefix.length).trimStart() : value.slice(prefix.length);
+/** UTF-8, a character for each byte, as headers have it. */
+function asBytes(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0x7f) return Buffer.from(text).toString('latin1');
+  return text;
 }

@@ -3,7 +3,7 @@ import type { Exchange } from '../../../exchange/exchange.ts';
 import type { AuthMethodSpec, AuthSpec } from '../../../snapshot/auth.ts';
 import type { Consumers } from '../consumers.ts';
 import { Credentials } from '../credentials.ts';
-import { type AuthMethod, badCredential, type Judgement, type Pending, pendingOf, Refusal, unavailable } from '../method.ts';
+import { type AuthMethod, badCredential, type Judgement, type Pending, pendingOf, unavailable } from '../method.ts';
 import type { IntrospectionOutcome, Introspector } from './introspector.ts';
 import type { Introspectors } from './introspectors.ts';
 
@@ -33,8 +33,8 @@ export class IntrospectionMethod implements AuthMethod {
 
   authenticate(exchange: Exchange): Judgement | Pending<Judgement> | undefined {
     const found = this.#credentials.findOnly(exchange);
-    if (found === undefined || found instanceof Refusal) return found;
-    const outcome = this.#introspector.introspect(found.text);
+    if (typeof found !== 'string') return found;
+    const outcome = this.#introspector.introspect(found);
     if (!(outcome instanceof Promise)) return this.#judge(outcome);
     return pendingOf<IntrospectionOutcome, Judgement>(outcome, (later) => this.#judge(later), FAILED);
   }

@@ -4,7 +4,7 @@ import type { Identity } from '../../../exchange/identity.ts';
 import type { AuthMethodSpec, AuthSpec } from '../../../snapshot/auth.ts';
 import type { Consumers } from '../consumers.ts';
 import { Credentials } from '../credentials.ts';
-import { type AuthMethod, badCredential, type Judgement, type Pending, pendingOf, Refusal, unavailable } from '../method.ts';
+import { type AuthMethod, badCredential, type Judgement, type Pending, pendingOf, type Refusal, unavailable } from '../method.ts';
 import type { JwtOutcome, JwtRefusal, JwtVerifier } from './verifier.ts';
 import type { JwtVerifiers } from './verifiers.ts';
 
@@ -43,8 +43,8 @@ export class JwtMethod implements AuthMethod {
 
   authenticate(exchange: Exchange): Judgement | Pending<Judgement> | undefined {
     const found = this.#credentials.findOnly(exchange);
-    if (found === undefined || found instanceof Refusal) return found;
-    const outcome = this.#verifier.verify(found.text);
+    if (typeof found !== 'string') return found;
+    const outcome = this.#verifier.verify(found);
     if (!(outcome instanceof Promise)) return this.#judge(outcome);
     return pendingOf<JwtOutcome, Judgement>(outcome, (later) => this.#judge(later), UNAVAILABLE);
   }
