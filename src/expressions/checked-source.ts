@@ -2,7 +2,8 @@
  * The text of an expression, parsed and type-checked by cel-js. Its evaluator is not used: it has no bound on cost, runs regular
  * expressions of users on a backtracking engine, and takes keys such as `constructor` for JavaScript's own.
  */
-import { type ASTNode, Environment, ParseError, TypeError as TypeFault } from '@marcbachmann/cel-js';
+import { createRequire } from 'node:module';
+import type { ASTNode, Environment } from '@marcbachmann/cel-js';
 import type { ExpressionEnvironment, FieldType, RecordType } from './environments.ts';
 import { ExpressionFault } from './expression-error.ts';
 import { MORE_OPERATORS, MORE_SIGNATURES } from './functions.ts';
@@ -29,34 +30,52 @@ export interface CheckedSource {
   readonly type: string;
 }
 
-const base = new Environment({
-  homogeneousAggregateLiterals: false,
-  limits: { maxAstNodes: MAX_NODES, maxDepth: MAX_DEPTH, maxListElements: 500, maxMapEntries: 500, maxCallArguments: 8 },
-});
-const declared = () => undefined;
-for (const signature of MORE_SIGNATURES) base.registerFunction(signature, declared);
-for (const operator of MORE_OPERATORS) base.registerOperator(operator, declared);
+interface Cel {
+  readonly library: typeof import('@marcbachmann/cel-js');
+  /** What all environments have. */
+  readonly base: Environment;
+}
+
+let loaded: Cel | undefined;
+
+/** Loaded with the first expression, and at once, for a snapshot is compiled in steps that do not wait: a worker without expressions does without. */
+function cel(): Cel {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Cel {
+  const library: Cel['library'] = createRequire(import.meta.url)('@marcbachmann/cel-js');
+  const base = new library.Environment({
+    homogeneousAggregateLiterals: false,
+    limits: { maxAstNodes: MAX_NODES, maxDepth: MAX_DEPTH, maxListElements: 500, maxMapEntries: 500, maxCallArguments: 8 },
+  });
+  const declared = () => undefined;
+  for (const signature of MORE_SIGNATURES) base.registerFunction(signature, declared);
+  for (const operator of MORE_OPERATORS) base.registerOperator(operator, declared);
+  return { library, base };
+}
 
 const environments = new WeakMap<ExpressionEnvironment, Environment>();
 
 function celEnvironment(environment: ExpressionEnvironment): Environment {
-  let cel = environments.get(environment);
-  if (cel === undefined) {
-    cel = base.clone();
+  let made = environments.get(environment);
+  if (made === undefined) {
+    made = cel().base.clone();
     const known = new Set<string>();
-    for (const [name, type] of environment.variables) cel.registerVariable(name, celType(cel, type, known));
-    environments.set(environment, cel);
+    for (const [name, type] of environment.variables) made.registerVariable(name, celType(made, type, known));
+    environments.set(environment, made);
   }
-  return cel;
+  return made;
 }
 
 /** Declares records where they are met first. */
-function celType(cel: Environment, type: FieldType, known: Set<string>): string {
+function celType(environment: Environment, type: FieldType, known: Set<string>): string {
   if (typeof type === 'string') return type;
   if (!known.has(type.name)) {
     known.add(type.name);
-    const fields = Object.fromEntries(Object.entries(type.fields).map(([name, field]) => [name, celType(cel, field, known)]));
-    cel.registerType(type.name, { fields });
+    const fields = Object.fromEntries(Object.entries(type.fields).map(([name, field]) => [name, celType(environment, field, known)]));
+    environment.registerType(type.name, { fields });
   }
   return type.name;
 }
@@ -77,6 +96,7 @@ export function parseAndCheck(source: string, environment: ExpressionEnvironment
 }
 
 function faultOf(error: unknown, source: string, environment: ExpressionEnvironment): ExpressionFault {
+  const { ParseError, TypeError: TypeFault } = cel().library;
   if (error instanceof ParseError || error instanceof TypeFault) {
     const { code, summary, range } = error;
     if (code === 'limit_exceeded') return new ExpressionFault(`the expression is too big: ${summary}`, 'split it, or compute less');

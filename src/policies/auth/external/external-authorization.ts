@@ -4,12 +4,14 @@ import type { Exchange, Reply } from '../../../exchange/exchange.ts';
 import type { Fields } from '../../../exchange/fields.ts';
 import { withoutParameter, withParameter } from '../../../exchange/query.ts';
 import type { ExternalAuthorization } from '../../../snapshot/external-authorization.ts';
+import { onDemand } from '../../on-demand.ts';
 import { FilterSlot, type PolicyContext } from '../../policy.ts';
 import { type AuthCheck, Pending, Refusal } from '../method.ts';
 import { applyHeaders, type Changes, type CheckOutcome, type CheckProtocol, isMessageField } from './check.ts';
 import type { HeaderChange } from './check-response.ts';
-import { GrpcCheck } from './grpc-check.ts';
 import { HttpCheck } from './http-check.ts';
+
+const grpc = onDemand<typeof import('./grpc-check.ts')>(import.meta.url, './grpc-check');
 
 const DENIED = 'ext_authz_denied';
 const TIMED_OUT = 504;
@@ -32,7 +34,7 @@ export class ExternalAuthorizationCheck implements AuthCheck {
     this.#spec = spec;
     const { upstream, timeout } = spec;
     this.#caller = calls.to({ ...(upstream === undefined ? {} : { upstream }), timeout });
-    this.#protocol = spec.protocol === 'GRPC' ? new GrpcCheck(spec) : new HttpCheck(spec);
+    this.#protocol = spec.protocol === 'GRPC' ? new (grpc().GrpcCheck)(spec) : new HttpCheck(spec);
   }
 
   describe(): string {

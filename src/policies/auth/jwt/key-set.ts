@@ -1,5 +1,5 @@
 /** A JWK set (RFC 7517) as keys that verify signatures. What is no such key, or too weak, is passed over, as section 5 asks. */
-import { importJWK, type JWK } from 'jose';
+import type { JWK } from 'jose';
 
 /** RFC 7518 section 3.3: a key of 2048 bits or larger. */
 const LEAST_RSA_BITS = 2048;
@@ -35,13 +35,32 @@ function isEdwards(algorithm: string): boolean {
   return algorithm === 'EdDSA' || algorithm === 'Ed25519';
 }
 
-export type VerificationKey = CryptoKey | Uint8Array;
+/** Whether a token is signed by a key. Never rejects. */
+export type Verify = (token: string) => Promise<boolean>;
+
+/** Loaded with the first verifier: a worker whose routes ask for no tokens does without. */
+export function loadJose(): Promise<typeof import('jose')> {
+  return import('jose');
+}
+
+/** @throws (rejects) where the key is none */
+async function verifyBy(jwk: JWK, algorithm: string): Promise<Verify> {
+  const { compactVerify, importJWK } = await loadJose();
+  // By the name that the token has: where the key has the other one, that is the same algorithm.
+  const key = await importJWK({ ...jwk, alg: algorithm }, algorithm);
+  const options = { algorithms: [algorithm] };
+  return (token) =>
+    compactVerify(token, key, options).then(
+      () => true,
+      () => false,
+    );
+}
 
 export class SetKey {
   readonly kid: string | undefined;
   readonly #jwk: JWK;
   /** By algorithm. */
-  readonly #imported = new Map<string, Promise<VerificationKey>>();
+  readonly #imported = new Map<string, Promise<Verify>>();
 
   private constructor(kid: string | undefined, jwk: JWK) {
     this.kid = kid;
@@ -74,11 +93,10 @@ export class SetKey {
   }
 
   /** @param algorithm one that it fits @throws (rejects) where it is no point of its curve and the like */
-  import(algorithm: string): Promise<VerificationKey> {
+  import(algorithm: string): Promise<Verify> {
     let imported = this.#imported.get(algorithm);
     if (imported === undefined) {
-      // By the name that the token has: where the key has the other one, that is the same algorithm.
-      imported = importJWK({ ...this.#jwk, alg: algorithm }, algorithm) as Promise<VerificationKey>;
+      imported = verifyBy(this.#jwk, algorithm);
       this.#imported.set(algorithm, imported);
     }
     return imported;

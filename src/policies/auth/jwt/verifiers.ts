@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import type { Documents } from '../../../fetch/worker-documents.ts';
 import type { JwtKeys, JwtRules } from '../../../snapshot/jwt.ts';
 import type { Secrets } from '../../secrets.ts';
+import { loadJose } from './key-set.ts';
 import { CellKeys, DocumentKeys } from './key-source.ts';
 import { JwtVerifier, KnownTokens } from './verifier.ts';
 
@@ -25,6 +26,8 @@ export class JwtVerifiers {
     const scope = hash('sha256', JSON.stringify([rules, keys]), 'latin1');
     const shared = this.#verifiers.get(scope)?.deref();
     if (shared !== undefined) return shared;
+    // It is there before the first token then. What went wrong, that token tells.
+    loadJose().catch(() => {});
     const source = keys.type === 'Document' ? new DocumentKeys(this.#documents, keys.document) : new CellKeys(this.#secrets.cell(keys.secret));
     const verifier = new JwtVerifier(rules, source, this.known, scope);
     this.#verifiers.set(scope, new WeakRef(verifier));
