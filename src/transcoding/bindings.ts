@@ -1,20 +1,9 @@
 /** The unary methods of services in a descriptor set, by the requests that their google.api.http rules take. */
 import { createFileRegistry, type DescField, type DescMessage, type DescMethod, type FileRegistry, fromBinary } from '@bufbuild/protobuf';
-import {
-  type DescriptorProto,
-  type FileDescriptorProto,
-  type FileDescriptorSet,
-  FileDescriptorSetSchema,
-  file_google_protobuf_any,
-  file_google_protobuf_duration,
-  file_google_protobuf_empty,
-  file_google_protobuf_field_mask,
-  file_google_protobuf_struct,
-  file_google_protobuf_timestamp,
-  file_google_protobuf_wrappers,
-} from '@bufbuild/protobuf/wkt';
+import { type DescriptorProto, type FileDescriptorSet, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { type HttpRule, httpRules, jsonNameOf } from './http-rules.ts';
 import { PathTemplate, TemplateFlaw } from './path-template.ts';
+import { WELL_KNOWN_FILES } from './well-known-files.ts';
 
 /** What is wrong with a descriptor set. */
 export class DescriptorFault extends Error {
@@ -32,8 +21,9 @@ export interface Binding {
   readonly method: DescMethod;
   /** `*`, the name of a field in JSON, or empty. */
   readonly body: string;
-  readonly responseBody: string;
   readonly bodyField: DescField | undefined;
+  /** What alone of the message is the answer. */
+  readonly responseField: DescField | undefined;
 }
 
 export interface Transcoding {
@@ -74,22 +64,16 @@ export function readTranscoding(bytes: Uint8Array, services: readonly string[]):
   return { registry, bindings };
 }
 
-const WELL_KNOWN: ReadonlyMap<string, FileDescriptorProto> = new Map(
-  [
-    file_google_protobuf_any,
-    file_google_protobuf_duration,
-    file_google_protobuf_empty,
-    file_google_protobuf_field_mask,
-    file_google_protobuf_struct,
-    file_google_protobuf_timestamp,
-    file_google_protobuf_wrappers,
-  ].map(({ proto }) => [proto.name, proto]),
-);
-
-/** What everybody imports may be left out of a set: the well-known types are known here, and of google/api/ only options are used, which are read by number. */
+/** What everybody imports may be left out of a set: the well-known types are known here, and of the rest of google/api/ only options are used, which are read by number. */
 function completeImports(set: FileDescriptorSet): void {
   const names = new Set(set.file.map(({ name }) => name));
   const imported = new Set(set.file.flatMap(({ dependency }) => dependency));
+  for (const file of WELL_KNOWN_FILES.toReversed()) {
+    if (!imported.has(file.name) || names.has(file.name)) continue;
+    set.file.unshift(file);
+    names.add(file.name);
+    for (const name of file.dependency) imported.add(name);
+  }
   for (const file of set.file) {
     if (!file.dependency.some((name) => !names.has(name) && name.startsWith('google/api/'))) continue;
     file.dependency = file.dependency.filter((name) => names.has(name) || !name.startsWith('google/api/'));
@@ -97,7 +81,6 @@ function completeImports(set: FileDescriptorSet): void {
     file.publicDependency = [];
     file.weakDependency = [];
   }
-  for (const [name, file] of WELL_KNOWN) if (imported.has(name) && !names.has(name)) set.file.unshift(file);
 }
 
 /** Not every compiler writes down what fields are called in JSON. */
@@ -122,9 +105,9 @@ function bindingOf(method: DescMethod, { method: httpMethod, template: text, bod
   }
   const bodyField = body === '' || body === '*' ? undefined : fieldOf(method.input, body);
   if (body !== '' && body !== '*' && bodyField === undefined) throw new DescriptorFault(`${where} ${method.input.typeName} has no field ${body}`, hint);
-  const answered = responseBody === '' ? undefined : fieldOf(method.output, responseBody);
-  if (responseBody !== '' && answered === undefined) throw new DescriptorFault(`${where} ${method.output.typeName} has no field ${responseBody}`, hint);
-  return { httpMethod, template, method, body, responseBody: answered?.jsonName ?? '', bodyField };
+  const responseField = responseBody === '' ? undefined : fieldOf(method.output, responseBody);
+  if (responseBody !== '' && responseField === undefined) throw new DescriptorFault(`${where} ${method.output.typeName} has no field ${responseBody}`, hint);
+  return { httpMethod, template, method, body, bodyField, responseField };
 }
 
 /** By its name in the .proto file or in JSON. */

@@ -1,7 +1,20 @@
 /** Requests as messages, and messages as answers (google/api/http.proto, "HTTP/JSON transcoding"). */
-import { type DescField, type DescMessage, type FileRegistry, fromBinary, fromJson, type JsonValue, ScalarType, toBinary, toJson } from '@bufbuild/protobuf';
+import {
+  type DescField,
+  type DescMessage,
+  type FileRegistry,
+  fromBinary,
+  fromJson,
+  type JsonValue,
+  type Message,
+  ScalarType,
+  toBinary,
+  toJson,
+} from '@bufbuild/protobuf';
+import type { Fields } from '../exchange/fields.ts';
 import { endOfString, quoteLongNumbers } from '../exchange/long-numbers.ts';
 import { type Binding, fieldOf, isTextInJson } from './bindings.ts';
+import { HTTP_BODY } from './well-known-files.ts';
 
 /** A request that does not fit its method. */
 export class RequestFault extends Error {}
@@ -12,6 +25,7 @@ type JsonObject = { [name: string]: JsonValue };
  * @param values what the path says, by field
  * @param query parameters in their order
  * @param body the request's; undefined where the rule takes none
+ * @param fields the request's
  * @returns the message in gRPC's framing
  * @throws RequestFault
  */
@@ -21,9 +35,11 @@ export function requestMessage(
   values: ReadonlyMap<string, string>,
   query: Iterable<readonly [string, string]>,
   body: Buffer | undefined,
+  fields: Pick<Fields, 'get'>,
 ): Buffer {
   let json: JsonObject = {};
-  const given = body === undefined || body.length === 0 ? undefined : parse(body);
+  const isRaw = rule === '*' ? method.input.typeName === HTTP_BODY : isHttpBody(bodyField);
+  const given = body === undefined || body.length === 0 ? undefined : isRaw ? rawBody(body, fields) : parse(body);
   if (rule === '*' && given !== undefined) {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) throw new RequestFault('the body is no object');
     json = given;
@@ -45,6 +61,16 @@ export function requestMessage(
   } catch (error) {
     throw new RequestFault((error as Error).message);
   }
+}
+
+function isHttpBody(field: DescField | undefined): boolean {
+  return field?.fieldKind === 'message' && field.message.typeName === HTTP_BODY;
+}
+
+/** google.api.HttpBody has no place for a coding. */
+function rawBody(body: Buffer, fields: Pick<Fields, 'get'>): JsonValue {
+  if ((fields.get('content-encoding') ?? 'identity') !== 'identity') throw new RequestFault('the body is encoded');
+  return { contentType: fields.get('content-type') ?? '', data: body.toString('base64') };
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -77,9 +103,13 @@ function hasTooManyValues(text: string): boolean {
   return values > MAX_VALUES;
 }
 
+/** Elements of a field's path; messages may hold messages of their own type. */
+const MAX_FIELD_DEPTH = 32;
+
 /** @param adds to a repeated field; else it takes the place of what is there */
 function put(json: JsonObject, message: DescMessage, path: string, value: string, adds: boolean): void {
-  const [name = '', ...rest] = path.split('.');
+  const [name = '', ...rest] = path.split('.', MAX_FIELD_DEPTH + 1);
+  if (rest.length === MAX_FIELD_DEPTH) throw new RequestFault(`${name} has too many fields within each other`);
   const field = fieldOf(message, name);
   if (field === undefined) throw new RequestFault(`there is no field ${name}`);
   // JSON may name it either way.
@@ -96,8 +126,10 @@ function put(json: JsonObject, message: DescMessage, path: string, value: string
     return;
   }
   const known = Object.hasOwn(json, field.jsonName) ? json[field.jsonName] : undefined;
-  if (field.fieldKind === 'list' && adds) json[field.jsonName] = [...(Array.isArray(known) ? known : []), textOf(field, value)];
-  else if (known !== undefined && adds) throw new RequestFault(`${name} is there twice`);
+  if (field.fieldKind === 'list' && adds) {
+    if (Array.isArray(known)) known.push(textOf(field, value));
+    else json[field.jsonName] = [textOf(field, value)];
+  } else if (known !== undefined && adds) throw new RequestFault(`${name} is there twice`);
   else json[field.jsonName] = textOf(field, value);
 }
 
@@ -122,20 +154,44 @@ function framed(message: Uint8Array): Buffer {
   return frame;
 }
 
+/** What an answer of HTTP says of its body, and that. */
+export interface AnswerBody {
+  readonly contentType: string;
+  readonly body: string | Buffer;
+}
+
 /**
  * @param body of a gRPC answer with status 0
- * @returns JSON; undefined where it is not one message that is what the method gives
+ * @returns JSON, or what a google.api.HttpBody holds; undefined where it is not one message that is what the method gives
  */
-export function answerJson({ method, responseBody }: Binding, registry: FileRegistry, body: Buffer): string | undefined {
+export function answerBody({ method, responseField }: Binding, registry: FileRegistry, body: Buffer): AnswerBody | undefined {
   if (body.length < 5 || body[0] !== 0 || body.readUInt32BE(1) !== body.length - 5) return undefined;
   try {
     const message = fromBinary(method.output, body.subarray(5));
-    const json = toJson(method.output, message, { registry }) as JsonObject;
-    if (responseBody === '') return JSON.stringify(json);
-    // A field alone has to be there, also with its default: of a list that is empty clients want an empty list.
-    const defaults = json[responseBody] === undefined ? (toJson(method.output, message, { registry, alwaysEmitImplicit: true }) as JsonObject) : json;
-    return JSON.stringify(defaults[responseBody] ?? null);
+    if (responseField === undefined && method.output.typeName === HTTP_BODY) return rawAnswer(message);
+    if (responseField !== undefined && isHttpBody(responseField)) return rawAnswer((message as Readonly<Record<string, unknown>>)[responseField.localName]);
+    return { contentType: 'application/json', body: answerJson(message, method.output, responseField, registry) };
   } catch {
     return undefined;
   }
+}
+
+function answerJson(message: Message, type: DescMessage, responseField: DescField | undefined, registry: FileRegistry): string {
+  const json = toJson(type, message, { registry }) as JsonObject;
+  if (responseField === undefined) return JSON.stringify(json);
+  // A field alone has to be there, also with its default: of a list that is empty clients want an empty list.
+  const name = responseField.jsonName;
+  const defaults = json[name] === undefined ? (toJson(type, message, { registry, alwaysEmitImplicit: true }) as JsonObject) : json;
+  return JSON.stringify(defaults[name] ?? null);
+}
+
+/** RFC 9110 section 8.3.1, as far as it keeps a line one line. */
+const MEDIA_TYPE = /^[!#$%&'*+\-.^_`|~0-9a-z]+\/[!#$%&'*+\-.^_`|~0-9a-z]+[\t ]*(?:;[\t\x20-\x7e]*)?$/i;
+
+/** @param message a google.api.HttpBody; undefined: an empty one */
+function rawAnswer(message: unknown): AnswerBody | undefined {
+  const { contentType = '', data = new Uint8Array() } = (message ?? {}) as { readonly contentType?: string; readonly data?: Uint8Array };
+  if (contentType !== '' && !MEDIA_TYPE.test(contentType)) return undefined;
+  // Whoever is told nothing guesses.
+  return { contentType: contentType === '' ? 'application/octet-stream' : contentType, body: Buffer.from(data.buffer, data.byteOffset, data.byteLength) };
 }

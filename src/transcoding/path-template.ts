@@ -14,6 +14,7 @@ interface Variable {
 export class PathTemplate {
   /** By element: what it says, `*`, or `**` as the last one. */
   readonly #elements: readonly string[];
+  /** `:` and the verb; empty: there is none. */
   readonly #verb: string;
   readonly variables: readonly Variable[];
   /** Smaller goes first where two templates fit: what is written out before `*`, that before `**`, a verb before none. */
@@ -21,7 +22,7 @@ export class PathTemplate {
 
   private constructor(elements: readonly string[], verb: string, variables: readonly Variable[]) {
     this.#elements = elements;
-    this.#verb = verb;
+    this.#verb = verb === '' ? '' : `:${verb}`;
     this.variables = variables;
     this.order = elements.map((element) => (element === '**' ? 'c' : element === '*' ? 'b' : 'a')).join('') + (verb === '' ? '~' : '');
   }
@@ -57,20 +58,25 @@ export class PathTemplate {
   }
 
   /**
-   * @param path normalised
+   * @param path of `elementsOf`: a set may have a thousand templates, which are all asked
    * @returns values of the variables, percent-decoded; undefined where it does not fit
    * @throws URIError for a value that is no UTF-8
    */
-  match(path: string): ReadonlyMap<string, string> | undefined {
-    let rest = path;
-    if (this.#verb !== '') {
-      if (!path.endsWith(`:${this.#verb}`)) return undefined;
-      rest = path.slice(0, -this.#verb.length - 1);
-    }
-    const given = rest === '/' ? [] : rest.slice(1).split('/');
+  match(path: readonly string[]): ReadonlyMap<string, string> | undefined {
     const wanted = this.#elements;
+    const verb = this.#verb;
     const isOpen = wanted.at(-1) === '**';
-    if (isOpen ? given.length < wanted.length - 1 : given.length !== wanted.length) return undefined;
+    // A verb needs an element to stand in.
+    const length = verb === '' ? wanted.length : Math.max(1, wanted.length);
+    if (isOpen ? path.length < wanted.length - 1 : path.length !== length) return undefined;
+    let given = path;
+    if (verb !== '') {
+      const last = path.at(-1);
+      if (last?.endsWith(verb) !== true) return undefined;
+      const bare = last.slice(0, -verb.length);
+      given = bare === '' && path.length === 1 ? [] : [...path.slice(0, -1), bare];
+      if (!isOpen && given.length !== wanted.length) return undefined;
+    }
     for (const [index, element] of wanted.entries()) {
       if (element === '**') break;
       if (element === '*' ? given[index] === '' : element !== given[index]) return undefined;
@@ -87,6 +93,11 @@ export class PathTemplate {
     }
     return values;
   }
+}
+
+/** @param path normalised */
+export function elementsOf(path: string): readonly string[] {
+  return path === '/' ? [] : path.slice(1).split('/');
 }
 
 function fail(flaw: string): never {

@@ -6,7 +6,7 @@ import { FieldDescriptorProto_Label, FieldDescriptorProto_Type, FileDescriptorSe
 const { STRING, INT32, INT64, BOOL, DOUBLE, ENUM, MESSAGE } = FieldDescriptorProto_Type;
 const { OPTIONAL, REPEATED } = FieldDescriptorProto_Label;
 
-interface Rule {
+export interface Rule {
   /** Number of the field of HttpRule: 2 get, 3 put, 4 post, 5 delete, 6 patch. */
   readonly verb: number;
   readonly path: string;
@@ -23,10 +23,15 @@ function ruleBytes({ verb, path, body, responseBody, more }: Rule): Uint8Array {
   return writer.finish();
 }
 
-function method(name: string, inputType: string, outputType: string, rule?: Rule, serverStreaming = false) {
+/** @param inputType and `outputType`: full names */
+export function ruledMethod(name: string, inputType: string, outputType: string, rule?: Rule, serverStreaming = false) {
   const options = create(MethodOptionsSchema);
   if (rule !== undefined) options.$unknown = [{ no: 72295728, wireType: WireType.LengthDelimited, data: new BinaryWriter().bytes(ruleBytes(rule)).finish() }];
-  return { name, inputType: `.shop.${inputType}`, outputType: `.shop.${outputType}`, options, serverStreaming };
+  return { name, inputType: `.${inputType}`, outputType: `.${outputType}`, options, serverStreaming };
+}
+
+function method(name: string, inputType: string, outputType: string, rule?: Rule, serverStreaming = false) {
+  return ruledMethod(name, `shop.${inputType}`, `shop.${outputType}`, rule, serverStreaming);
 }
 
 function field(name: string, number: number, type: FieldDescriptorProto_Type, typeName?: string, label: FieldDescriptorProto_Label = OPTIONAL) {

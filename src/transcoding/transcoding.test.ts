@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fromBinary, fromJson, toBinary, toJson } from '@bufbuild/protobuf';
+import { Fields } from '../exchange/fields.ts';
 import { type Binding, DescriptorFault, readTranscoding } from './bindings.ts';
-import { answerJson, RequestFault, requestMessage } from './messages.ts';
-import { PathTemplate, TemplateFlaw } from './path-template.ts';
+import { answerBody, RequestFault, requestMessage } from './messages.ts';
+import { elementsOf, PathTemplate, TemplateFlaw } from './path-template.ts';
 import { shopDescriptors } from './shop.fixture.ts';
 import { grpcCode, httpStatus } from './status.ts';
 
 describe('path templates', () => {
   const match = (template: string, path: string) => {
-    const values = PathTemplate.parse(template).match(path);
+    const values = PathTemplate.parse(template).match(elementsOf(path));
     return values === undefined ? undefined : Object.fromEntries(values);
   };
 
@@ -20,11 +21,16 @@ describe('path templates', () => {
     assert.deepEqual(match('/v1/{a.b}/x/{c}', '/v1/1/x/2'), { 'a.b': '1', c: '2' });
     assert.deepEqual(match('/v1/orders/{id}:pay', '/v1/orders/7:pay'), { id: '7' });
     assert.deepEqual(match('/v1/*/x', '/v1/1/x'), {});
+    assert.deepEqual(match('/{all=**}:pay', '/a/b:pay'), { all: 'a/b' });
+    assert.deepEqual(match('/:pay', '/:pay'), {});
     for (const [template, path] of [
       ['/v1/orders/{id}', '/v1/orders'],
       ['/v1/orders/{id}', '/v1/orders/'],
       ['/v1/orders/{id}', '/v1/orders/7/8'],
       ['/v1/orders/{id}:pay', '/v1/orders/7'],
+      ['/v1/orders/{id}:pay', '/v1/orders/:pay'],
+      ['/:pay', '/'],
+      ['/:pay', '/x:pay'],
       ['/v1/{name=shelves/*}', '/v1/books/1'],
     ] as const) {
       assert.equal(match(template, path), undefined, `${template} ${path}`);
@@ -54,6 +60,7 @@ function sent(name: string, values: Record<string, string>, query = '', body?: s
     new Map(Object.entries(values)),
     new URLSearchParams(query),
     body === undefined ? undefined : Buffer.from(body),
+    new Fields(),
   );
   assert.deepEqual([frame[0], frame.readUInt32BE(1)], [0, frame.length - 5]);
   return toJson(binding.method.input, fromBinary(binding.method.input, frame.subarray(5)), { registry });
@@ -95,6 +102,7 @@ describe('requests become messages', () => {
       ['GetOrder', { id: '7' }, 'customer.is_new=maybe'],
       ['GetOrder', { id: '7' }, 'state=SOLD'],
       ['GetOrder', { id: '7' }, '__proto__=1'],
+      ['GetOrder', { id: '7' }, `${'customer.'.repeat(40)}id=1`],
       ['CreateOrder', {}, '', '{'],
       ['CreateOrder', {}, '', '[]'],
       ['CreateOrder', {}, '', '{"nothing":1}'],
@@ -114,9 +122,9 @@ test('messages become answers, or one field of theirs; what is no message does n
     head.writeUInt32BE(length, 1);
     return Buffer.concat([head, bytes]);
   };
-  assert.equal(answerJson(list, registry, frame(message)), '[{"id":"7"}]');
-  assert.equal(answerJson(list, registry, frame(new Uint8Array())), '[]');
-  assert.equal(answerJson(bindingOf('GetOrder'), registry, frame(new Uint8Array())), '{}');
+  assert.deepEqual(answerBody(list, registry, frame(message)), { contentType: 'application/json', body: '[{"id":"7"}]' });
+  assert.equal(answerBody(list, registry, frame(new Uint8Array()))?.body, '[]');
+  assert.equal(answerBody(bindingOf('GetOrder'), registry, frame(new Uint8Array()))?.body, '{}');
   for (const bad of [
     Buffer.alloc(0),
     frame(message, 1),
@@ -124,7 +132,7 @@ test('messages become answers, or one field of theirs; what is no message does n
     frame(Buffer.from([0xff, 0xff])),
     Buffer.concat([frame(message), frame(message)]),
   ]) {
-    assert.equal(answerJson(list, registry, bad), undefined);
+    assert.equal(answerBody(list, registry, bad), undefined);
   }
 });
 
@@ -142,7 +150,7 @@ describe('services', () => {
   });
 
   test('what is written out goes before what is a variable, and a verb before none', () => {
-    const found = (path: string) => bindings.find(({ template }) => template.match(path) !== undefined)?.method.name;
+    const found = (path: string) => bindings.find(({ template }) => template.match(elementsOf(path)) !== undefined)?.method.name;
     assert.deepEqual([found('/v1/orders/7:pay'), found('/shop.Orders/Plain')], ['PayOrder', 'Plain']);
   });
 

@@ -1,28 +1,11 @@
 /** For tests: a service whose one message has fields of the well-known types, of which JSON has forms of its own. */
 import { create, toBinary } from '@bufbuild/protobuf';
-import {
-  FieldDescriptorProto_Label,
-  FieldDescriptorProto_Type,
-  FileDescriptorSetSchema,
-  file_google_protobuf_any,
-  file_google_protobuf_duration,
-  file_google_protobuf_field_mask,
-  file_google_protobuf_struct,
-  file_google_protobuf_timestamp,
-  file_google_protobuf_wrappers,
-} from '@bufbuild/protobuf/wkt';
+import { FieldDescriptorProto_Label, FieldDescriptorProto_Type, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { ruledMethod } from './shop.fixture.ts';
+import { WELL_KNOWN_FILES } from './well-known-files.ts';
 
-const { MESSAGE, BYTES, UINT64 } = FieldDescriptorProto_Type;
+const { STRING, MESSAGE, BYTES, UINT64 } = FieldDescriptorProto_Type;
 const { OPTIONAL, REPEATED } = FieldDescriptorProto_Label;
-
-const FILES = [
-  file_google_protobuf_any,
-  file_google_protobuf_duration,
-  file_google_protobuf_field_mask,
-  file_google_protobuf_struct,
-  file_google_protobuf_timestamp,
-  file_google_protobuf_wrappers,
-].map(({ proto }) => proto);
 
 function known(name: string, number: number, type: string, label = OPTIONAL) {
   return { name, number, type: MESSAGE, typeName: `.google.protobuf.${type}`, label };
@@ -35,12 +18,12 @@ function known(name: string, number: number, type: string, label = OPTIONAL) {
 export function wellKnownDescriptors(imports = true): Buffer {
   const set = create(FileDescriptorSetSchema, {
     file: [
-      ...(imports ? FILES : []),
+      ...(imports ? WELL_KNOWN_FILES : []),
       {
         name: 'demo.proto',
         package: 'demo',
         syntax: 'proto3',
-        dependency: [...FILES.map(({ name }) => name), ...(imports ? [] : ['google/api/annotations.proto'])],
+        dependency: [...WELL_KNOWN_FILES.map(({ name }) => name), ...(imports ? [] : ['google/api/annotations.proto'])],
         messageType: [
           {
             name: 'Thing',
@@ -56,6 +39,40 @@ export function wellKnownDescriptors(imports = true): Buffer {
           },
         ],
         service: [{ name: 'Things', method: [{ name: 'Put', inputType: '.demo.Thing', outputType: '.demo.Thing' }] }],
+      },
+    ],
+  });
+  return Buffer.from(toBinary(FileDescriptorSetSchema, set));
+}
+
+/** `demo.Files`: bodies that are no JSON, as whole messages and as fields of others. The set lacks what it imports. */
+export function fileDescriptors(): Buffer {
+  const set = create(FileDescriptorSetSchema, {
+    file: [
+      {
+        name: 'files.proto',
+        package: 'demo',
+        syntax: 'proto3',
+        dependency: ['google/api/httpbody.proto', 'google/api/annotations.proto'],
+        messageType: [
+          {
+            name: 'File',
+            field: [
+              { name: 'name', number: 1, type: STRING, label: OPTIONAL },
+              { name: 'file', number: 2, type: MESSAGE, typeName: '.google.api.HttpBody', label: OPTIONAL },
+            ],
+          },
+        ],
+        service: [
+          {
+            name: 'Files',
+            method: [
+              ruledMethod('Echo', 'google.api.HttpBody', 'google.api.HttpBody', { verb: 4, path: '/echo', body: '*' }),
+              ruledMethod('Put', 'demo.File', 'demo.File', { verb: 3, path: '/files/{name}', body: 'file' }),
+              ruledMethod('Get', 'demo.File', 'demo.File', { verb: 2, path: '/files/{name}', responseBody: 'file' }),
+            ],
+          },
+        ],
       },
     ],
   });

@@ -1,14 +1,15 @@
 /** The well-known types in requests and answers (ProtoJSON), and failures with details. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { create, fromBinary, toBinary, toJson } from '@bufbuild/protobuf';
+import { create, type FileRegistry, fromBinary, fromJson, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { AnySchema, DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt';
+import { Fields } from '../exchange/fields.ts';
 import { type Binding, DescriptorFault, readTranscoding } from './bindings.ts';
-import { answerJson, RequestFault, requestMessage } from './messages.ts';
+import { answerBody, RequestFault, requestMessage } from './messages.ts';
 import { PathTemplate } from './path-template.ts';
 import { codeName, statusJson } from './status.ts';
-import { wellKnownDescriptors } from './well-known.fixture.ts';
+import { fileDescriptors, wellKnownDescriptors } from './well-known.fixture.ts';
 
 const { registry, bindings } = readTranscoding(wellKnownDescriptors(), ['demo.Things']);
 const put = bindings[0] as Binding;
@@ -17,8 +18,12 @@ const get: Binding = { ...put, httpMethod: 'GET', body: '', template: PathTempla
 
 function sent(binding: Binding, query: string, body?: string, values: Record<string, string> = {}): unknown {
   const bytes = body === undefined ? undefined : Buffer.from(body);
-  const frame = requestMessage(binding, registry, new Map(Object.entries(values)), new URLSearchParams(query), bytes);
+  const frame = requestMessage(binding, registry, new Map(Object.entries(values)), new URLSearchParams(query), bytes, new Fields());
   return toJson(put.method.input, fromBinary(put.method.input, frame.subarray(5)), { registry });
+}
+
+function jsonOf(binding: Binding, types: FileRegistry, frame: Buffer): unknown {
+  return JSON.parse(String(answerBody(binding, types, frame)?.body));
 }
 
 const THING = {
@@ -38,16 +43,16 @@ const THING = {
 
 test('a set may lack what everybody imports, and nothing else', () => {
   const bare = readTranscoding(wellKnownDescriptors(false), ['demo.Things']);
-  const frame = requestMessage(bare.bindings[0] as Binding, bare.registry, new Map(), [], Buffer.from(JSON.stringify(THING)));
-  assert.deepEqual(JSON.parse(answerJson(bare.bindings[0] as Binding, bare.registry, frame) ?? ''), THING);
+  const frame = requestMessage(bare.bindings[0] as Binding, bare.registry, new Map(), [], Buffer.from(JSON.stringify(THING)), new Fields());
+  assert.deepEqual(jsonOf(bare.bindings[0] as Binding, bare.registry, frame), THING);
   const other = Buffer.from(wellKnownDescriptors(false).toString('latin1').replace('google/api/annotations.proto', 'google/rpc/annotations.proto'), 'latin1');
   assert.throws(() => readTranscoding(other, ['demo.Things']), DescriptorFault);
 });
 
 test('bodies and answers have the JSON of the well-known types', () => {
   assert.deepEqual(sent(put, '', JSON.stringify(THING)), THING);
-  const frame = requestMessage(put, registry, new Map(), [], Buffer.from(JSON.stringify(THING)));
-  assert.deepEqual(JSON.parse(answerJson(put, registry, frame) ?? ''), THING);
+  const frame = requestMessage(put, registry, new Map(), [], Buffer.from(JSON.stringify(THING)), new Fields());
+  assert.deepEqual(jsonOf(put, registry, frame), THING);
 });
 
 test('whole numbers within 2^53 are numbers to a Struct', () => {
@@ -84,7 +89,7 @@ test('an Any of a type that the set lacks is no answer', () => {
   const unknown = create(AnySchema, { typeUrl: 'type.googleapis.com/demo.Nobody', value: new Uint8Array([8, 1]) });
   const message = new BinaryWriter().tag(8, WireType.LengthDelimited).bytes(toBinary(AnySchema, unknown)).finish();
   const head = Buffer.from([0, 0, 0, 0, message.length]);
-  assert.equal(answerJson(put, registry, Buffer.concat([head, message])), undefined);
+  assert.equal(answerBody(put, registry, Buffer.concat([head, message])), undefined);
 });
 
 describe('failures', () => {
@@ -119,5 +124,42 @@ describe('failures', () => {
 
   test('codes have their names', () => {
     assert.deepEqual([0, 1, 5, 16, 17, 999].map(codeName), ['OK', 'CANCELLED', 'NOT_FOUND', 'UNAUTHENTICATED', 'UNKNOWN', 'UNKNOWN']);
+  });
+});
+
+describe('google.api.HttpBody', () => {
+  const { bindings: files, registry: types } = readTranscoding(fileDescriptors(), ['demo.Files']);
+  const of = (name: string): Binding => files.find(({ method }) => method.name === name) as Binding;
+  const asked = (binding: Binding, body: string, values: Record<string, string> = {}, fields = Fields.of([['Content-Type', 'image/png']])): unknown => {
+    const frame = requestMessage(binding, types, new Map(Object.entries(values)), [], Buffer.from(body, 'latin1'), fields);
+    return toJson(binding.method.input, fromBinary(binding.method.input, frame.subarray(5)), { registry: types });
+  };
+  const framed = (binding: Binding, json: JsonValue): Buffer => {
+    const message = toBinary(binding.method.output, fromJson(binding.method.output, json));
+    return Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]);
+  };
+  const PICTURE = { contentType: 'image/png', data: Buffer.from('{\xff\0', 'latin1').toString('base64') };
+
+  test('takes a body as it is, with its type, as the whole message or as a field', () => {
+    assert.deepEqual(asked(of('Echo'), '{\xff\0'), PICTURE);
+    assert.deepEqual(asked(of('Put'), '{\xff\0', { name: 'a' }), { name: 'a', file: PICTURE });
+    assert.deepEqual(asked(of('Put'), '', { name: 'a' }), { name: 'a' });
+    assert.deepEqual(asked(of('Echo'), 'a', {}, new Fields()), { data: 'YQ==' });
+    assert.throws(() => asked(of('Echo'), 'a', {}, Fields.of([['Content-Encoding', 'gzip']])), RequestFault);
+  });
+
+  test('gives one, as the whole answer or as the field of it that is', () => {
+    const expected = { contentType: 'image/png', body: Buffer.from('{\xff\0', 'latin1') };
+    assert.deepEqual(answerBody(of('Echo'), types, framed(of('Echo'), PICTURE)), expected);
+    assert.deepEqual(answerBody(of('Get'), types, framed(of('Get'), { name: 'a', file: PICTURE })), expected);
+    const none = { contentType: 'application/octet-stream', body: Buffer.alloc(0) };
+    assert.deepEqual([answerBody(of('Echo'), types, framed(of('Echo'), {})), answerBody(of('Get'), types, framed(of('Get'), { name: 'a' }))], [none, none]);
+  });
+
+  test('what is no media type is no answer', () => {
+    for (const contentType of ['text', 'text/html\r\nset-cookie: a=b', 'text/html\r\n', 'täxt/html', 'text/', ' text/html'])
+      assert.equal(answerBody(of('Echo'), types, framed(of('Echo'), { contentType })), undefined, contentType);
+    for (const contentType of ['text/html', 'text/html; charset="utf-8"', 'application/vnd.a+json ;v=1'])
+      assert.equal(answerBody(of('Echo'), types, framed(of('Echo'), { contentType }))?.contentType, contentType);
   });
 });

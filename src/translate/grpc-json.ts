@@ -10,7 +10,7 @@ import type { RouteContext } from './routes.ts';
 /** @param field path of the filter in the object */
 export function translateGrpcJson(
   entry: Entry<ApiRoute>,
-  { backendRef, descriptorSetRef, services, timeout, retry }: WrittenGrpcJson,
+  { backendRef, descriptorSetRef, services, requestHeaders, responseHeaders, timeout, retry }: WrittenGrpcJson,
   timeouts: ApiRouteRule['timeouts'],
   field: string,
   context: RouteContext,
@@ -35,6 +35,8 @@ export function translateGrpcJson(
     },
     ...(descriptors === undefined ? {} : { descriptors }),
     services,
+    ...(requestHeaders.length === 0 ? {} : { requestHeaders }),
+    ...(responseHeaders.length === 0 ? {} : { responseHeaders }),
   };
 }
 

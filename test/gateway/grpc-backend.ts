@@ -14,8 +14,10 @@ export interface GrpcCall {
   readonly message: JsonValue;
 }
 
-/** @param answer sends one message, as JSON, and status 0 */
-export type GrpcResponder = (stream: ServerHttp2Stream, call: GrpcCall, answer: (json: JsonValue) => void) => void;
+/** @param answer sends one message, as JSON, and status 0, with metadata before and behind it */
+export type GrpcResponder = (stream: ServerHttp2Stream, call: GrpcCall, answer: (json: JsonValue, head?: Metadata, trailers?: Metadata) => void) => void;
+
+export type Metadata = Readonly<Record<string, string | string[]>>;
 
 /** Answers with what it was asked. */
 export const echo: GrpcResponder = (_stream, { message }, answer) => answer(message);
@@ -73,12 +75,12 @@ export class GrpcBackend {
       const message = toJson(method.input, fromBinary(method.input, Buffer.concat(chunks).subarray(5)), { registry });
       const call = { path, headers, message };
       this.calls.push(call);
-      this.respond(stream, call, (json) => {
+      this.respond(stream, call, (json, more = {}, trailers = {}) => {
         const answer = toBinary(method.output, fromJson(method.output, json, { registry, ignoreUnknownFields: true }));
         const head = Buffer.alloc(5);
         head.writeUInt32BE(answer.length, 1);
-        stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc', ...more }, { waitForTrailers: true });
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', ...trailers }));
         stream.end(Buffer.concat([head, answer]));
       });
     });

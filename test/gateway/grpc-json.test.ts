@@ -30,6 +30,7 @@ before(async () => {
     - { name: hurried, matches: [{ headers: [{ name: x-hurry, type: Present }] }], filters: ${filter('shop', '', '500ms')} }
     - { matches: [{ path: { value: /missing } }], filters: ${filter('nothing')} }
     - { matches: [{ path: { value: /broken } }], filters: ${filter('broken')} }
+    - { name: told, matches: [{ headers: [{ name: x-told, type: Present }] }], filters: ${filter('shop').replace('timeout: 50s', 'timeout: 50s, requestHeaders: [X-Tenant, x-trace-bin], responseHeaders: [x-total, x-late, cache-control]').replace(/ }$/, ', cache: {} }')} }
     - { name: kept, matches: [{ headers: [{ name: x-cached, type: Present }] }], filters: ${filter('shop', ', cache: { defaultTTL: 1m }')} }`,
     ),
   });
@@ -105,6 +106,24 @@ test('statuses of gRPC become those of HTTP; what is no gRPC is 502', async () =
   assert.equal((await get(gateway.http, '/v1/orders/7')).status, 503);
   orders.respond = () => {};
   assert.equal((await get(gateway.http, '/v1/orders/7', { 'x-hurry': '1' })).status, 504);
+});
+
+test('headers and metadata that are named go along, and back; a cache goes by them', async () => {
+  const headers = { 'x-told': '1', 'x-tenant': 'acme', 'x-trace-bin': 'AP8', 'x-other': '1' };
+  orders.respond = (_stream, { message }, answer) =>
+    answer(message, { 'x-total': ['1', '2'], 'x-none': 'a', 'cache-control': 'max-age=60' }, { 'x-late': 'yes', 'x-total': '3' });
+  const answer = await get(gateway.http, '/v1/orders/80', headers);
+  assert.deepEqual(
+    ['x-total', 'x-late', 'x-none', 'vary', 'cache-status'].map((name) => answer.headers[name]),
+    ['1, 2', 'yes', undefined, 'x-tenant, x-trace-bin', 'tidegate; fwd=uri-miss; stored'],
+  );
+  const { headers: metadata } = calls[0] as GrpcCall;
+  assert.deepEqual([metadata['x-tenant'], metadata['x-trace-bin'], metadata['x-other'], metadata['x-told']], ['acme', 'AP8', undefined, undefined]);
+  assert.equal((await get(gateway.http, '/v1/orders/80', headers)).headers['cache-status'], 'tidegate; hit');
+  assert.equal((await get(gateway.http, '/v1/orders/80', { ...headers, 'x-tenant': 'globex' })).headers['cache-status'], 'tidegate; fwd=vary-miss; stored');
+  orders.respond = (stream) => stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '5', 'x-total': '0' }, { endStream: true });
+  const failed = await get(gateway.http, '/v1/orders/81', headers);
+  assert.deepEqual([failed.status, failed.headers['x-total']], [404, '0']);
 });
 
 test('a failure has its details', async () => {
