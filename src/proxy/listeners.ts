@@ -63,6 +63,8 @@ export class Listener {
   readonly #h2c: boolean;
   readonly #connections = new Set<ClientEnd>();
   readonly #options: ServerOptions;
+  /** For connections whose first answer is to be the last. */
+  readonly #lastOptions: ServerOptions;
   readonly #proxy: Proxy;
   readonly #clients: ClientConnections | undefined;
   #wire: WireListener | undefined;
@@ -90,6 +92,7 @@ export class Listener {
     this.#index = LISTENERS.indexOf(name);
     this.#proxy = proxy;
     this.#options = options;
+    this.#lastOptions = { ...options, isDraining: () => true };
     this.#counts = counts;
     this.#maxConnections = maxConnections;
     this.#h2c = h2c;
@@ -153,7 +156,10 @@ export class Listener {
 
   #serve(connection: Connection, isHttp2: boolean, place: ClientPlace): ConnectionHandler & Timed {
     const Engine = isHttp2 ? Http2ServerConnection : ServerConnection;
-    const server: ConnectionHandler & Timed & ClientEnd = new Engine(connection, this.#options, this.#proxy, () => this.#closed(server, place));
+    const { tls } = connection;
+    // Those that are open when it changes whom a host asks for what are ended then; this one comes too late for that.
+    const options = tls === undefined || this.#proxy.clientValidations.fits(tls) ? this.#options : this.#lastOptions;
+    const server: ConnectionHandler & Timed & ClientEnd = new Engine(connection, options, this.#proxy, () => this.#closed(server, place));
     this.#connections.add(server);
     return server;
   }

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
-import type { Socket } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { Authority, type IssuedCertificate, selfSigned } from '../certificates/authority.ts';
@@ -265,6 +266,63 @@ test('a change ends the connections of its hosts: idle ones at once, others afte
   // Others are left in peace.
   assert.equal(await ask(other, 'plain.test', '/'), 200);
   assert.equal(await visit('ending.test', good), '403 client_certificate_revoked');
+});
+
+/** A client whose handshake comes to its end when it is let. @returns once the gateway has read its ClientHello */
+async function holdHandshake(port: number, alpn: string): Promise<{ socket: TLSSocket; letGo: () => void }> {
+  const raw = connectTcp(port, '127.0.0.1');
+  endWith(wholeFile, () => raw.destroy());
+  let isHeld = false;
+  const held: (() => void)[] = [];
+  const between = new Duplex({
+    read: () => {},
+    write: (chunk: Buffer, _encoding, done) => {
+      if (isHeld) held.push(() => raw.write(chunk, done));
+      else raw.write(chunk, done);
+      isHeld = true;
+    },
+    final: (done) => void raw.end(done),
+  });
+  raw.on('data', (chunk: Buffer) => between.push(chunk));
+  raw.on('end', () => between.push(null));
+  raw.on('error', () => between.destroy());
+  const socket = connect({ socket: between, servername: 'late.test', ALPNProtocols: [alpn], rejectUnauthorized: false });
+  await once(raw, 'data');
+  return {
+    socket,
+    letGo: () => {
+      isHeld = false;
+      for (const send of held.splice(0)) send();
+    },
+  };
+}
+
+test('a handshake that was under way while a host came to ask is told so once, and its connection ends', async (t) => {
+  const trust = configMap('late', { 'ca.crt': authority.cert });
+  const files = { 'a.yaml': service('web', [backend.port]) + trust, 'b.yaml': route('late', 'late.test', undefined) };
+  const own = await GatewayUnderTest.start(t, files, ['--workers', '1']);
+  const [http1, http2] = await Promise.all([holdHandshake(own.https, 'http/1.1'), holdHandshake(own.https, 'h2')]);
+  await own.write('b.yaml', route('late', 'late.test', '{ caCertificateRefs: [{ name: late }] }'));
+  // Plain HTTP is refused from then on.
+  await own.until('/', (status) => status === 403, { host: 'late.test' });
+
+  let text = '';
+  http1.socket.on('data', (chunk: Buffer) => {
+    text += chunk.toString('latin1');
+  });
+  http1.socket.write('GET / HTTP/1.1\r\nHost: late.test\r\n\r\n');
+  const ended = once(http1.socket, 'end');
+  http1.letGo();
+  await ended;
+  assert.match(text, /^HTTP\/1\.1 421 [\s\S]*^Connection: close\r\n/im);
+
+  const session = connectHttp2('https://late.test', { createConnection: () => http2.socket });
+  endWith(t, () => session.destroy());
+  const request = session.request({ ':path': '/' });
+  const [answer, left] = [once(request.resume(), 'response'), once(session, 'goaway')];
+  http2.letGo();
+  assert.equal(((await answer) as [{ ':status': number }])[0][':status'], 421);
+  await left;
 });
 
 test('statuses tell what is wrong', async () => {

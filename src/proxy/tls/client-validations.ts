@@ -3,6 +3,7 @@ import { HostTable, type LevelChange } from '../../router/host-table.ts';
 import type { Route } from '../../snapshot/route.ts';
 import type { ClientValidation, SnapshotClientValidation } from '../../snapshot/tls.ts';
 import type { ClientCertificate } from '../../wire/client-certificate.ts';
+import type { TlsInfo } from '../../wire/wire.ts';
 
 /** Nobody is asked on the host. */
 const OPEN = Symbol('open');
@@ -84,6 +85,14 @@ export class ClientValidations {
       }
       return isOutdated;
     };
+  }
+
+  /**
+   * Whether a handshake has asked for what its server name asks for now. One that was under way while that changed has not, and there
+   * is nobody whom the connection may serve.
+   */
+  fits({ serverName, clientCertificate }: TlsInfo): boolean {
+    return this.isEmpty || this.find(plainName(serverName))?.id === clientCertificate?.validation;
   }
 
   /** Before the route is known. @returns why the request is not served on this connection */
