@@ -40,6 +40,7 @@ import type { ChangeEnd, ChangePart, PublishedEndpoints, WorkerSettings } from '
 import { BackendConnector } from './backend-connector.ts';
 import { UpstreamCalls } from './calls/upstream-calls.ts';
 import { ClientIdentity } from './client-identity.ts';
+import { DescriptorShortage } from './descriptor-shortage.ts';
 import { ConnectionCounts, Listener, type ListenerName } from './listeners.ts';
 import { ClientConnections } from './overload/client-connections.ts';
 import { Overload } from './overload/overload.ts';
@@ -67,6 +68,8 @@ export interface Tell {
   refetchDocument(key: string): void;
   readonly claimRefresh: RefreshBroker['claim'];
   readonly settleRefresh: RefreshBroker['settle'];
+  /** No worker is to accept for now. */
+  descriptorsUsedUp(): void;
   /** Spans that are over, of traces that are recorded. */
   spans(spans: readonly Span[]): void;
 }
@@ -86,14 +89,10 @@ export class ListenError extends Error {
 /** How long a worker that starts waits for the store of rate limits (ms). */
 const STORE_PATIENCE = 1000;
 
-/** How often the log is told that accepting pauses, at most (ms). */
-const PAUSE_LOG_INTERVAL = 10_000;
-
 const NOTHING: Runtime = { version: 0, router: { find: () => undefined } };
 
 export class DataPlane {
   readonly #settings: WorkerSettings;
-  readonly #log: WorkerLog;
   readonly #wire: Wire;
   readonly #metrics = new WorkerMetrics();
   readonly #accessLog: AccessLog | undefined;
@@ -117,13 +116,11 @@ export class DataPlane {
   #ticketKeys: Buffer;
   readonly #storeMetrics = new LimitStoreMetrics();
   #limitStore: LimitStore | undefined;
+  readonly #shortage: DescriptorShortage;
   #draining = false;
-  /** When the log was last told that accepting paused. */
-  #pauseTold = Number.NEGATIVE_INFINITY;
 
   constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tell: Tell) {
     this.#settings = settings;
-    this.#log = log;
     this.#ticketKeys = Buffer.from(settings.ticketKeys);
     this.#wire = wire;
     const { shared, worker, workers } = settings;
@@ -157,6 +154,7 @@ export class DataPlane {
       health: { shared: new SharedHealth(shared.health), tellFailing: tell.failing },
       zone: settings.zone,
     });
+    this.#shortage = new DescriptorShortage(log, this.#upstreams, () => tell.descriptorsUsedUp());
     this.#certificates = new CertificateStore(settings.selfSigned, log, contextOptionsOf(settings.tls));
     this.#documents = new WorkerDocuments(tell.refetchDocument);
     this.#refreshes = new Refreshes({ claim: tell.claimRefresh, settle: tell.settleRefresh });
@@ -282,7 +280,7 @@ export class DataPlane {
     const proxyProtocol = this.#settings.proxyProtocol
       ? new ProxyProtocol(this.#settings.trustedProxies, () => this.#metrics.add('tidegate_proxy_protocol_failures_total', 1))
       : undefined;
-    const onPause = () => this.#acceptingPaused();
+    const onPause = () => this.#shortage.paused();
     await this.#http.listen(this.#wire, http.host, http.port, undefined, proxyProtocol, onPause).catch((error) => {
       throw new ListenError('http', error);
     });
@@ -300,12 +298,9 @@ export class DataPlane {
     });
   }
 
-  /** Where connections come and go that may be many times a second. */
-  #acceptingPaused(): void {
-    const now = performance.now();
-    if (now < this.#pauseTold + PAUSE_LOG_INTERVAL) return;
-    this.#pauseTold = now;
-    this.#log('warn', 'file descriptors are used up: new connections wait until there are some', { reason: 'file_descriptors' });
+  /** Another worker has no file descriptors left. */
+  descriptorsUsedUp(): void {
+    this.#shortage.heard([this.#http, this.#https]);
   }
 
   /** What another worker says of requests to backends that are waited for here. */

@@ -207,6 +207,11 @@ export class Listener {
     return place;
   }
 
+  /** While the process has no file descriptors left. */
+  pauseAccepting(): void {
+    this.#wire?.pauseAccepting();
+  }
+
   setTicketKeys(keys: Buffer): void {
     this.#wire?.setTicketKeys(keys);
   }

@@ -147,7 +147,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     if (before.protocol !== settings.protocol || before.proxyProtocol !== settings.proxyProtocol || !isDeepStrictEqual(before.tls, settings.tls)) {
       this.#generation++;
       this.#shared.length = 0;
-      this.#closeOldest(this.#idle.length);
+      this.closeAllIdle();
       this.#schedule();
     } else if (before.idleTimeout !== settings.idleTimeout && this.#idle.length > 0) {
       this.#schedule();
@@ -159,7 +159,7 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     this.#closed = true;
     this.#deadlines.remove(this);
     this.#shared.length = 0;
-    this.#closeOldest(this.#idle.length);
+    this.closeAllIdle();
     this.#budget?.leave(this);
   }
 
@@ -167,6 +167,10 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     if (this.#idle.length === 0) return false;
     this.#closeOldest(1);
     return true;
+  }
+
+  closeAllIdle(): void {
+    this.#closeOldest(this.#idle.length);
   }
 
   onReusable(connection: PooledConnection): void {

@@ -177,6 +177,11 @@ export class UpstreamState implements AffineUpstream {
     this.#choose();
   }
 
+  /** Connections that wait for requests take what is needed elsewhere. */
+  closeIdle(): void {
+    for (const state of this.#states.values()) state.pool.closeAllIdle();
+  }
+
   /**
    * The upstream is gone from the snapshot: idle connections close, the others once their requests are done. Exchanges of an
    * older snapshot can still pick its endpoints.

@@ -64,6 +64,11 @@ export class Upstreams {
     for (const key of keys) this.#states.get(key)?.healthChanged();
   }
 
+  /** Closes the connections that wait for requests. */
+  closeIdle(): void {
+    for (const state of this.#states.values()) state.closeIdle();
+  }
+
   /** Closes idle connections now, and the others once their requests are done. */
   close(): void {
     for (const state of this.#states.values()) state.close();

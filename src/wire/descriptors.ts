@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 
 /** Descriptors that accepting leaves for connections to backends, files and the other threads. */
 const SPARE = 64;
@@ -32,6 +33,11 @@ export function lowestFree(): number {
   } catch {
     return Number.POSITIVE_INFINITY;
   }
+}
+
+/** Whether a system call has failed for want of a descriptor, in the process or in the machine. @param errno negative */
+export function isWithoutDescriptor(errno: number | undefined): boolean {
+  return errno === -constants.errno.EMFILE || errno === -constants.errno.ENFILE;
 }
 
 /** Soft limit of open files (getrlimit(2), RLIMIT_NOFILE); infinite where it can't be read. */

@@ -94,7 +94,7 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Connections above this are closed at once and counted. */
   readonly maxConnections: number;
-  /** Called whenever accepting pauses because the process has no file descriptors left to accept with. */
+  /** Called whenever accepting pauses because the process has no file descriptors left to accept with, and again and again until it goes on. */
   readonly onPause?: () => void;
   readonly tls?: ServerTls;
   /** Absent: nothing is read before TLS, or before the connection is accepted. */
@@ -176,6 +176,8 @@ export interface WireListener {
   readonly pauses: number;
   /** TLS handshakes that failed or timed out. */
   readonly failedHandshakes: number;
+  /** For whoever hears of it elsewhere that there are no file descriptors left: pauses, if that is so. `stream` goes on. */
+  pauseAccepting(): void;
   setTicketKeys(keys: Buffer): void;
   /** Stops accepting; connections that are open stay. */
   close(): Promise<void>;

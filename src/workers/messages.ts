@@ -165,6 +165,8 @@ export type ToWorker =
   | { readonly type: 'refresh'; readonly key: string; readonly outcome: RefreshOutcome | undefined }
   | { readonly type: 'collectMetrics'; readonly id: number }
   | { readonly type: 'reopenLog' }
+  /** A worker has no file descriptors left, and they are the same ones for all. */
+  | { readonly type: 'descriptorsUsedUp' }
   /** Another worker died. */
   | { readonly type: 'workerGone'; readonly worker: number }
   /** Every answer is from now on the last on its connection. */
@@ -187,6 +189,8 @@ export type FromWorker =
   | { readonly type: 'claimRefresh'; readonly key: string }
   /** What came of a refresh that was its own to make. */
   | { readonly type: 'settleRefresh'; readonly key: string; readonly outcome: RefreshOutcome }
+  /** There are no file descriptors left; the other workers are to know. */
+  | { readonly type: 'descriptorsUsedUp' }
   | { readonly type: 'spans'; readonly spans: readonly Span[] }
   | { readonly type: 'drained' }
   /** How many exchanges were ended; their log lines are written. */

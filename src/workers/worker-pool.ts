@@ -305,6 +305,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       case 'spans':
         this.#events.onSpans?.(message.spans);
         return;
+      case 'descriptorsUsedUp':
+        this.#broadcast({ type: 'descriptorsUsedUp' });
+        return;
       case 'refetchDocument':
         this.#documents.refetch(message.key);
         return;

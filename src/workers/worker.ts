@@ -31,6 +31,7 @@ const dataPlane = new DataPlane(settings, wire, log, {
   refetchDocument: (key) => send({ type: 'refetchDocument', key }),
   claimRefresh: (key) => send({ type: 'claimRefresh', key }),
   settleRefresh: (key, outcome) => send({ type: 'settleRefresh', key, outcome }),
+  descriptorsUsedUp: () => send({ type: 'descriptorsUsedUp' }),
   spans: (spans) => send({ type: 'spans', spans }),
 });
 const work = new SlicedWork();
@@ -97,6 +98,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'collectMetrics':
       send({ type: 'metrics', id: message.id, families: dataPlane.collectMetrics(), eventLoopDelay: eventLoopDelay.take() });
+      break;
+    case 'descriptorsUsedUp':
+      dataPlane.descriptorsUsedUp();
       break;
     case 'workerGone':
       dataPlane.workerGone(message.worker);

@@ -1,10 +1,12 @@
 /** A gateway that has used up its file descriptors: what is open goes on, and new connections are taken again once there is room. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { answering, Backend } from './backend.ts';
 import { get } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
+import { Http2Client } from './http2-client.ts';
 import { endWith } from './lifetime.ts';
 import { catchAll, service } from './manifests.ts';
 
@@ -64,6 +66,45 @@ test('out of file descriptors: who comes too late waits, and is served once ther
   assert.deepEqual(new Set(await Promise.all(waiting)), new Set([true]));
   assert.equal(await metric('tidegate_connections_refused_total'), 0);
   assert.ok((await metric('tidegate_accept_pauses_total')) > 0);
+});
+
+test('file descriptors that backends have used up: who comes then waits for them, on each worker', { skip: process.platform !== 'linux' }, async (t) => {
+  const held: Socket[] = [];
+  const backend = await Backend.start(t, (request, socket) => {
+    if (!request.head.startsWith('GET /held ')) return answering('ok')(request, socket);
+    held.push(socket);
+    return undefined;
+  });
+  const files = { 'all.yaml': service('web', [backend.port]) + catchAll('web') };
+  const gateway = await GatewayUnderTest.start(t, files, ['--workers', '2', '--wire', 'handle'], {}, { descriptors: DESCRIPTORS });
+  const paused = [0, 1].map((worker) =>
+    gateway.untilLogged('file descriptors are used up: new connections wait until there are some', (line) => line.worker === worker),
+  );
+  // Many requests by few connections.
+  let failed = 0;
+  const statuses: Promise<number>[] = [];
+  const clients = [0, 1].map(() => new Http2Client(t, `https://127.0.0.1:${gateway.https}`));
+  for (const { session } of clients) await once(session, 'remoteSettings');
+  for (let number = 0; number < DESCRIPTORS; number++) {
+    const answer = (clients[number % 2] as Http2Client).send('/held').then(({ status }) => {
+      if (status !== 200) failed++;
+      return status;
+    });
+    statuses.push(answer);
+  }
+  await Promise.all(paused);
+  while (held.length + failed < statuses.length) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(failed > 0, 'there were descriptors for all');
+  // One for each worker, perhaps.
+  const waiting = Array.from({ length: 8 }, () => {
+    const socket = connect(gateway.http, '127.0.0.1').on('error', () => {});
+    endWith(t, () => socket.destroy());
+    return ask(socket);
+  });
+  for (const socket of held) socket.write(String(answering('late')({ head: '', body: '', connection: 0 }, socket)));
+  assert.deepEqual(new Set(await Promise.all(waiting)), new Set([true]));
+  assert.equal((await Promise.all(statuses)).filter((status) => status === 200).length, held.length);
+  assert.match((await get(gateway.admin, '/metrics')).body, /^tidegate_connections_refused_total 0$/m);
 });
 
 test('out of file descriptors on public sockets: who comes too late is closed and counted', { skip: process.platform !== 'linux' }, async (t) => {

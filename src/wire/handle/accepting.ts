@@ -3,6 +3,8 @@ import type { TcpHandle } from './bindings.ts';
 
 /** Milliseconds from one look for room to the next, while accepting pauses. */
 const LOOK_AGAIN = 20;
+/** Looks in vain after which it is told once more. */
+const TELL_AGAIN = 10;
 
 /**
  * Whether a listening handle accepts. Without file descriptors it pauses: clients wait in the kernel's queue until there is room.
@@ -19,8 +21,9 @@ export class Accepting {
   private readonly limits = acceptLimits();
   private canPause = false;
   private timer: NodeJS.Timeout | undefined = undefined;
+  private looks = 0;
 
-  /** @param paused called whenever it pauses */
+  /** @param paused called whenever it pauses, and again and again until it goes on */
   constructor(server: TcpHandle, paused: () => void) {
     this.server = server;
     this.paused = paused;
@@ -44,6 +47,15 @@ export class Accepting {
     return fd <= this.limits.most;
   }
 
+  /**
+   * Another descriptor of the process was taken: when few are left, accepting pauses. With none left libuv would take whoever comes
+   * next, and all that wait with it, and drop them.
+   * @param fd infinite: there was none left
+   */
+  taken(fd: number): void {
+    if (fd > this.limits.highest && this.canPause) this.pause();
+  }
+
   /** Before the handle is closed. */
   end(): void {
     clearInterval(this.timer);
@@ -55,12 +67,16 @@ export class Accepting {
     if (this.timer !== undefined) return;
     this.server.readStop();
     this.pauses++;
+    this.looks = 0;
     this.timer = setInterval(() => this.goOn(), LOOK_AGAIN);
     this.paused();
   }
 
   private goOn(): void {
-    if (lowestFree() > this.limits.highest) return;
+    if (lowestFree() > this.limits.highest) {
+      if (++this.looks % TELL_AGAIN === 0) this.paused();
+      return;
+    }
     clearInterval(this.timer);
     this.timer = undefined;
     this.server.readStart();

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Deadlines } from '../../exchange/deadlines.ts';
 import { plainAddress } from '../address.ts';
+import { isWithoutDescriptor, lowestFree } from '../descriptors.ts';
 import { secureContextOptions, TicketKeys } from '../secure-context.ts';
 import { unhandled } from '../unhandled.ts';
 import type { Connection, HandshakeStart, ListenOptions, ServerTls, WireListener } from '../wire.ts';
@@ -88,6 +89,15 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
     return this.accepting.pauses;
   }
 
+  pauseAccepting(): void {
+    this.accepting.taken(lowestFree());
+  }
+
+  /** Somebody else of the process has a descriptor of that number now; infinite: wanted one, and there was none. */
+  descriptorTaken(fd: number): void {
+    this.accepting.taken(fd);
+  }
+
   setTicketKeys(keys: Buffer): void {
     if (this.ticketKeys === undefined || this.context === undefined) return;
     this.ticketKeys.set(keys);
@@ -101,9 +111,10 @@ export class HandleListener implements WireListener, HandshakeOwner, PrefaceOwne
   }
 
   onConnection(status: number, tcp: TcpHandle): void {
-    // A connection that was gone before it was accepted, or one too many for the process (EMFILE); the next event brings the next one.
+    // A connection that was gone before it was accepted, or one too many for the process; the next event brings the next one.
     if (status !== 0) {
       this.refusedConnections++;
+      if (isWithoutDescriptor(status)) this.accepting.taken(Number.POSITIVE_INFINITY);
       return;
     }
     if (this.connections >= this.options.maxConnections || !this.accepting.admits(tcp.fd)) {

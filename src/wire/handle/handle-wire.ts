@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { Deadlines } from '../../exchange/deadlines.ts';
 import { notNumeric } from '../address.ts';
+import { isWithoutDescriptor } from '../descriptors.ts';
 import { connectTls } from '../stream/connect-tls.ts';
 import type { Connection, ConnectOptions, ListenOptions, Wire, WireListener } from '../wire.ts';
 import type { ConnectRequest, SocketName, TcpHandle } from './bindings.ts';
@@ -17,23 +18,28 @@ export class HandleWire implements Wire {
   readonly name = 'handle';
   private readonly native = new Native();
   private readonly handshakes = new Deadlines(HANDSHAKE_TICK);
+  private readonly listeners: HandleListener[] = [];
+  private readonly taken = (fd: number): void => {
+    for (const listener of this.listeners) listener.descriptorTaken(fd);
+  };
 
   async listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<WireListener> {
     const listener = new HandleListener(this.native, options, accept, this.handshakes);
     await listener.listen();
+    this.listeners.push(listener);
     return listener;
   }
 
   connect({ host, port, handler, tls, preamble }: ConnectOptions): Connection {
     // Public sockets: the handshake costs far more than they do, and verification is theirs.
-    if (tls !== undefined) return connectTls({ host, port, handler, preamble }, tls);
+    if (tls !== undefined) return connectTls({ host, port, handler, preamble }, tls, this.taken);
     const { TCP, constants } = this.native.bindings.tcp;
     const tcp = new TCP(constants.SOCKET);
     const connection = new HandleConnection(this.native, tcp, undefined, false, handler, undefined);
     connection.remoteAddress = host;
     connection.remotePort = port;
     if (preamble !== undefined) connection.write(preamble, 0, preamble.length, true);
-    new Connecting(connection, tcp).start(this.native, host, port);
+    new Connecting(connection, tcp, this.taken).start(this.native, host, port);
     return connection;
   }
 }
@@ -42,10 +48,13 @@ export class HandleWire implements Wire {
 class Connecting {
   private readonly connection: HandleConnection;
   private readonly tcp: TcpHandle;
+  private readonly taken: (fd: number) => void;
 
-  constructor(connection: HandleConnection, tcp: TcpHandle) {
+  /** @param taken hears which descriptor it has; infinite: there was none left */
+  constructor(connection: HandleConnection, tcp: TcpHandle, taken: (fd: number) => void) {
     this.connection = connection;
     this.tcp = tcp;
+    this.taken = taken;
   }
 
   start({ bindings }: Native, host: string, port: number): void {
@@ -58,7 +67,8 @@ class Connecting {
     request.owner = this;
     request.oncomplete = onAnswered;
     const status = family === 6 ? this.tcp.connect6(request, host, port) : this.tcp.connect(request, host, port);
-    if (status !== 0) this.refused(status);
+    if (status === 0) this.taken(this.tcp.fd);
+    else this.refused(status);
   }
 
   /** Called when the kernel has answered. */
@@ -79,6 +89,7 @@ class Connecting {
 
   private refused(status: number): void {
     const { connection } = this;
+    if (isWithoutDescriptor(status)) this.taken(Number.POSITIVE_INFINITY);
     connection.fail(systemError(status, 'connect', `${connection.remoteAddress}:${connection.remotePort}`));
   }
 }

@@ -2,12 +2,13 @@
 import { connect } from 'node:net';
 import { checkServerIdentity, connect as connectSecure } from 'node:tls';
 import { notNumeric } from '../address.ts';
+import { isWithoutDescriptor } from '../descriptors.ts';
 import { TlsError } from '../tls-error.ts';
 import type { ClientTls, Connection, ConnectOptions } from '../wire.ts';
 import { StreamConnection } from './stream-connection.ts';
 
-/** As `Wire.connect`. */
-export function connectTls({ host, port, handler, preamble }: Omit<ConnectOptions, 'tls'>, tls: ClientTls): Connection {
+/** As `Wire.connect`. @param taken hears which descriptor the connection has, as far as Node shows it; infinite: there was none left */
+export function connectTls({ host, port, handler, preamble }: Omit<ConnectOptions, 'tls'>, tls: ClientTls, taken?: (fd: number) => void): Connection {
   const { serverName, verifyName, sessions } = tls;
   const raw = connect({
     host,
@@ -30,7 +31,11 @@ export function connectTls({ host, port, handler, preamble }: Omit<ConnectOption
   });
   const connection = new StreamConnection(socket, raw, handler, { address: host, port, localAddress: undefined, localPort: 0 }, 0, undefined, false);
   // A refused connection is told by the socket below alone.
-  raw.once('error', (error) => connection.fail(error));
+  raw.once('error', (error: NodeJS.ErrnoException) => {
+    if (isWithoutDescriptor(error.errno)) taken?.(Number.POSITIVE_INFINITY);
+    connection.fail(error);
+  });
+  if (taken !== undefined) raw.once('connect', () => taken((raw as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd ?? 0));
   socket.once('secureConnect', () => {
     const alpn = socket.alpnProtocol || '';
     if (alpn === '' && tls.requireAlpn) {

@@ -59,6 +59,8 @@ export class StreamListener implements WireListener {
     });
   }
 
+  pauseAccepting(): void {}
+
   setTicketKeys(keys: Buffer): void {
     this.ticketKeys?.set(keys);
   }
