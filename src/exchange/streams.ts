@@ -112,8 +112,6 @@ export interface UpstreamHandler {
 export interface UpstreamStream {
   /** The connection is up; until it is, `onUpstreamWritable` tells when it comes up. */
   readonly connected: boolean;
-  /** Whether the connection had carried a request before. */
-  readonly reused: boolean;
   writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean;
   endBody(trailers: Fields | undefined): void;
   pauseResponse(): void;

@@ -100,7 +100,7 @@ describe('HTTP/2 to backends: requests', () => {
     assert.deepEqual([cut.answer.failure, cut.answer.bytesSent], ['reset', true]);
     const lines = backend.lines();
     assert.ok(lines.includes('Data 1 hello') && lines.includes(`RstStream 3 ${ErrorCode.Cancel}`), lines.join());
-    assert.deepEqual(counts, { reusable: 0, room: 0, retired: 0, gone: 0 });
+    assert.deepEqual(counts, { reusable: 0, room: 0, full: 0, retired: 0, gone: 0 });
   });
 
   it('stays within the windows of stream and connection, and tells when there is room', async () => {
@@ -180,6 +180,87 @@ describe('HTTP/2 to backends: room on a connection', () => {
     assert.deepEqual([counts.reusable, connection.destroyed], [1, false]);
   });
 
+  it('sends elsewhere what the backend has no room for, with what came of it meanwhile', async () => {
+    const { backend, counts, crowded, elsewhere, owner, send } = clientBench(true, false);
+    const kept = [send(), send()];
+    const told: string[] = [];
+    const moved = send('POST', UNKNOWN_LENGTH);
+    const waiting = send('POST', UNKNOWN_LENGTH);
+    const whole = send('POST', 5);
+    moved.stream.writeBody(Buffer.from('early'), 0, 5, false);
+    whole.stream.writeBody(Buffer.from('whole'), 0, 5, false);
+    whole.stream.endBody(undefined);
+    elsewhere.stream = {
+      connected: true,
+      writeBody: (bytes, start, end) => told.push(bytes.toString('latin1', start, end)) > 0,
+      endBody: () => void told.push('end'),
+      ...{ pauseResponse: () => {}, resumeResponse: () => {}, cancel: () => void told.push('cancel') },
+    };
+    backend.settings(Setting.MaxConcurrentStreams, 2);
+    assert.deepEqual(
+      crowded.map(({ handler }) => handler),
+      [moved.answer, waiting.answer, whole.answer],
+    );
+    assert.deepEqual([crowded[0]?.request.method, told, owner.streamsAtOnce, counts.full], ['POST', ['early', 'whole', 'end'], 2, 1]);
+    assert.deepEqual([moved.answer.writable, waiting.answer.writable, whole.answer.writable], [1, 1, 0]);
+    moved.stream.writeBody(Buffer.from('late'), 0, 4, false);
+    waiting.stream.cancel();
+    assert.deepEqual(told.slice(3), ['late', 'cancel']);
+    backend.send(backend.ok(1, 'one'), backend.ok(3, 'two'));
+    await settled();
+    assert.deepEqual(
+      kept.map(({ answer }) => answer.body),
+      ['one', 'two'],
+    );
+    assert.deepEqual([counts.room, counts.reusable], [1, 1]);
+  });
+
+  it('keeps what can go nowhere else, and what waits while the backend takes nothing for now', async () => {
+    const { backend, client, counts, crowded, elsewhere, owner, send } = clientBench(true, false);
+    const [, second] = [send(), send()];
+    elsewhere.stream = second.stream;
+    backend.settings(Setting.MaxConcurrentStreams, 0);
+    assert.deepEqual([crowded.length, client.hasRoom, counts.full, owner.streamsAtOnce], [0, false, 1, Number.POSITIVE_INFINITY]);
+    elsewhere.stream = undefined;
+    backend.settings(Setting.MaxConcurrentStreams, 1);
+    backend.send(backend.ok(1, 'one'));
+    backend.send(backend.ok(3, 'two'));
+    await settled();
+    assert.deepEqual([crowded.length, second.answer.body, owner.streamsAtOnce], [0, 'two', 1]);
+  });
+
+  it('goes by what the backend has said on another connection as long as it has not heard of it', async () => {
+    const { backend, client, counts, owner, send } = clientBench(true, false);
+    owner.streamsAtOnce = 2;
+    send();
+    assert.equal(client.hasRoom, true);
+    send();
+    assert.equal(client.hasRoom, false);
+    backend.settings(Setting.MaxConcurrentStreams, 3);
+    await settled();
+    assert.deepEqual([client.hasRoom, counts.room, counts.full, owner.streamsAtOnce], [true, 1, 0, 3]);
+  });
+
+  it('shares the window of the connection among the bodies that wait for it', async () => {
+    const { backend, send } = await ready();
+    const bytes = Buffer.alloc(100_000, 'x');
+    const tries = [send('POST', UNKNOWN_LENGTH), send('POST', UNKNOWN_LENGTH), send('POST', UNKNOWN_LENGTH)];
+    for (const id of [1, 3, 5]) backend.send(windowUpdateFrame(id, 100_000));
+    for (const { stream } of tries) stream.writeBody(bytes, 0, 100_000, true);
+    await settled();
+    backend.lines();
+    const sent: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      backend.send(windowUpdateFrame(0, 100));
+      await settled();
+      sent.push(...backend.lines());
+    }
+    assert.deepEqual(
+      sent,
+      [1, 3, 5, 1, 3, 5].map((id) => `Data ${id} 100`),
+    );
+  });
+
   it('takes up to a hundred at once where the backend takes more', async () => {
     const { client, send } = await ready();
     for (let number = 0; number < 99; number++) send();
@@ -197,9 +278,18 @@ describe('HTTP/2 to backends: room on a connection', () => {
     assert.deepEqual([client.hasRoom, counts.room], [true, 1]);
   });
 
-  it('tells that a stream is reused from the second request on', async () => {
-    const { send } = await ready();
-    assert.deepEqual([send().stream.reused, send().stream.reused], [false, true]);
+  it('tells of a failure whether the connection had carried a request before', async () => {
+    const { connection, send } = await ready();
+    const answers = [send().answer, send().answer];
+    connection.break();
+    await settled();
+    assert.deepEqual(
+      answers.map(({ failure, reused }) => [failure, reused]),
+      [
+        ['reset', false],
+        ['reset', true],
+      ],
+    );
   });
 
   it('gives up a connection from which nothing comes', async () => {

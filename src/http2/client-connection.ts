@@ -3,8 +3,7 @@ import { MAX_FIELDS_TEXT } from '../exchange/fields.ts';
 import type { UpstreamFailure, UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import type { Connection, ConnectionHandler } from '../wire/wire.ts';
 import { BlockAssembly } from './block-assembly.ts';
-import { RequestStream } from './client-stream.ts';
-import { ExtendedConnect, type TunnelElsewhere } from './extended-connect.ts';
+import type { RequestStream } from './client-stream.ts';
 import { FrameReader, Read } from './frame-reader.ts';
 import {
   DEFAULT_WINDOW,
@@ -27,15 +26,18 @@ import {
 import { HpackDecoder } from './hpack/decoder.ts';
 import { HeaderBlock } from './hpack/header-block.ts';
 import { RequestSender } from './request-sender.ts';
-import { RequestStreams, type StreamsOwner } from './request-streams.ts';
+import { RequestStreams, type SendElsewhere, type StreamsOwner } from './request-streams.ts';
 
 /** Who keeps the connection; as `ConnectionOwner` of upstream/ has it. None of these is called from within `request` or `destroy`. */
 export interface ClientConnectionOwner {
   onReusable(connection: ClientConnection): void;
   onRoom(connection: ClientConnection): void;
+  onFull(connection: ClientConnection): void;
   onRetired(connection: ClientConnection): void;
   onGone(connection: ClientConnection): void;
-  readonly onTunnelRefused: TunnelElsewhere;
+  onTunnelRefused: SendElsewhere;
+  onNoRoom: SendElsewhere;
+  streamsAtOnce: number;
 }
 
 /** What all streams together may send us beyond what was read; streams have windows of their own, so that a slow one stops no other. */
@@ -129,18 +131,10 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
 
   /** May be called before the connection is up; where there is no room, the request waits for it. */
   request(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
-    if (request.upgrade !== 'websocket') return this.#add(request, handler);
-    const tunnel = new ExtendedConnect(request, handler, (refused, by) => this.#owner.onTunnelRefused(refused, by));
-    return tunnel.begin((connect, through) => this.#add(connect, through));
-  }
-
-  #add(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     this.requests++;
     const reused = this.requests > 1;
     if (!this.#closed && !this.#retired) return this.#streams.add(request, handler, reused);
-    const stream = new RequestStream(this.#streams, request, handler, reused);
-    stream.failLater(new Error('the connection is closed'));
-    return stream;
+    return this.#streams.refuse(request, handler, reused, new Error('the connection is closed'));
   }
 
   /** Closes it at once. For connections without a request under way. */
@@ -159,6 +153,14 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
 
   onUsedUp(): void {
     this.#retire();
+  }
+
+  get streamsAtOnce(): number {
+    return this.#owner.streamsAtOnce;
+  }
+
+  onTunnelRefused(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined {
+    return this.#owner.onTunnelRefused(request, handler);
   }
 
   // --- the socket ---
@@ -368,6 +370,17 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
     }
     this.#streams.noteRoom();
     if (!this.#streams.isEmpty) this.#streams.settle();
+    this.#tellLimit();
+  }
+
+  /** The backend has said how many streams it takes at once, which may be fewer than were counted on. */
+  #tellLimit(): void {
+    const streams = this.#streams;
+    // One that takes none for now may take some soon, and a new connection would get no more.
+    if (streams.limit > 0) this.#owner.streamsAtOnce = streams.limit;
+    if (this.#closed || this.#retired || streams.hasRoom) return;
+    this.#owner.onFull(this);
+    if (streams.limit > 0) streams.spread((request, handler) => this.#owner.onNoRoom(request, handler));
   }
 
   #onWindowUpdate(streamId: number, increment: number): void {
@@ -414,7 +427,7 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
     if (this.#retired || this.#closed) return;
     this.#retired = true;
     this.#owner.onRetired(this);
-    for (const stream of this.#streams.takeQueue()) stream.failLater(new Error('the connection takes no more requests'));
+    for (const queued of this.#streams.takeQueue()) queued.failLater(new Error('the connection takes no more requests'));
   }
 
   /** The backend broke the protocol: nothing of the connection can be trusted any more. */
@@ -433,7 +446,7 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
     for (const stream of sent) if (failure === 'malformed' || !stream.closeInOrder()) stream.fail(failure, true, cause);
     // A server that speaks something else would have the others on the next connection, too.
     const failureOfUnsent = failure === 'malformed' && this.#streams.isSettled ? 'reset' : failure;
-    for (const stream of unsent) stream.fail(failureOfUnsent, false, cause);
+    for (const queued of unsent) queued.fail(failureOfUnsent, cause);
   }
 
   #shut(code: ErrorCode): void {

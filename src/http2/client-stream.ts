@@ -49,19 +49,16 @@ export interface StreamConnection {
  * one call brought them, bytes of the answer up to its receive window.
  */
 export class RequestStream implements UpstreamStream, SendingStream, Deferred {
-  /** 0 until the stream is opened, which waits for the connection and for room on it. Set by `RequestStreams`. */
-  id = 0;
+  readonly id: number;
   readonly reused: boolean;
   readonly isHead: boolean;
   /** The request asks for a tunnel (RFC 8441): a success opens it, and then each direction ends by itself. */
   readonly isConnect: boolean;
-  /** Until the stream is opened. */
-  request: UpstreamRequest | undefined;
-  /** When it was, on the clock of `Deadlines.now`. */
-  openedAt = 0;
+  /** When it was opened, on the clock of `Deadlines.now`. */
+  readonly openedAt: number;
   /** The request is complete, and all of it was sent. */
-  sendEnded = false;
-  sendWindow = 0;
+  sendEnded: boolean;
+  sendWindow: number;
   sentSinceUpdate = false;
   /** What the backend may still send. */
   receiveWindow = RECEIVE_WINDOW;
@@ -106,18 +103,23 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   #trailers: Fields | undefined = undefined;
   #uncredited = 0;
 
-  constructor(connection: StreamConnection, request: UpstreamRequest, handler: UpstreamHandler, reused: boolean) {
+  /** @param reused whether the connection has carried a request before @param now on the clock of `Deadlines.now` */
+  constructor(connection: StreamConnection, id: number, { method, body }: UpstreamRequest, handler: UpstreamHandler, reused: boolean, now: number) {
     this.#connection = connection;
     this.#handler = handler;
-    this.request = request;
+    this.id = id;
     this.reused = reused;
-    this.isHead = request.method === 'HEAD';
-    this.isConnect = request.method === 'CONNECT';
-    this.#bodyLeft = request.body === NO_BODY ? 0 : request.body;
+    this.openedAt = now;
+    this.isHead = method === 'HEAD';
+    this.isConnect = method === 'CONNECT';
+    this.#bodyLeft = body === NO_BODY ? 0 : body;
+    this.sendEnded = isEmptyBody(body);
+    this.sendWindow = connection.sender.settings.initialWindow;
   }
 
+  /** It has an open stream. */
   get connected(): boolean {
-    return this.id !== 0;
+    return true;
   }
 
   /** The head of the final answer came in. */
@@ -127,16 +129,8 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   // --- the request ---
 
-  /** The request's head goes out, on the stream that `id` says. @param later not from within the call that made the stream: the handler is told that it can write */
-  open(scheme: 'http' | 'https', now: number, later: boolean): void {
-    const { sender } = this.#connection as StreamConnection;
-    const request = this.request as UpstreamRequest;
-    this.request = undefined;
-    this.openedAt = now;
-    this.sendWindow = sender.settings.initialWindow;
-    this.sendEnded = isEmptyBody(request.body);
-    sender.head(this, request, scheme, this.sendEnded);
-    if (this.sendEnded || !later) return;
+  /** The handler waits until it can write. */
+  awaitRoom(): void {
     this.#blocked = true;
     this.sendMore();
   }
@@ -155,7 +149,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
       this.#unsent.append(bytes, start, stop);
       return false;
     }
-    const sent = this.id === 0 ? 0 : connection.sender.body(this, bytes, start, stop, false);
+    const sent = connection.sender.body(this, bytes, start, stop, false);
     if (start + sent < stop) {
       this.#unsent = new HeldBytes();
       this.#unsent.hold(bytes, start + sent, stop, stable);
@@ -172,7 +166,9 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     if (connection === undefined || this.#bodyEnded || this.sendEnded) return;
     if (this.#bodyLeft > 0) {
       // The backend is to see that the body was cut.
-      this.failLater(new Error('the request was cut'));
+      this.#failed = new Error('the request was cut');
+      this.#connection = undefined;
+      this.#defer();
       connection.release(this, ErrorCode.Cancel);
       connection.settle();
       return;
@@ -180,13 +176,13 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     this.#bodyEnded = true;
     this.#blocked = false;
     this.#requestTrailers = trailers;
-    if (this.#unsent === undefined && this.id !== 0) this.#endSending(connection);
+    if (this.#unsent === undefined) this.#endSending(connection);
   }
 
   /** There is room again: in the stream's window, the connection's, or the socket. */
   sendMore(): void {
     const connection = this.#connection;
-    if (connection === undefined || this.id === 0) return;
+    if (connection === undefined) return;
     const unsent = this.#unsent;
     if (unsent !== undefined) {
       unsent.start += connection.sender.body(this, unsent.bytes, unsent.start, unsent.end, false);
@@ -217,7 +213,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   /** A WINDOW_UPDATE of the stream itself needs no place in the line. */
   #wait(connection: StreamConnection): void {
-    if (!this.waiting && this.id !== 0 && this.sendWindow > 0) connection.waitForRoom(this);
+    if (!this.waiting && this.sendWindow > 0) connection.waitForRoom(this);
   }
 
   // --- the answer ---
@@ -435,13 +431,6 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     return true;
   }
 
-  /** As `fail`, once the caller has returned: as a reset of which nothing is known but this. */
-  failLater(cause: Error): void {
-    this.#failed = cause;
-    this.#connection = undefined;
-    this.#defer();
-  }
-
   #malformed(flaw: string): void {
     const connection = this.#connection as StreamConnection;
     connection.release(this, ErrorCode.ProtocolError);
@@ -451,7 +440,6 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   #end(): void {
     this.#over = true;
-    this.request = undefined;
     this.#fields = undefined;
     this.#held = undefined;
     this.#unsent = undefined;
@@ -467,7 +455,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     this.#deferred = false;
     if (this.#over) return;
     if (this.#failed !== undefined) {
-      this.fail('reset', this.id !== 0, this.#failed);
+      this.fail('reset', true, this.#failed);
       return;
     }
     if (this.#tellWritable) {

@@ -5,7 +5,7 @@ import { Fields } from '../exchange/fields.ts';
 import { type BodyLength, NO_BODY, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
 import { Answer, TunnelAnswer } from '../http1/answer.fixture.ts';
 import { type MemoryConnection, MemoryWire, settled } from '../http1/memory-wire.fixture.ts';
-import { ClientConnection } from './client-connection.ts';
+import { ClientConnection, type ClientConnectionOwner } from './client-connection.ts';
 import { FrameReader, Read } from './frame-reader.ts';
 import { Flag, FrameType, frameHeader, headersFrames, PREFACE, readUint32, settingsFrame } from './frames.ts';
 import { HpackDecoder } from './hpack/decoder.ts';
@@ -101,20 +101,28 @@ export function clientBench(up = true, settled = up) {
   const wire = new MemoryWire();
   const deadlines = new Deadlines(1_000_000);
   deadlines.sweep(1000);
-  const counts = { reusable: 0, room: 0, retired: 0, gone: 0 };
-  /** Requests for tunnels that go elsewhere, and where to. */
+  const counts = { reusable: 0, room: 0, full: 0, retired: 0, gone: 0 };
+  /** Requests for tunnels that go elsewhere, others that found no room, and where to. */
   const refused: { request: UpstreamRequest; handler: UpstreamHandler }[] = [];
+  const crowded: { request: UpstreamRequest; handler: UpstreamHandler }[] = [];
   const elsewhere: { stream: UpstreamStream | undefined } = { stream: undefined };
-  const client = new ClientConnection((handler) => wire.connect({ host: '192.0.2.9', port: 8080, handler }), deadlines, 'http', 5_000, {
+  const owner: ClientConnectionOwner = {
     onReusable: () => counts.reusable++,
     onRoom: () => counts.room++,
+    onFull: () => counts.full++,
     onRetired: () => counts.retired++,
     onGone: () => counts.gone++,
     onTunnelRefused: (request, handler) => {
       refused.push({ request, handler });
       return elsewhere.stream;
     },
-  });
+    onNoRoom: (request, handler) => {
+      if (elsewhere.stream !== undefined) crowded.push({ request, handler });
+      return elsewhere.stream;
+    },
+    streamsAtOnce: Number.POSITIVE_INFINITY,
+  };
+  const client = new ClientConnection((handler) => wire.connect({ host: '192.0.2.9', port: 8080, handler }), deadlines, 'http', 5_000, owner);
   const connection = wire.connections[0] as MemoryConnection;
   const backend = new FakeBackend(connection);
   const send = (method = 'GET', body: BodyLength = NO_BODY, fields: readonly Pair[] = [['Host', 'a']]) => {
@@ -141,7 +149,7 @@ export function clientBench(up = true, settled = up) {
     // Its own frames are of no interest to most.
     connection.received = PREFACE;
   }
-  return { client, connection, backend, counts, deadlines, send, ask, refused, elsewhere };
+  return { client, connection, backend, counts, deadlines, owner, send, ask, refused, crowded, elsewhere };
 }
 
 /** A bench whose own settings have gone out and been acknowledged. */

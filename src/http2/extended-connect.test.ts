@@ -314,7 +314,7 @@ describe('extended CONNECT before the backend has said that it takes it', () => 
       return true;
     };
     made.elsewhere.stream = {
-      ...{ connected: true, reused: true, writeBody: call('write'), endBody: call('end') },
+      ...{ connected: true, writeBody: call('write'), endBody: call('end') },
       ...{ pauseResponse: call('pause'), resumeResponse: call('resume'), cancel: call('cancel') },
     };
     made.backend.settings();
@@ -327,8 +327,30 @@ describe('extended CONNECT before the backend has said that it takes it', () => 
     stream.resumeResponse();
     stream.endBody(undefined);
     stream.cancel();
-    assert.deepEqual([calls, stream.connected, stream.reused, other.status], [['write', 'pause', 'resume', 'end', 'cancel'], true, true, 0]);
+    assert.deepEqual([calls, stream.connected, other.status], [['write', 'pause', 'resume', 'end', 'cancel'], true, 0]);
     assert.deepEqual(made.backend.lines(), ['Settings 0', 'WindowUpdate 0 983041', 'Settings 0 ack']);
+  });
+
+  it('goes elsewhere where tunnels have taken all the room, as a request for a tunnel, and so do others behind it', async () => {
+    const made = clientBench(true, false);
+    const tunnels = [made.ask(), made.ask(), made.ask()];
+    const behind = made.send();
+    made.elsewhere.stream = { ...behind.stream, connected: false } as UpstreamStream;
+    made.backend.settings(Setting.EnableConnectProtocol, 1, Setting.MaxConcurrentStreams, 2);
+    made.backend.send(made.backend.head(1, OK), made.backend.head(3, OK));
+    await settled();
+    assert.deepEqual(
+      tunnels.map(({ answer }) => answer.status),
+      [101, 101, 0],
+    );
+    assert.deepEqual(
+      made.crowded.map(({ request, handler }) => [request.method, request.upgrade, handler]),
+      [
+        ['GET', 'websocket', tunnels[2]?.answer],
+        ['GET', undefined, behind.answer],
+      ],
+    );
+    assert.ok(made.crowded[0]?.request.fields === tunnels[2]?.fields && tunnels[2]?.fields.get('sec-websocket-key') === KEY);
   });
 
   it('fails as a request that was not sent where there is no elsewhere, or no connection', async () => {

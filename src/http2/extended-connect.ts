@@ -1,4 +1,5 @@
 import type { Fields } from '../exchange/fields.ts';
+import { LateStream } from '../exchange/late-stream.ts';
 import { type BodyLength, UNKNOWN_LENGTH, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
 import { acceptOf } from '../http1/upgrade.ts';
 
@@ -11,67 +12,31 @@ export class NoConnectProtocolError extends Error {
   }
 }
 
-/** Sends a request for a tunnel on another connection. @returns undefined where there can be none */
-export type TunnelElsewhere = (request: UpstreamRequest, handler: UpstreamHandler) => UpstreamStream | undefined;
-
 /**
  * A request for WebSocket as HTTP/2 has it (RFC 8441 section 5), between a handler that has asked for an upgrade and a stream of the
- * connection: the key stays here, and a success is the 101 with the answer to that key. Where the backend turns out to take no
- * such request, it goes elsewhere.
+ * connection: the key stays here, and a success is the 101 with the answer to that key.
  */
-export class ExtendedConnect implements UpstreamStream, UpstreamHandler {
+export class ExtendedConnect extends LateStream implements UpstreamHandler {
   readonly #request: UpstreamRequest;
   readonly #handler: UpstreamHandler;
-  readonly #elsewhere: TunnelElsewhere;
-  #stream: UpstreamStream | undefined = undefined;
   #open = false;
 
   /** @param request with `upgrade`, its key among the fields */
-  constructor(request: UpstreamRequest, handler: UpstreamHandler, elsewhere: TunnelElsewhere) {
+  constructor(request: UpstreamRequest, handler: UpstreamHandler) {
+    super();
     this.#request = request;
     this.#handler = handler;
-    this.#elsewhere = elsewhere;
   }
 
   /** @param send sends what it gets on a stream of the connection */
   begin(send: (request: UpstreamRequest, handler: UpstreamHandler) => UpstreamStream): this {
     const fields = this.#request.fields.clone();
     fields.remove(KEY);
-    this.#stream = send({ ...this.#request, method: 'CONNECT', fields, body: UNKNOWN_LENGTH }, this);
+    this.passTo(send({ ...this.#request, method: 'CONNECT', fields, body: UNKNOWN_LENGTH }, this));
     return this;
   }
 
-  // --- for the handler ---
-
-  get connected(): boolean {
-    return this.#stream?.connected === true;
-  }
-
-  get reused(): boolean {
-    return this.#stream?.reused === true;
-  }
-
-  writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    return this.#stream?.writeBody(bytes, start, end, stable) ?? true;
-  }
-
-  endBody(trailers: Fields | undefined): void {
-    this.#stream?.endBody(trailers);
-  }
-
-  pauseResponse(): void {
-    this.#stream?.pauseResponse();
-  }
-
-  resumeResponse(): void {
-    this.#stream?.resumeResponse();
-  }
-
-  cancel(): void {
-    this.#stream?.cancel();
-  }
-
-  // --- for the stream ---
+  protected override dropped(): void {}
 
   onInformational(status: number, fields: Fields): void {
     this.#handler.onInformational(status, fields);
@@ -98,10 +63,6 @@ export class ExtendedConnect implements UpstreamStream, UpstreamHandler {
   }
 
   onUpstreamFailure(failure: UpstreamFailure, requestBytesSent: boolean, reusedConnection: boolean, cause: Error | undefined): void {
-    if (cause instanceof NoConnectProtocolError) {
-      this.#stream = this.#elsewhere(this.#request, this.#handler);
-      if (this.#stream !== undefined) return;
-    }
     this.#handler.onUpstreamFailure(failure, requestBytesSent, reusedConnection, cause);
   }
 }

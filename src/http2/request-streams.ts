@@ -1,8 +1,9 @@
 import type { Deadlines } from '../exchange/deadlines.ts';
-import type { UpstreamHandler, UpstreamRequest } from '../exchange/streams.ts';
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
 import { RequestStream, type StreamConnection } from './client-stream.ts';
-import { NoConnectProtocolError } from './extended-connect.ts';
+import { ExtendedConnect, NoConnectProtocolError } from './extended-connect.ts';
 import { ErrorCode, MAX_STREAM_ID, MAX_WINDOW, rstStreamFrame, windowUpdateFrame } from './frames.ts';
+import { QueuedRequest } from './queued-request.ts';
 import type { RequestSender } from './request-sender.ts';
 import { StreamTable } from './stream-table.ts';
 
@@ -11,8 +12,15 @@ export const MAX_STREAMS = 100;
 /** A connection from which nothing came for as long while a request waited in vain is taken for dead; milliseconds. */
 const SILENCE = 1_000;
 
+/** Sends a request on another connection. @returns undefined where there can be none */
+export type SendElsewhere = (request: UpstreamRequest, handler: UpstreamHandler) => UpstreamStream | undefined;
+
 /** Who looks after the connection. None of these is called from within `add`. */
 export interface StreamsOwner {
+  /** How many streams the backend is thought to take at once, as long as it has not said so. */
+  readonly streamsAtOnce: number;
+  /** For a request for a tunnel that the backend does not take beside others. */
+  readonly onTunnelRefused: SendElsewhere;
   /** No request is under way. */
   onIdle(): void;
   /** There is room again where there was none. */
@@ -36,7 +44,7 @@ export class RequestStreams implements StreamConnection {
   readonly #owner: StreamsOwner;
   readonly #open = new StreamTable<RequestStream>();
   /** Requests that wait for the connection, for the backend's SETTINGS, or for room. */
-  #queue: RequestStream[] = [];
+  readonly #queue: QueuedRequest[] = [];
   /** Streams that wait for the connection's window or the socket, first come first served. */
   #line: RequestStream[] = [];
   #nextId = 1;
@@ -56,11 +64,12 @@ export class RequestStreams implements StreamConnection {
   }
 
   get hasRoom(): boolean {
-    return this.#open.size + this.#queue.length < this.#limit;
+    return this.#open.size + this.#queue.length < this.limit && this.#nextId <= MAX_STREAM_ID;
   }
 
-  get #limit(): number {
-    return Math.min(this.sender.settings.maxConcurrentStreams, MAX_STREAMS);
+  /** Streams that there may be at once. */
+  get limit(): number {
+    return Math.min(this.isSettled ? this.sender.settings.maxConcurrentStreams : this.#owner.streamsAtOnce, MAX_STREAMS);
   }
 
   /** The stream of that identifier, unless it is over. */
@@ -74,12 +83,34 @@ export class RequestStreams implements StreamConnection {
   }
 
   /** Begins a request, at once where there is room. */
-  add(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): RequestStream {
-    const stream = new RequestStream(this, request, handler, reused);
-    if (this.#queue.length === 0 && this.#canOpen(stream)) this.#openNext(stream, false);
-    else this.#queue.push(stream);
+  add(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): UpstreamStream {
+    let stream: UpstreamStream;
+    if (this.#queue.length > 0 || !this.#canOpen(request)) stream = this.#enqueue(request, handler, reused);
+    else if (request.upgrade === 'websocket') stream = this.#openTunnel(request, handler, reused);
+    else stream = this.#openNext(request, handler, reused);
     this.noteRoom();
     return stream;
+  }
+
+  #enqueue(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): QueuedRequest {
+    if (this.#refuses(request)) return this.refuse(request, handler, reused, new NoConnectProtocolError());
+    const queued = new QueuedRequest(request, handler, reused, (dropped) => this.#drop(dropped));
+    this.#queue.push(queued);
+    return queued;
+  }
+
+  /** One that is not sent here. */
+  refuse(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean, cause: Error): QueuedRequest {
+    const refused = new QueuedRequest(request, handler, reused, () => {});
+    refused.failLater(cause);
+    return refused;
+  }
+
+  #drop(queued: QueuedRequest): void {
+    const index = this.#queue.indexOf(queued);
+    if (index < 0) return;
+    this.#queue.splice(index, 1);
+    this.settle();
   }
 
   /** The backend's settings are new: from now on it matters when there is room again. */
@@ -88,38 +119,72 @@ export class RequestStreams implements StreamConnection {
   }
 
   /** Before the backend's SETTINGS are known, one goes ahead: they may say that it takes no more than one at a time, and no tunnel. */
-  #canOpen(stream: RequestStream): boolean {
-    if (!this.isUp || this.#closed) return false;
-    return this.isSettled ? this.#open.size < this.#limit : this.#open.size < 1 && !stream.isConnect;
+  #canOpen(request: UpstreamRequest): boolean {
+    if (!this.isUp || this.#closed || this.#nextId > MAX_STREAM_ID) return false;
+    const isTunnel = request.upgrade === 'websocket';
+    if (!this.isSettled) return this.#open.size < 1 && !isTunnel;
+    return this.#open.size < this.limit && (!isTunnel || this.sender.settings.connectProtocol);
   }
 
-  #openNext(stream: RequestStream, later: boolean): void {
-    if (stream.isConnect && !this.sender.settings.connectProtocol) {
-      stream.failLater(new NoConnectProtocolError());
-      return;
-    }
+  /** A tunnel that the backend does not take. */
+  #refuses(request: UpstreamRequest): boolean {
+    return request.upgrade === 'websocket' && this.isSettled && !this.sender.settings.connectProtocol;
+  }
+
+  #openTunnel(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): UpstreamStream {
+    return new ExtendedConnect(request, handler).begin((connect, tunnel) => this.#openNext(connect, tunnel, reused));
+  }
+
+  #openNext(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): RequestStream {
     const id = this.#nextId;
     this.#nextId += 2;
-    stream.id = id;
+    const stream = new RequestStream(this, id, request, handler, reused, this.#deadlines.now);
     this.#open.add(stream);
-    stream.open(this.#scheme, this.#deadlines.now, later);
+    this.sender.head(stream, request, this.#scheme, stream.sendEnded);
+    return stream;
   }
 
   openQueued(): void {
-    let opened = 0;
-    while (opened < this.#queue.length && this.#canOpen(this.#queue[opened] as RequestStream)) this.#openNext(this.#queue[opened++] as RequestStream, true);
-    if (opened > 0) this.#queue.splice(0, opened);
+    const queue = this.#queue;
+    for (let queued = queue[0]; queued !== undefined; queued = queue[0]) {
+      const { request, handler, reused } = queued;
+      if (this.#refuses(request)) {
+        queue.shift();
+        const elsewhere = this.#owner.onTunnelRefused(request, handler);
+        if (elsewhere === undefined) queued.failLater(new NoConnectProtocolError());
+        else queued.begin(elsewhere);
+      } else if (this.#canOpen(request)) {
+        queue.shift();
+        if (request.upgrade === 'websocket') {
+          queued.begin(this.#openTunnel(request, handler, reused));
+        } else {
+          const stream = this.#openNext(request, handler, reused);
+          if (queued.begin(stream)) stream.awaitRoom();
+        }
+      } else {
+        break;
+      }
+    }
     if (this.#nextId > MAX_STREAM_ID) this.#owner.onUsedUp();
+  }
+
+  /**
+   * Sends elsewhere what waits for room, as far as there is another connection for it: what is under way may be tunnels,
+   * which last. Not from within a call of a handler.
+   */
+  spread(elsewhere: SendElsewhere): void {
+    const queue = this.#queue;
+    for (let queued = queue[0]; queued !== undefined; queued = queue[0]) {
+      const stream = elsewhere(queued.request, queued.handler);
+      if (stream === undefined) return;
+      queue.shift();
+      if (queued.begin(stream)) queued.handler.onUpstreamWritable();
+    }
   }
 
   // --- for the streams ---
 
   release(stream: RequestStream, code: ErrorCode | undefined): void {
-    if (stream.id === 0) {
-      const index = this.#queue.indexOf(stream);
-      if (index >= 0) this.#queue.splice(index, 1);
-      return;
-    }
     if (!this.#open.delete(stream.id)) return;
     if (code !== undefined || !stream.sendEnded) this.sender.output.send(rstStreamFrame(stream.id, code ?? ErrorCode.Cancel));
     if (code !== ErrorCode.Cancel || stream.answered) return;
@@ -157,10 +222,14 @@ export class RequestStreams implements StreamConnection {
     if (this.#line.length === 0) return;
     const line = this.#line;
     this.#line = [];
-    for (const stream of line) {
+    let served = 0;
+    while (served < line.length && this.sender.window > 0 && !this.sender.output.held) {
+      const stream = line[served++] as RequestStream;
       stream.waiting = false;
       stream.sendMore();
     }
+    // Next time they come first, and behind them those that have had their turn.
+    if (served < line.length) this.#line = line.slice(served).concat(this.#line);
   }
 
   /** SETTINGS_INITIAL_WINDOW_SIZE has changed (RFC 9113 section 6.9.2). @returns false where a window is larger than there can be */
@@ -186,7 +255,7 @@ export class RequestStreams implements StreamConnection {
   }
 
   /** Takes out the requests that were not sent. */
-  takeQueue(): RequestStream[] {
+  takeQueue(): QueuedRequest[] {
     return this.#queue.splice(0);
   }
 

@@ -25,7 +25,6 @@ class Shadow {
   get state(): UpstreamState {
     const stream: UpstreamStream = {
       connected: true,
-      reused: false,
       writeBody: (bytes, start, end) => this.bodies.push(bytes.toString('latin1', start, end)) > 0,
       endBody: () => {},
       pauseResponse: () => {},

@@ -31,12 +31,18 @@ export interface ConnectionOwner {
   onReusable(connection: PooledConnection): void;
   /** It was full, and takes another request now, beside those under way. */
   onRoom(connection: PooledConnection): void;
+  /** It takes no other request for now, beside those that were given to it: the backend allows fewer than it was thought to. */
+  onFull(connection: PooledConnection): void;
   /** It takes no new request from now on; those under way may still end well. */
   onRetired(connection: PooledConnection): void;
   /** It is closed, whoever closed it. */
   onGone(connection: PooledConnection): void;
   /** A request for a tunnel that the backend does not take beside others. @returns the same on another connection; undefined where there can be none */
   onTunnelRefused(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined;
+  /** A request for which a connection turned out to have no room. @returns the same on another; undefined where there can be none, and it has to wait */
+  onNoRoom(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined;
+  /** How many requests a connection may carry at once, as the backend has said on the last one that has heard of it; those that have not go by it. */
+  streamsAtOnce: number;
 }
 
 export interface Connector {

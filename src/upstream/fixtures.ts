@@ -15,7 +15,6 @@ import { InFlight } from './shared-counters.ts';
 /** A stream on which nothing ever happens. */
 const SILENT: UpstreamStream = {
   connected: true,
-  reused: false,
   writeBody: () => true,
   endBody: () => {},
   pauseResponse: () => {},
@@ -32,8 +31,11 @@ export class FakeConnection implements PooledConnection {
   requests = 0;
   generation = 0;
   preamble: Buffer | undefined = undefined;
-  readonly streams: number;
+  streams: number;
   takesTunnels: boolean | undefined = undefined;
+  /** What of bodies it was given, and their ends. */
+  readonly written: string[] = [];
+  readonly #sharable: boolean;
   #running = 0;
   destroyed = false;
 
@@ -43,6 +45,7 @@ export class FakeConnection implements PooledConnection {
     this.port = port;
     this.upstream = upstream;
     this.streams = streams;
+    this.#sharable = streams > 1;
     this.owner = owner;
   }
 
@@ -50,7 +53,8 @@ export class FakeConnection implements PooledConnection {
     if (this.#running === this.streams || this.destroyed) throw new Error('a request on a connection that is busy or gone');
     this.#running++;
     this.requests++;
-    return SILENT;
+    const writeBody = (bytes: Buffer, start: number, end: number) => this.written.push(bytes.toString('latin1', start, end)) > 0;
+    return { ...SILENT, writeBody, endBody: () => void this.written.push('END') };
   }
 
   get isBusy(): boolean {
@@ -58,7 +62,7 @@ export class FakeConnection implements PooledConnection {
   }
 
   get hasRoom(): boolean {
-    return this.streams > 1 && this.#running < this.streams;
+    return this.#sharable && this.#running < this.streams;
   }
 
   destroy(): void {
@@ -70,6 +74,13 @@ export class FakeConnection implements PooledConnection {
     this.#running--;
     if (this.#running === 0) this.owner.onReusable(this);
     else if (this.#running === this.streams - 1) this.owner.onRoom(this);
+  }
+
+  /** The backend takes fewer requests at once than it was thought to. */
+  shrink(streams: number): void {
+    this.streams = streams;
+    this.owner.streamsAtOnce = streams;
+    if (!this.hasRoom) this.owner.onFull(this);
   }
 
   /** It takes no more requests. */

@@ -246,6 +246,21 @@ describe('connection pool of connections that carry several requests', () => {
     assert.deepEqual(requests(), [3, 2, 1]);
   });
 
+  it('gives nothing more to a connection whose backend takes fewer at once than was thought, and sends elsewhere what waits for it', () => {
+    const { pool, opened, send, requests } = sharing(100);
+    for (let number = 0; number < 3; number++) send();
+    at(opened, 0).shrink(2);
+    assert.equal(pool.streamsAtOnce, 2);
+    assert.ok(pool.onNoRoom(GET, HANDLER) !== undefined);
+    send();
+    assert.deepEqual(requests(), [3, 2]);
+    at(opened, 0).done();
+    at(opened, 0).done();
+    pool.onRoom(at(opened, 0));
+    send();
+    assert.deepEqual(requests(), [4, 2]);
+  });
+
   it('keeps a connection without requests as an idle one, once', () => {
     const { pool, deadlines, opened, send, requests } = sharing(2);
     send();

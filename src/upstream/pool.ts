@@ -23,6 +23,7 @@ const NEVER_KEPT = -1;
 export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   deadline = Number.POSITIVE_INFINITY;
   deadlineIndex = -1;
+  streamsAtOnce = Number.POSITIVE_INFINITY;
 
   readonly #address: string;
   readonly #port: number;
@@ -108,6 +109,10 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
     return this.request(request, handler, true);
   }
 
+  onNoRoom(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream | undefined {
+    return this.request(request, handler, false);
+  }
+
   #takeIdle(preamble: Buffer | undefined): PooledConnection | undefined {
     if (preamble === undefined) {
       const connection = this.#idle.pop();
@@ -191,6 +196,10 @@ export class ConnectionPool implements ConnectionOwner, BudgetedPool, Timed {
   onRoom(connection: PooledConnection): void {
     if (this.#takesMore(connection) && !this.#shared.includes(connection)) this.#shared.push(connection);
     this.#budget?.wake();
+  }
+
+  onFull(connection: PooledConnection): void {
+    this.#unshare(connection);
   }
 
   onRetired(connection: PooledConnection): void {

@@ -1,7 +1,7 @@
 /** WebSocket in every mix of protocols: clients of HTTP/1.1 and HTTP/2, backends of HTTP/1.1 and HTTP/2 (RFC 6455, RFC 8441). */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createSecureServer, type Http2Server } from 'node:http2';
+import { connect as connectHttp2, createSecureServer, createServer, type Http2Server } from 'node:http2';
 import { before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Authority } from '../certificates/authority.ts';
@@ -35,11 +35,14 @@ function manifests(secure: TunnelServer | undefined): string {
     `    - { matches: [{ path: { value: /${version}/idle } }], timeouts: { idle: 1s }, backendRefs: [{ name: http${version}, port: 80 }] }`,
     `    - { matches: [{ path: { value: /${version}/life } }], timeouts: { request: 2s }, backendRefs: [{ name: http${version}, port: 80 }] }`,
   ]);
+  rules.push('    - { matches: [{ path: { value: /few } }], backendRefs: [{ name: few, port: 80 }] }');
   if (secure !== undefined) rules.push('    - { matches: [{ path: { value: /secure } }], backendRefs: [{ name: secure, port: 80 }] }');
   return [
     service('http1', [(servers.get('HTTP/1.1') as TunnelServer).port]),
     service('http2', [http2.port]),
     policy('http2', 'protocol: H2C'),
+    service('few', [few.port]),
+    policy('few', 'protocol: H2C'),
     ...(secure === undefined
       ? []
       : [
@@ -52,8 +55,11 @@ function manifests(secure: TunnelServer | undefined): string {
 }
 
 let secure: TunnelServer;
+/** Takes two streams at once on a connection. */
+let few: TunnelServer;
 
 before(async () => {
+  few = await TunnelServer.startHttp2(wholeFile, createServer({ settings: { enableConnectProtocol: true, maxConcurrentStreams: 2 } }));
   for (const version of VERSIONS) servers.set(version, await TunnelServer.start(wholeFile, version));
   const issued = authority.issue({ names: ['backend.test'] });
   const overTls = createSecureServer({ cert: issued.cert, key: issued.key, settings: { enableConnectProtocol: true } });
@@ -188,6 +194,18 @@ test('over TLS to the backend as well, beside the tunnels of others', async (t) 
     far.end('\x88\x02\x0f\xa2');
     assert.equal((await once(sockets[index] as WebSocket, 'close'))[0], 4002);
   }
+});
+
+test('tunnels may take all the room that a backend has on a connection: what comes with them finds room on others', async (t) => {
+  const session = connectHttp2(`http://127.0.0.1:${gateway.http}`);
+  endWith(t, () => session.destroy());
+  await once(session, 'remoteSettings');
+  // All at once, before there is a connection to the backend.
+  const handshake = { ':method': 'CONNECT', ':protocol': 'websocket', ':authority': 'a', 'sec-websocket-version': '13' };
+  const streams = Array.from({ length: 5 }, (_, index) => session.request({ ...handshake, ':path': `/few/${index}` }, { endStream: false }));
+  streams.push(session.request({ ':path': '/few/refused' }));
+  const statuses = await Promise.all(streams.map(async (stream) => ((await once(stream, 'response')) as [{ ':status': number }])[0][':status']));
+  assert.deepEqual(statuses, [200, 200, 200, 200, 200, 403]);
 });
 
 test('when the gateway stops, tunnels end with 1001 in each mix', async (t) => {

@@ -170,6 +170,22 @@ describe('connection budget', () => {
     assert.equal(asked, 1);
   });
 
+  it('what comes of a body meanwhile is kept for the connection, and its end', async () => {
+    const { one } = setUp(1);
+    const asked: number[] = [];
+    one.send(0);
+    const [whole, begun] = [1, 2].map((number) => one.send(0, POST, { onUpstreamWritable: () => asked.push(number) })) as [UpstreamStream, UpstreamStream];
+    assert.equal(whole.writeBody(Buffer.from('abc'), 0, 3, false), false);
+    whole.endBody(undefined);
+    assert.equal(begun.writeBody(Buffer.from('d'), 0, 1, false), false);
+    const [connection] = one.opened as [FakeConnection];
+    connection.done();
+    await setImmediate();
+    connection.done();
+    await setImmediate();
+    assert.deepEqual([connection.written, asked], [['abc', 'END', 'd'], [2]]);
+  });
+
   it('what waits goes out when the breaker is taken away, and connections still give back what they hold', async () => {
     const { one, carried, held } = setUp(1);
     one.send(0);

@@ -1,5 +1,5 @@
 import type { Deadlines, Timed } from '../../exchange/deadlines.ts';
-import type { Fields } from '../../exchange/fields.ts';
+import { LateStream } from '../../exchange/late-stream.ts';
 import { isEmptyBody, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../../exchange/streams.ts';
 import type { CircuitBreaker } from '../../snapshot/upstream.ts';
 import type { PooledConnection } from '../connector.ts';
@@ -161,50 +161,23 @@ export class ConnectionBudget implements Timed {
 }
 
 /** A try that waits for its connection, and then passes on. */
-class WaitingRequest implements UpstreamStream {
+class WaitingRequest extends LateStream {
   readonly request: UpstreamRequest;
   readonly handler: UpstreamHandler;
-  readonly #onCancelled: (waiting: WaitingRequest) => void;
-  #stream: UpstreamStream | undefined = undefined;
+  readonly #onDropped: (waiting: WaitingRequest) => void;
 
-  constructor(request: UpstreamRequest, handler: UpstreamHandler, onCancelled: (waiting: WaitingRequest) => void) {
+  constructor(request: UpstreamRequest, handler: UpstreamHandler, onDropped: (waiting: WaitingRequest) => void) {
+    super();
     this.request = request;
     this.handler = handler;
-    this.#onCancelled = onCancelled;
+    this.#onDropped = onDropped;
   }
 
   begin(stream: UpstreamStream): void {
-    this.#stream = stream;
-    // Of a connection that is up already nobody else will tell.
-    if (stream.connected && !isEmptyBody(this.request.body)) this.handler.onUpstreamWritable();
+    if (this.passTo(stream) && !isEmptyBody(this.request.body)) this.handler.onUpstreamWritable();
   }
 
-  get connected(): boolean {
-    return this.#stream?.connected === true;
-  }
-
-  get reused(): boolean {
-    return this.#stream?.reused === true;
-  }
-
-  writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    return this.#stream === undefined || this.#stream.writeBody(bytes, start, end, stable);
-  }
-
-  endBody(trailers: Fields | undefined): void {
-    this.#stream?.endBody(trailers);
-  }
-
-  pauseResponse(): void {
-    this.#stream?.pauseResponse();
-  }
-
-  resumeResponse(): void {
-    this.#stream?.resumeResponse();
-  }
-
-  cancel(): void {
-    if (this.#stream === undefined) this.#onCancelled(this);
-    else this.#stream.cancel();
+  protected override dropped(): void {
+    this.#onDropped(this);
   }
 }
