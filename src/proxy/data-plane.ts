@@ -93,6 +93,7 @@ const NOTHING: Runtime = { version: 0, router: { find: () => undefined } };
 
 export class DataPlane {
   readonly #settings: WorkerSettings;
+  readonly #log: WorkerLog;
   readonly #wire: Wire;
   readonly #metrics = new WorkerMetrics();
   readonly #accessLog: AccessLog | undefined;
@@ -121,6 +122,7 @@ export class DataPlane {
 
   constructor(settings: WorkerSettings, wire: Wire, log: WorkerLog, tell: Tell) {
     this.#settings = settings;
+    this.#log = log;
     this.#ticketKeys = Buffer.from(settings.ticketKeys);
     this.#wire = wire;
     const { shared, worker, workers } = settings;
