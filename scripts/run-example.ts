@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { freePort } from './free-port.ts';
 
 const root = join(import.meta.dirname, '..');
 const committed = 'manifests/example';
@@ -36,24 +37,23 @@ interface Ports {
 
 const fixed: Ports = { http: 8080, https: 8443, admin: 9901, backends: backends.map((backend) => backend.port) };
 
-/** @returns the port that was taken for a moment; undefined when it is in use */
-async function takePort(port: number): Promise<number | undefined> {
+/** Whether nobody listens there: it is taken for a moment. */
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   server.listen(port, '127.0.0.1');
   try {
     await once(server, 'listening');
   } catch {
-    return undefined;
+    return false;
   }
-  const taken = (server.address() as { port: number }).port;
   server.close();
   await once(server, 'close');
-  return taken;
+  return true;
 }
 
 async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
-  while (ports.size < count) ports.add((await takePort(0)) as number);
+  while (ports.size < count) ports.add(await freePort());
   return [...ports];
 }
 
@@ -157,7 +157,7 @@ async function main(): Promise<void> {
   } else {
     const all = [ports.http, ports.https, ports.admin, ...ports.backends];
     const busy: number[] = [];
-    for (const port of all) if ((await takePort(port)) === undefined) busy.push(port);
+    for (const port of all) if (!(await isFree(port))) busy.push(port);
     if (busy.length > 0) {
       console.error(`make run: port ${busy.join(', ')} is in use; end what listens there, or use free ports: make run PORTS=free`);
       process.exit(1);

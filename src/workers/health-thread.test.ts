@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
-import { freePort } from '../../scripts/free-port.ts';
+import { freePort, REFUSING_PORTS } from '../../scripts/free-port.ts';
 import { makeSelfSigned } from '../proxy/tls/self-signed.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Endpoint, Upstream } from '../snapshot/upstream.ts';
@@ -79,7 +79,7 @@ async function statuses(): Promise<Set<number>> {
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !(await holds()); await new Promise((resolve) => setTimeout(resolve, 20))) {
+  for (const deadline = Date.now() + 60_000; !(await holds()); await new Promise((resolve) => setTimeout(resolve, 20))) {
     assert.ok(Date.now() < deadline, told.join('\n'));
   }
 }
@@ -94,7 +94,7 @@ before(async () => {
   backend.listen(0, '127.0.0.1');
   await once(backend, 'listening');
   good = { address: '127.0.0.1', port: (backend.address() as AddressInfo).port, state: 'Ready' };
-  bad = { address: '127.0.0.1', port: await freePort(), state: 'Ready' };
+  bad = { address: '127.0.0.1', port: REFUSING_PORTS[0], state: 'Ready' };
   http = await freePort();
   pool = new WorkerPool(
     {

@@ -1,6 +1,7 @@
 /** Requests that their first endpoint refuses, and where a rule has another backendRef for them. */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { REFUSING_PORTS } from '../../scripts/free-port.ts';
 import { answering, Backend } from './backend.ts';
 import { get, send } from './client.ts';
 import { type AccessLine, GatewayUnderTest } from './gateway.ts';
@@ -12,19 +13,11 @@ let other: Backend;
 let spare: Backend;
 let gateway: GatewayUnderTest;
 
-/** Ports that refuse. */
-async function refusingPorts(count: number): Promise<number[]> {
-  const backends = await Promise.all(Array.from({ length: count }, () => Backend.start(wholeFile)));
-  const ports = backends.map((backend) => backend.port);
-  await Promise.all(backends.map((backend) => backend.stop()));
-  return ports;
-}
-
 before(async () => {
   good = await Backend.start(wholeFile, answering('good'));
   other = await Backend.start(wholeFile, answering('other'));
   spare = await Backend.start(wholeFile, answering('spare'));
-  const [one = 0, two = 0] = await refusingPorts(2);
+  const [one, two] = REFUSING_PORTS;
   gateway = await GatewayUnderTest.start(
     wholeFile,
     {

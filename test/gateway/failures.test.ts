@@ -1,6 +1,7 @@
 /** Backends that refuse, die, stall; what is tried again and what is not. */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { REFUSING_PORTS } from '../../scripts/free-port.ts';
 import { answering, Backend } from './backend.ts';
 import { get, send } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
@@ -9,15 +10,12 @@ import { apiRoute, service } from './manifests.ts';
 
 let good: Backend;
 let flaky: Backend;
-let refusing: number;
 let gateway: GatewayUnderTest;
 
 before(async () => {
   good = await Backend.start(wholeFile, answering('good'));
   flaky = await Backend.start(wholeFile, answering('flaky'));
-  const closed = await Backend.start(wholeFile);
-  refusing = closed.port;
-  await closed.stop();
+  const [refusing] = REFUSING_PORTS;
   gateway = await GatewayUnderTest.start(
     wholeFile,
     {
@@ -28,10 +26,12 @@ before(async () => {
         `  rules:
     - { matches: [{ path: { value: /half } }], backendRefs: [{ name: half, port: 80 }] }
     - { matches: [{ path: { value: /down } }], backendRefs: [{ name: down, port: 80 }] }
-    - { matches: [{ path: { value: /flaky } }], timeouts: { backendRequest: 300ms }, backendRefs: [{ name: flaky, port: 80 }] }
+    - { matches: [{ path: { value: /flaky } }], backendRefs: [{ name: flaky, port: 80 }] }
+    - { matches: [{ path: { value: /brief } }], timeouts: { backendRequest: 300ms }, backendRefs: [{ name: flaky, port: 80 }] }
     - { matches: [{ path: { value: /empty } }], backendRefs: [{ name: empty, port: 80 }] }
     - { matches: [{ path: { value: /missing } }], backendRefs: [{ name: missing, port: 80 }] }
-    - { matches: [{ path: { value: /whole } }], timeouts: { request: 300ms }, backendRefs: [{ name: flaky, port: 80 }] }`,
+    - { matches: [{ path: { value: /whole } }], timeouts: { request: 300ms }, backendRefs: [{ name: flaky, port: 80 }] }
+    - { matches: [{ path: { value: /whole/cut } }], timeouts: { request: 2s }, backendRefs: [{ name: flaky, port: 80 }] }`,
       ),
     },
     ['--workers', '1'],
@@ -83,8 +83,8 @@ test('a GET that dies on a reused connection goes again on a new one, once; a PO
 test('time-outs: backendRequest and request give 504 before the head, and the log says which', async () => {
   const respond = flaky.respond;
   flaky.respond = () => undefined;
-  assert.equal((await get(gateway.http, '/flaky/stall')).status, 504);
-  assert.equal((await gateway.untilAccess((line) => line.path === '/flaky/stall')).reason, 'backend_request_timeout');
+  assert.equal((await get(gateway.http, '/brief/stall')).status, 504);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/brief/stall')).reason, 'backend_request_timeout');
   assert.equal((await get(gateway.http, '/whole/stall')).status, 504);
   assert.equal((await gateway.untilAccess((line) => line.path === '/whole/stall')).reason, 'request_timeout');
   flaky.respond = () => 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart';
@@ -97,8 +97,8 @@ test('a request with Content-Length: 0 is complete with its head: the same time-
   const respond = flaky.respond;
   const headers = { 'content-length': '0' };
   flaky.respond = () => undefined;
-  assert.equal((await send(gateway.http, '/flaky/nothing', { method: 'POST', headers })).status, 504);
-  assert.equal((await gateway.untilAccess((line) => line.path === '/flaky/nothing')).reason, 'backend_request_timeout');
+  assert.equal((await send(gateway.http, '/brief/nothing', { method: 'POST', headers })).status, 504);
+  assert.equal((await gateway.untilAccess((line) => line.path === '/brief/nothing')).reason, 'backend_request_timeout');
   flaky.respond = respond;
   assert.equal((await get(gateway.http, '/flaky/warm')).body, 'flaky');
   const seen = killFirst();

@@ -6,6 +6,7 @@ import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:
 import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { REFUSING_PORTS } from '../../../scripts/free-port.ts';
 import { type CallOutcome, type CallRequest, contextFields } from '../../exchange/calls.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
 import { Fields } from '../../exchange/fields.ts';
@@ -119,11 +120,6 @@ test('tries count for their upstream, and for no route', async () => {
 });
 
 test('there is no answer: no reference, no endpoint, nobody listens, too slow, broken off, too long', async () => {
-  const refusing = createServer();
-  refusing.listen(0, '127.0.0.1');
-  await once(refusing, 'listening');
-  const { port: refused } = refusing.address() as AddressInfo;
-  refusing.close();
   const port = await listen((message, response) => {
     if (message.url === '/slow') return;
     if (message.url === '/long') response.end(Buffer.alloc(1001));
@@ -136,11 +132,11 @@ test('there is no answer: no reference, no endpoint, nobody listens, too slow, b
       response.write('broken', () => response.destroy());
     }
   });
-  const target = targetOf([port], { timeout: 200 });
+  const target = targetOf([port]);
   assert.equal(reasonOf(await call({ timeout: 1000 })), '500 backend_not_resolved');
   assert.equal(reasonOf(await call(targetOf([]))), '503 no_endpoint');
-  assert.equal(reasonOf(await call(targetOf([refused]))), '502 connect_failure');
-  assert.equal(reasonOf(await call(target, { path: '/slow' })), '504 request_timeout');
+  assert.equal(reasonOf(await call(targetOf([REFUSING_PORTS[0]]))), '502 connect_failure');
+  assert.equal(reasonOf(await call(targetOf([port], { timeout: 200 }), { path: '/slow' })), '504 request_timeout');
   assert.equal(reasonOf(await call(target, { path: '/broken' })), '502 upstream_reset');
   assert.equal(reasonOf(await call(target, { path: '/long' })), '502 call_answer_too_long');
   assert.equal(reasonOf(await call(target, { path: '/longer' })), '502 call_answer_too_long');
