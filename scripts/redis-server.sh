@@ -11,8 +11,11 @@ exec 9>/tmp/tidegate-redis-server.lock
 flock 9
 command -v redis-server >/dev/null 2>&1 && exit 0
 echo "Installing redis-server for the tests" >&2
+# A mirror that fails once, and another program that is installing something, are no reason to give up.
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 "$@"; }
 # RUNLEVEL=1 keeps the package from starting a service of its own.
-if ! { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends redis-server; } >/dev/null; then
+export RUNLEVEL=1
+if ! { apt update && apt install -y --no-install-recommends redis-server; } >/dev/null; then
   echo "apt-get install redis-server failed, see above" >&2
   exit 1
 fi

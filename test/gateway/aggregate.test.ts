@@ -70,7 +70,7 @@ ${calls.map((call) => `            - ${call}`).join('\n')}
             headers: { cache-control: "'private'", x-took: "string(orders.durationMs)", x-partial: "orders.failed ? 'yes' : ''" }
             body: "user.status != 200 ? {'error': 'no such user'} : {'name': user.body.name, 'orders': orders.body.map(o, {'id': o.id, 'total': o.total}), 'partial': orders.failed}"
 ${aggregate('/both', [call('users', '/u'), call('orders', '/o')], '{ body: "[users.body, orders.body]" }')}
-${aggregate('/hurried', [call('users', '/u'), call('orders', '/o', 'timeout: 300ms')], '{ body: "[users.body, orders.body]" }')}
+${aggregate('/hurried', [call('users', '/u'), call('orders', '/o', 'timeout: 1500ms')], '{ body: "[users.body, orders.body]" }')}
 ${aggregate('/brief', [call('users', '/u')], '{ body: "users.body" }', 'timeout: 300ms')}
 ${aggregate('/tolerant', [call('users', '/u', 'timeout: 300ms, onError: { value: "\'none\'" }'), call('orders', '/o', 'onError: { value: "null" }')], '{ body: "[users.body, users.failed, users.status, orders.body, orders.failed, orders.status]" }')}
 ${aggregate('/status', [call('users', '/u')], '{ status: "users.status" }')}

@@ -7,7 +7,7 @@ import tls, { type TLSSocket } from 'node:tls';
 import { Authority, type IssuedCertificate, selfSigned } from '../certificates/authority.ts';
 import { get } from './client.ts';
 import { GatewayUnderTest } from './gateway.ts';
-import { endWith, wholeFile } from './lifetime.ts';
+import { endWith, PATIENCE, wholeFile } from './lifetime.ts';
 import { apiRoute } from './manifests.ts';
 
 const DAY = 86_400_000;
@@ -220,7 +220,7 @@ test('a new certificate of the gateway is shown on new connections, and those of
     assert.equal(status, 200);
     return body === 'gateway-2 by no protocol';
   });
-  for (const deadline = Date.now() + 10_000; mutual.open > 1; ) {
+  for (const deadline = Date.now() + PATIENCE; mutual.open > 1; ) {
     assert.ok(Date.now() < deadline, 'the connection of the old certificate stays open');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
@@ -247,7 +247,7 @@ test('health checks are made over TLS, with the same trust and the same certific
   assert.deepEqual([bad.upstream, bad.outcome], ['default/checked-expired/80', 'CERT_HAS_EXPIRED']);
   assert.equal((await get(gateway.http, '/checked-expired')).status, 503);
   const passed = /tidegate_health_checks_total\{upstream="default\/checked\/80",result="passed"\} [1-9]/;
-  for (const deadline = Date.now() + 20_000; !passed.test((await get(gateway.admin, '/metrics')).body); ) assert.ok(Date.now() < deadline, 'no check passes');
+  for (const deadline = Date.now() + PATIENCE; !passed.test((await get(gateway.admin, '/metrics')).body); ) assert.ok(Date.now() < deadline, 'no check passes');
   assert.equal((await get(gateway.http, '/checked')).status, 200);
   assert.ok(gateway.log.every(({ msg, upstream }) => msg !== 'endpoint is unhealthy' || upstream === 'default/checked-expired/80'));
 });

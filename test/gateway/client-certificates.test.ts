@@ -227,6 +227,7 @@ test('a changed authority holds at once: for sessions and for connections that a
     reason = await visit('rotating.test', good, { session });
     assert.match(reason, /^(200|403 client_certificate_untrusted)$/);
   }
+  await gateway.untilAllWorkers();
   // Closed, or told that it is no longer right: never served.
   const status = await ask(kept, 'rotating.test', '/').catch(() => 0);
   assert.ok(status === 421 || status === 0, String(status));
@@ -259,6 +260,7 @@ test('a change ends the connections of its hosts: idle ones at once, others afte
   const [ended, left] = [once(idle.resume(), 'close'), once(session, 'goaway')];
   await gateway.write('c-ending.yaml', ending([good]));
   await Promise.all([ended, left]);
+  await gateway.untilAllWorkers();
   held?.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast');
   await once(busy, 'end');
   assert.match(text, /^HTTP\/1\.1 200 OK\r\n[\s\S]*^Connection: close\r\n[\s\S]*\r\n\r\nlast$/im);

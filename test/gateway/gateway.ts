@@ -35,25 +35,33 @@ export class GatewayUnderTest {
   https = 0;
   admin = 0;
   #waiting = new Set<() => void>();
+  /** Resolves with the exit code once the process has ended and all that it wrote was read. */
   readonly exited: Promise<number | null>;
+  #hasEnded = false;
 
   private constructor(folder: string, args: readonly string[], environment: NodeJS.ProcessEnv, limits: Limits) {
     this.folder = folder;
+    // As many workers on every machine: what one of them counts or keeps for itself shows in a test.
+    const workers = args.includes('--workers') ? [] : ['--workers', '2'];
+    const addresses = ['--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
     this.process = spawnProgram(
-      ['serve', '--manifests', folder, '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--drain-delay', '100ms', ...args],
+      ['serve', '--manifests', folder, ...addresses, '--drain-delay', '100ms', ...workers, ...args],
       { env: { ...process.env, ...environment } },
       limits,
     );
-    this.exited = once(this.process, 'exit').then(([code]) => code as number | null);
+    this.exited = once(this.process, 'close').then(([code]) => code as number | null);
     createInterface({ input: this.process.stderr as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.log, this.errors));
     createInterface({ input: this.process.stdout as NodeJS.ReadableStream }).on('line', (line) => this.#take(line, this.access, this.errors));
-    void this.exited.then(() => this.#wake());
+    void this.exited.then(() => {
+      this.#hasEnded = true;
+      this.#wake();
+    });
   }
 
   /**
    * Resolves once it serves. At the end of its lifetime it is stopped, and has to exit with 0.
    * @param files manifests by file name
-   * @param args further flags of `serve`
+   * @param args further flags of `serve`; two workers where they name no number
    */
   static async start(
     lifetime: Lifetime,
@@ -91,14 +99,23 @@ export class GatewayUnderTest {
     return this.#until(() => this.access.find(matches), 'access log line');
   }
 
-  /** Asks until the answer is as wanted: how a test waits for an edit to be live. */
+  /** Asks until the answer is as wanted: how a test waits for an edit to be live. It is so at every worker then. */
   async until(path: string, wanted: (status: number, body: string) => boolean, headers: Readonly<Record<string, string>> = {}): Promise<void> {
     for (const deadline = Date.now() + PATIENCE; ; ) {
       const answer = await get(this.http, path, headers);
-      if (wanted(answer.status, answer.body)) return;
+      if (wanted(answer.status, answer.body)) break;
       if (Date.now() > deadline) throw new Error(`${path} still answers ${answer.status} ${answer.body}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    await this.untilAllWorkers();
+  }
+
+  /**
+   * Waits until what is in force at one worker is so at each. A scrape asks every worker, in the order of what it was sent before;
+   * with a second one each has had a turn of its loop more, in which the rest of a change that took its time is done.
+   */
+  async untilAllWorkers(): Promise<void> {
+    for (let scrape = 0; scrape < 2; scrape++) await get(this.admin, '/metrics');
   }
 
   /** For tests that look at what is there after the end. @returns the exit code */
@@ -120,7 +137,7 @@ export class GatewayUnderTest {
       for (;;) {
         const found = find();
         if (found !== undefined) return found;
-        if (this.process.exitCode !== null || this.process.signalCode !== null || isLate) {
+        if (this.#hasEnded || isLate) {
           throw new Error(
             `no ${what}; exit code ${this.process.exitCode}; ${this.errors.join('\n')}\n${this.log.map((line) => JSON.stringify(line)).join('\n')}`,
           );

@@ -103,7 +103,7 @@ const routes = (extra = '') =>
     - { matches: [{ path: { value: /backed-up } }], backendRefs: [{ name: checked, port: 80 }, { name: good, port: 80, backup: true }] }
     - { matches: [{ path: { value: /panic } }], backendRefs: [{ name: panic, port: 80 }] }
     - { matches: [{ path: { value: /ejected } }], backendRefs: [{ name: ejected, port: 80 }] }
-    - { matches: [{ path: { value: /silent } }], timeouts: { backendRequest: 200ms }, backendRefs: [{ name: silent, port: 80 }] }
+    - { matches: [{ path: { value: /silent } }], timeouts: { backendRequest: 1s }, backendRefs: [{ name: silent, port: 80 }] }
     - { matches: [{ path: { value: /near } }], backendRefs: [{ name: near, port: 80 }] }
     - { matches: [{ path: { value: /hinted } }], backendRefs: [{ name: hinted, port: 80 }] }
     - { matches: [{ path: { value: /slow } }], backendRefs: [{ name: slow, port: 80 }] }
@@ -139,7 +139,10 @@ before(async () => {
         policy('slow', '  loadBalancer: { slowStart: 1h }'),
         policy('ejected', '  healthCheck: { passive: { consecutiveErrors: 3, baseEjection: 5m } }'),
         policy('silent', '  healthCheck: { passive: { consecutiveErrors: 2, baseEjection: 5m } }'),
-        policy('grpc', '  healthCheck: { active: { type: GRPC, service: shop.Orders, interval: 100ms, unhealthyThreshold: 1, healthyThreshold: 1 } }'),
+        policy(
+          'grpc',
+          '  healthCheck: { active: { type: GRPC, service: shop.Orders, interval: 100ms, timeout: 30s, unhealthyThreshold: 1, healthyThreshold: 1 } }',
+        ),
       ].join(''),
       'routes.yaml': routes(),
     },

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { before, beforeEach, test } from 'node:test';
-import { answering, Backend, type Responder } from './backend.ts';
+import { REFUSING_PORTS } from '../../scripts/free-port.ts';
+import { answering, Backend, type RecordedRequest, type Responder } from './backend.ts';
 import { get, RawConnection, send } from './client.ts';
 import { type AccessLine, GatewayUnderTest } from './gateway.ts';
 import { wholeFile } from './lifetime.ts';
@@ -39,12 +40,7 @@ let gateway: GatewayUnderTest;
 
 before(async () => {
   [one, other, spare, shadow] = await Promise.all([Backend.start(wholeFile), Backend.start(wholeFile), Backend.start(wholeFile), Backend.start(wholeFile)]);
-  const closed = await Backend.start(wholeFile);
-  const refusing = closed.port;
-  await closed.stop();
-  const second = await Backend.start(wholeFile);
-  const refusingToo = second.port;
-  await second.stop();
+  const [refusing, refusingToo] = REFUSING_PORTS;
   const pair = 'backendRefs: [{ name: pair, port: 80 }]';
   gateway = await GatewayUnderTest.start(
     wholeFile,
@@ -294,11 +290,14 @@ test('hedge: a slow endpoint is overtaken, and its try cancelled', async () => {
 });
 
 test('hedge: no more go out than `max`, however long all of them take', async () => {
+  const asked: Socket[] = [];
   one.respond = other.respond = (_, socket) => {
-    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow'), 400);
+    // Time enough for another hedge, once there is one.
+    if (asked.push(socket) === 2) setTimeout(() => asked[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow'), 300);
     return undefined;
   };
   assert.equal((await get(gateway.http, '/hedge/max')).body, 'slow');
+  assert.equal(asked.length, 2);
   assert.equal((await lineOf('/hedge/max')).attempts, 2);
 });
 
@@ -317,18 +316,22 @@ test('hedge: the backend that lost sees its connection close', async () => {
 });
 
 test('hedge: a bad first answer waits for the hedge, and is passed on if that is no better', async () => {
-  const late =
-    (respond: Responder): Responder =>
-    (request, socket) => {
-      setTimeout(() => socket.write(respond(request, socket) as string), 150);
+  /** The first request gets its 500 when the hedge is there, and the hedge what `end` does a moment later. */
+  const badFirst = (end: (request: RecordedRequest, socket: Socket) => void): Responder => {
+    let first: Socket | undefined;
+    return (request, socket) => {
+      if (first === undefined) {
+        first = socket;
+      } else {
+        first.write(status(500, 'first')(request, first) as string);
+        setTimeout(end, 100, request, socket);
+      }
       return undefined;
     };
-  firstOfPair(late(status(500, 'first')), late(answering('second')));
+  };
+  one.respond = other.respond = badFirst((request, socket) => socket.write(answering('second')(request, socket) as string));
   assert.deepEqual((await get(gateway.http, '/hedge/bad')).body, 'second');
-  one.respond = other.respond = firstThen(late(status(500, 'first')), (_, socket) => {
-    setTimeout(() => socket.resetAndDestroy(), 250);
-    return undefined;
-  });
+  one.respond = other.respond = badFirst((_, socket) => socket.resetAndDestroy());
   const answer = await get(gateway.http, '/hedge/worse');
   assert.deepEqual([answer.status, answer.body], [500, 'first']);
 });
@@ -340,7 +343,7 @@ test('hedge: POST is never sent twice, PUT is, body and all', async () => {
   };
   firstOfPair(slow);
   assert.equal((await send(gateway.http, '/hedge/post', { method: 'POST', body: 'x' })).body, 'slow');
-  firstOfPair(slow);
+  firstOfPair(silent);
   one.requests.length = other.requests.length = 0;
   assert.equal((await send(gateway.http, '/hedge/put', { method: 'PUT', body: 'whole' })).body, 'good');
   assert.deepEqual(
@@ -427,6 +430,9 @@ test('faultInjection: an abort, and a delay that ends when the client leaves', a
   assert.ok(performance.now() - before >= 299);
   one.requests.length = other.requests.length = 0;
   const client = await RawConnection.open(wholeFile, gateway.http);
+  // One that is reset before it was accepted says nothing to anybody.
+  client.write('GET /abort HTTP/1.1\r\nHost: a\r\n\r\n');
+  await client.until((received) => received.includes('\r\n\r\n'));
   client.write('GET /delay/gone HTTP/1.1\r\nHost: a\r\n\r\n');
   client.socket.resetAndDestroy();
   const line = await lineOf('/delay/gone');

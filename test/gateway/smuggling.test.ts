@@ -15,7 +15,7 @@ let gateway: GatewayUnderTest;
 
 before(async () => {
   backend = await Backend.start(wholeFile);
-  gateway = await GatewayUnderTest.start(wholeFile, { 'all.yaml': service('web', [backend.port]) + catchAll('web') });
+  gateway = await GatewayUnderTest.start(wholeFile, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, ['--workers', '1']);
 });
 
 const SMUGGLED = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n';

@@ -104,10 +104,10 @@ for (const wire of ['handle', 'stream']) {
     gateway.process.kill('SIGTERM');
     await gateway.untilLogged('draining');
     // Before the listener closes everything goes on, and a tunnel may still begin.
-    await Promise.all(chatters.map((chatter) => chatter.untilEchoes(chatter.echoed + 20)));
+    await Promise.all(chatters.map((chatter) => chatter.untilEchoes(chatter.echoed + 5)));
     const late = new Chatter(gateway.http);
     endWith(t, () => late.socket.terminate());
-    await late.untilEchoes(5);
+    await late.untilEchoes(2);
     assert.equal(
       chatters.every(({ closed }) => closed === undefined),
       true,

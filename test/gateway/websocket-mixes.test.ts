@@ -32,7 +32,7 @@ function manifests(secure: TunnelServer | undefined): string {
     `---\napiVersion: tidegate.dev/v1alpha1\nkind: BackendPolicy\nmetadata: { name: ${name} }\nspec: { targetRefs: [{ kind: Service, name: ${name} }], ${spec} }\n`;
   const rules = ['1', '2'].flatMap((version) => [
     `    - { matches: [{ path: { value: /${version} } }], backendRefs: [{ name: http${version}, port: 80 }] }`,
-    `    - { matches: [{ path: { value: /${version}/idle } }], timeouts: { idle: 1s }, backendRefs: [{ name: http${version}, port: 80 }] }`,
+    `    - { matches: [{ path: { value: /${version}/idle } }], timeouts: { idle: 2s }, backendRefs: [{ name: http${version}, port: 80 }] }`,
     `    - { matches: [{ path: { value: /${version}/life } }], timeouts: { request: 2s }, backendRefs: [{ name: http${version}, port: 80 }] }`,
   ]);
   rules.push('    - { matches: [{ path: { value: /few } }], backendRefs: [{ name: few, port: 80 }] }');

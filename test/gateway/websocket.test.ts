@@ -32,7 +32,7 @@ const routes = (ports: { readonly ws: number; readonly raw: number }) =>
       timeouts: { idle: 1500ms }
       backendRefs: [{ name: raw, port: 80 }]
     - matches: [{ path: { value: /life } }]
-      timeouts: { request: 400ms }
+      timeouts: { request: 1500ms }
       backendRefs: [{ name: raw, port: 80 }]
     - matches: [{ path: { value: /denied } }]
       filters: { ipAccess: { deny: [0.0.0.0/0] } }

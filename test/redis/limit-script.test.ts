@@ -1,8 +1,8 @@
 /** The script against the models that the limiter of the pod is tested by, on a real server whose clock the test sets. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import fc from 'fast-check';
 import type { Redis } from 'ioredis';
+import fc from '../../scripts/fast-check.ts';
 import { exchangeOf } from '../../src/policies/exchange.fixture.ts';
 import { GlobalMeter } from '../../src/policies/rate-limit/global/global-meter.ts';
 import { ACTIONS, Action, FIELDS, limitScript } from '../../src/policies/rate-limit/global/limit-script.ts';

@@ -55,7 +55,7 @@ export class RedisServer {
 
   /** One that watches a primary, and needs no other to agree that it is gone. */
   static startSentinel(lifetime: Lifetime, primary: number): Promise<RedisServer> {
-    const config = `port PORT\nbind 127.0.0.1\ndir FOLDER\nsentinel monitor main 127.0.0.1 ${primary} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n`;
+    const config = `port PORT\nbind 127.0.0.1\ndir FOLDER\nsentinel monitor main 127.0.0.1 ${primary} 1\nsentinel down-after-milliseconds main 2000\nsentinel failover-timeout main 2000\n`;
     return RedisServer.start(lifetime, ['FOLDER/sentinel.conf', '--sentinel'], { 'sentinel.conf': config });
   }
 

@@ -24,7 +24,7 @@ test('a cluster: exact over replicas, limits of other servers are given back, an
   const nodes = await Promise.all(
     [0, 1, 2].map(async () => {
       const bus = await freePort();
-      const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-require-full-coverage', 'no', '--cluster-port', String(bus)];
+      const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '5000', '--cluster-require-full-coverage', 'no', '--cluster-port', String(bus)];
       return { bus, server: await RedisServer.start(t, args) };
     }),
   );
