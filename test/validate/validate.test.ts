@@ -1,21 +1,20 @@
 /** `bin/tidegate validate` as users run it: what it prints, and its exit codes. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { createSelfSigned } from '../../src/proxy/tls/self-signed.ts';
+import type { Outcome as CommandOutcome, Order } from './many-commands.ts';
 
 const root = join(import.meta.dirname, '../..');
 const work = mkdtempSync(join(tmpdir(), 'tidegate-validate-'));
 after(() => rmSync(work, { recursive: true, force: true }));
 
-interface Outcome {
-  readonly code: number | null;
+interface Outcome extends CommandOutcome {
   readonly lines: readonly string[];
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 /** Runs the command beside the manifests, so that paths in its output are short. */
@@ -202,15 +201,32 @@ const BAD: readonly (readonly [what: string, file: string, text: string | Buffer
   ],
 ];
 
-describe('validate: bad input', { concurrency: 2 }, () => {
+describe('validate: bad input', () => {
+  let commands: ChildProcess;
+  before(() => {
+    commands = fork(join(import.meta.dirname, 'many-commands.ts'));
+  });
+  after(() => commands.kill());
+
   for (const [what, file, text, line, code] of BAD) {
     test(what, async () => {
-      const outcome = await validate(folderOf({ [file]: text, 'web.yaml': SERVICE }), '.');
-      assert.equal(outcome.lines.length, 1, outcome.stdout);
-      assert.match(outcome.lines[0] ?? '', line);
+      commands.send({ folder: folderOf({ [file]: text, 'web.yaml': SERVICE }), args: ['.'] } satisfies Order);
+      const outcome = (await Promise.race([once(commands, 'message'), once(commands, 'exit')]))[0] as CommandOutcome | number | null;
+      assert.ok(typeof outcome === 'object' && outcome !== null, `it has ended with ${outcome}`);
+      const lines = outcome.stdout.split('\n').slice(0, -1);
+      assert.equal(lines.length, 1, outcome.stdout);
+      assert.match(lines[0] ?? '', line);
       assert.equal(outcome.code, code, outcome.stderr);
     });
   }
+
+  test('the program says the same', async () => {
+    const [, file, text, line, code] = BAD[0] as (typeof BAD)[number];
+    const outcome = await validate(folderOf({ [file]: text, 'web.yaml': SERVICE }), '.');
+    assert.equal(outcome.lines.length, 1, outcome.stdout);
+    assert.match(outcome.lines[0] ?? '', line);
+    assert.equal(outcome.code, code, outcome.stderr);
+  });
 });
 
 describe('validate', { concurrency: 2 }, () => {
