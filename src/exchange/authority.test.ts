@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { parseAuthority } from './authority.ts';
 
 const good: readonly (readonly [string, string, number | undefined])[] = [

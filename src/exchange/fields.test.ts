@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { FieldKind, HOP_BY_HOP, isToken, kindOfBytes, kindOfName, maskOf } from './field-names.ts';
 import { Fields, otherNames, packLine } from './fields.ts';
 

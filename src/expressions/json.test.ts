@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { parseJson } from './json.ts';
 
 const parse = (text: string): unknown => parseJson(Buffer.from(text));

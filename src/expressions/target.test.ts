@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { normalizePath } from '../exchange/path.ts';
 import type { ExpressionEnvironment } from './environments.ts';
 import { ExpressionError, ExpressionFault } from './expression-error.ts';

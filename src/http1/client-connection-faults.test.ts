@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { bench, chunked, ok } from './client-bench.fixture.ts';
 import { type MemoryConnection, settled } from './memory-wire.fixture.ts';
 

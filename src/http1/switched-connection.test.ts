@@ -1,7 +1,7 @@
 /** Both sides of the codec after 101, on a wire without sockets. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Deadlines } from '../exchange/deadlines.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { Fields } from '../exchange/fields.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Deadlines, type Timed } from '../exchange/deadlines.ts';
 import { MemoryConnection, settled } from '../http1/memory-wire.fixture.ts';
 import type { ConnectionHandler } from '../wire/wire.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Base64Decoder } from './base64-decoder.ts';
 
 test('texts one behind the other, cut anywhere, give their bytes one behind the other', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Fields } from '../exchange/fields.ts';
 import { GRPC_STATUSES } from '../snapshot/grpc-status.ts';
 import type { Retry } from '../snapshot/recovery.ts';

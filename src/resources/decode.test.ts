@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { decode } from './decode.ts';
 import { fieldPath, parseFieldPath } from './field-path.ts';
 import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';

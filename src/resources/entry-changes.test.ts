@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { EntriesHistory, entryChanges } from './entry-changes.ts';
 import type { Entry } from './resource-set.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Sensitive } from '../snapshot/sensitive.ts';
 import { sameValue } from './equality.ts';
 

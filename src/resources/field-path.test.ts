@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { fieldPath, parseFieldPath } from './field-path.ts';
 
 test('fields, places in lists, keys that are no plain words', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { RE2JS } from 're2js';
+import fc from '../../scripts/fast-check.ts';
 import { PatternSet } from './pattern-set.ts';
 
 const atom = fc.constantFrom('a', 'b', '.', '[ab]', '[^a]', '\\d', '\\b', '^', '$', '(?i)A', '/', '\\w', 'a|b', '(?:a|ab)', '');

@@ -1,7 +1,7 @@
 /** The router that serves agrees with the oracle on random tables and requests. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import type { Route } from '../snapshot/route.ts';
 import { compileRouter, RouterBuilder } from './compile.ts';
 import { explain } from './explanation.ts';

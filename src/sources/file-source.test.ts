@@ -8,7 +8,8 @@ import { Harness, service } from './file-source.fixture.ts';
 import { FileSource } from './file-source.ts';
 import { FolderError, scanFolder } from './folder-scan.ts';
 
-const LIMIT = { timeout: 20_000 };
+/** For all tests of a group together. */
+const LIMIT = { timeout: 240_000 };
 
 describe('reading', LIMIT, () => {
   test('every manifest below the folder, whatever its depth; nothing else', async (context) => {
@@ -212,19 +213,23 @@ describe('edits are taken in', LIMIT, () => {
     const harness = new Harness(context);
     harness.write('a.yaml', `${service('a', 1)}---\n${service('b', 1)}`);
     await harness.start();
-    const text = `${service('a', 2)}---\n${service('b', 2)}`;
-    const file = openSync(harness.path('a.yaml'), 'w');
-    for (let at = 0; at < text.length; at += 40) {
-      writeSync(file, text.slice(at, at + 40));
-      await new Promise((resolve) => setImmediate(resolve));
+    // On a machine that stops for so long that the file seems to be whole it is written once more.
+    for (let [port, longest] = [1, Number.POSITIVE_INFINITY]; longest > 25; ) {
+      port++;
+      const before = harness.sets.length;
+      const text = `${service('a', port)}---\n${service('b', port)}`;
+      const file = openSync(harness.path('a.yaml'), 'w');
+      longest = 0;
+      for (let at = 0; at < text.length; at += 40) {
+        const since = performance.now();
+        writeSync(file, text.slice(at, at + 40));
+        await new Promise((resolve) => setImmediate(resolve));
+        longest = Math.max(longest, performance.now() - since);
+      }
+      closeSync(file);
+      await harness.until(() => harness.ports().a === port && harness.ports().b === port);
+      if (longest <= 25) assert.equal(harness.sets.length, before + 1, 'no set in between');
     }
-    closeSync(file);
-    await harness.until(() => harness.ports().a === 2 && harness.ports().b === 2);
-    assert.deepEqual(
-      harness.sets.map(({ services }) => services.size),
-      [2, 2],
-      'no set in between',
-    );
     assert.deepEqual(harness.said, []);
   });
 

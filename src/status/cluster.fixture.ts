@@ -133,7 +133,7 @@ export class Cluster {
   }
 
   async until(wanted: () => boolean, what: string): Promise<void> {
-    for (const deadline = Date.now() + 20_000; !wanted(); ) {
+    for (const deadline = Date.now() + 60_000; !wanted(); ) {
       if (Date.now() > deadline) {
         throw new Error(
           `${what}: not so; ${this.replicas.map(({ name, log }) => `${name}: ${log.join('; ')}`).join('\n')}\n${this.server.calls

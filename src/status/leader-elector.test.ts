@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { type Fate, PROMPT, Replica, World } from './election.fixture.ts';
 
 const FOR_EVER = 1e9;

@@ -5,7 +5,7 @@ import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, r
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { AccessLines, type AccessRecord } from './access-line.ts';
 import { AccessLog, LogBaton } from './access-log.ts';
 import { redactUrl } from './redact-url.ts';
@@ -113,7 +113,8 @@ test('redacting takes time in proportion to the length, whatever clients send', 
     const started = performance.now();
     redactUrl(text);
     redactUrl(`http://${text.slice(2)}`);
-    assert.ok(performance.now() - started < 2_000, piece);
+    // Milliseconds; by the square of the length it would be minutes.
+    assert.ok(performance.now() - started < 20_000, piece);
   }
 });
 

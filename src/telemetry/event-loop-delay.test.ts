@@ -36,5 +36,6 @@ test("Node's own histogram counts the time between samples in", async () => {
   histogram.enable();
   while (histogram.count < 3) await new Promise((resolve) => setTimeout(resolve, 10));
   histogram.disable();
-  assert.ok(histogram.min >= 45e6, `${histogram.min} ns`);
+  // What one sample is late by is taken from the next, so that it shows in none of them alone.
+  assert.ok(histogram.mean >= 45e6, `${histogram.mean} ns`);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { AggregatorRegistry } from 'prom-client';
+import fc from '../../scripts/fast-check.ts';
 import { mergedText } from './merged-text.ts';
 import { counter, type MetricFamily } from './metric-family.ts';
 

@@ -1,7 +1,7 @@
 /** Consumers that are translated edit by edit come to what they come to when all are translated anew. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { EntriesHistory } from '../resources/entry-changes.ts';
 import type { Entries, Entry } from '../resources/resource-set.ts';
 import { changedKeys } from '../snapshot/map-changes.ts';

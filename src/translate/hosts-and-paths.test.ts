@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { normalizePath } from '../exchange/path.ts';
 import { hostKey } from '../snapshot/host-key.ts';
 import { coversHost, hostPattern, hostsOverlap, namedPathMatch, pathMatch } from './hosts-and-paths.ts';

@@ -1,7 +1,7 @@
 /** A translation that builds on the one before comes to the same as one that does not, whatever changed in between. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import type { ResourceSet } from '../resources/resource-set.ts';
 import { buildSet, type Manifest } from './testdata/build-set.ts';
 import { type TranslateOptions, type TranslateResult, translate } from './translate.ts';

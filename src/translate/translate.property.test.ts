@@ -1,7 +1,7 @@
 /** What holds for every set of objects, drawn from a small world so that names, hosts and paths meet. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import type { ResourceSet } from '../resources/resource-set.ts';
 import { buildSet, type Manifest } from './testdata/build-set.ts';
 import { goldenCases } from './testdata/golden-case.ts';

@@ -1,7 +1,7 @@
 /** Session affinity: what cookies say, how long they hold, and what they give away. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Fields } from '../exchange/fields.ts';
 import type { Backend } from '../snapshot/route.ts';
 import type { SessionAffinity } from '../snapshot/upstream.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import type { Backend } from '../snapshot/route.ts';
 import { BackendPicker, type PickedBackend } from './backend-picker.ts';
 import type { Balanced } from './balancers/balancer.ts';

@@ -1,7 +1,7 @@
 /** What an upstream makes of its endpoints' health, their zones and their age. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import type { LoadBalancer } from '../snapshot/upstream.ts';
 import type { EndpointState, SlottedEndpoint } from './endpoint-state.ts';
 import { endpoint, fakeContext, request, upstream } from './fixtures.ts';

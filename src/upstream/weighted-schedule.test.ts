@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { seeded } from './fixtures.ts';
 import { WeightedSchedule, WINDOW } from './weighted-schedule.ts';
 

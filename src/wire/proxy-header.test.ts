@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isIPv6 } from 'node:net';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { addressBytes, addressText, canonicalAddress } from './address-bytes.ts';
 import { type ProxiedEnds, readProxyHeader, writeProxyHeader } from './proxy-header.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { test } from 'node:test';
 import { deserialize } from 'node:v8';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { route } from '../router/testdata/routes.ts';
 import type { ConsumerSpec } from '../snapshot/auth.ts';
 import type { Route } from '../snapshot/route.ts';

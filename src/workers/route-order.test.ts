@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { route } from '../router/testdata/routes.ts';
 import type { Route } from '../snapshot/route.ts';
 import { RouteOrder } from './route-order.ts';

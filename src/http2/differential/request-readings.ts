@@ -109,6 +109,11 @@ function normalized(target: string): string {
   return (normalizePath(path) ?? path) + target.slice(path.length);
 }
 
+/** So many turns of the event loop, each of which reads what has come. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** node:http2 as the reference. */
 export class ReferenceHttp2 {
   readonly #server: Http2Server;
@@ -184,11 +189,12 @@ export class ReferenceHttp2 {
         if (received.includes(`\x06\x01\0\0\0\0${LAST_PING}`)) resolve(true);
       });
       socket.write(Buffer.from(BEGINNING + frames + pingFrame(LAST_PING, false), 'latin1'));
-      // A frame whose length eats the PING at the end is never whole.
-      socket.setTimeout(500, () => resolve(false));
+      // A frame whose length eats the PING at the end is never whole. That nothing came for a while says so only once all that is
+      // there has been read: after a few turns, for both ends are of this process.
+      socket.setTimeout(100, () => void turns(100).then(() => resolve(false)));
     });
     // Bodies are told a few turns later.
-    for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await turns(4);
     socket.destroy();
     return { requests: this.#requests, alive, rest: [] };
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { HpackDecoder } from './decoder.ts';
 import { type HeaderBlock, PSEUDO_AFTER_FIELD } from './header-block.ts';
 import { decodePairs, hex, newBlock } from './hpack.fixture.ts';

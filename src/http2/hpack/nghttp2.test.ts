@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { Fields } from '../../exchange/fields.ts';
 import { FrameReader, Read } from '../frame-reader.ts';
 import { Flag, FrameType, headersFrames, PREFACE, SETTINGS_ACK, Setting, settingsFrame } from '../frames.ts';
@@ -47,7 +47,7 @@ describe('HPACK against nghttp2', () => {
   let tableSize = 4096;
 
   before(async () => {
-    server = createServer((socket) => {
+    server = createServer({ noDelay: true }, (socket) => {
       sockets.push(socket);
       echo(socket, seen, tableSize);
     });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { FieldKind, kindOfText, maskOf } from '../../exchange/field-names.ts';
 import { Fields, packLine } from '../../exchange/fields.ts';
 import { HpackDecoder } from './decoder.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { Consumers } from './consumers.ts';
 import { publishedConsumer } from './context.fixture.ts';
 import { DigestTable } from './digest-table.ts';

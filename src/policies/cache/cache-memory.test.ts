@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { BLOCK, CacheMemory } from './cache-memory.ts';
 import { Claim } from './claims.ts';
 import { bodyOf, META, type WriterTask } from './writer.fixture.ts';

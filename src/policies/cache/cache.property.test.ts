@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { CachedRoute, type OriginAnswer } from './cached-route.fixture.ts';
 import { type Asked, type Control, ModelCache, type Setting } from './model.fixture.ts';

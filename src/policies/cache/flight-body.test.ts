@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { BodySink } from '../../exchange/exchange.ts';
 import { FlightBody } from './flight-body.ts';
 

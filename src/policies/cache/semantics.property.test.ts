@@ -1,7 +1,7 @@
 /** Our rules against those of http-cache-semantics: the same for all messages but for the corrections, each of which is one. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { CORRECTIONS, type Directive, NOW, type Outcome, ours, type Scene, theirs } from './semantics.fixture.ts';
 
 const date = (seconds: number): string => new Date(NOW + seconds * 1000).toUTCString();

@@ -1,8 +1,8 @@
 /** How stored answers are validated and brought up to date, beside what http-cache-semantics makes of the same. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
 import CachePolicy from 'http-cache-semantics';
+import fc from '../../../scripts/fast-check.ts';
 import { Fields } from '../../exchange/fields.ts';
 import { freshenedFields, isAbout, keptHead, validatingFields } from './stored-answer.ts';
 

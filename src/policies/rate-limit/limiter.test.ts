@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { Limit } from '../../snapshot/rate-limit.ts';
 import { exchangeOf } from '../exchange.fixture.ts';
 import { limitOf, SimulatedTime } from './limiter.fixture.ts';

@@ -1,7 +1,7 @@
 /** The limit that a worker sets itself, against simulated load: no real time passes. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { AdaptiveLimit, FLOOR, TARGET_DELAY, TICK } from './adaptive-limit.ts';
 import { RecentCount } from './recent-count.ts';
 

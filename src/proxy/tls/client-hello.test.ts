@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { before, describe, test } from 'node:test';
 import tls from 'node:tls';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { type ClientHello, readClientHello } from './client-hello.ts';
 
 const vector = (size: number, ...parts: readonly (Buffer | string)[]): Buffer => {

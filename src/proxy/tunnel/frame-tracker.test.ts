@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { closeFrame } from './close-frame.ts';
 import { FrameTracker } from './frame-tracker.ts';
 

@@ -7,6 +7,9 @@ import type { Entry, ResourceSet } from '../../resources/resource-set.ts';
 import { FakeApiServer, status } from './fake-api-server.fixture.ts';
 import { INGRESSES, ingress, SECRETS, Watched, withTls } from './kubernetes-source.fixture.ts';
 
+/** Before those beyond 64 are looked up in turns again, which is after 30 s. */
+const SOON = { timeout: 28_000 };
+
 test('Secrets of type TLS are watched together; one of another type that is named is read without what it holds', async (t) => {
   const fake = await FakeApiServer.start(t);
   fake.put(SECRETS, { metadata: { name: 'opaque', namespace: 'shop' }, type: 'Opaque', data: { password: 'c2VjcmV0' } });
@@ -201,7 +204,7 @@ async function beyond(t: TestContext) {
 }
 
 for (const how of [429, 500, 503, 'cut'] as const) {
-  test(`a Secret beyond 64 that changes is known soon, though the first look at it ends in ${how}`, { timeout: 15_000 }, async (t) => {
+  test(`a Secret beyond 64 that changes is known soon, though the first look at it ends in ${how}`, SOON, async (t) => {
     const { put, refused, isTold, valueOf, watched } = await beyond(t);
     await watched.start();
     await isTold();
@@ -211,7 +214,7 @@ for (const how of [429, 500, 503, 'cut'] as const) {
     assert.equal(refused.size, 0, 'it was refused');
   });
 
-  test(`a Secret beyond 64 that goes is gone soon, though the first look at it ends in ${how}`, { timeout: 15_000 }, async (t) => {
+  test(`a Secret beyond 64 that goes is gone soon, though the first look at it ends in ${how}`, SOON, async (t) => {
     const { fake, refused, isTold, watched } = await beyond(t);
     await watched.start();
     await isTold();
@@ -221,7 +224,7 @@ for (const how of [429, 500, 503, 'cut'] as const) {
     assert.equal(refused.size, 0, 'it was refused');
   });
 
-  test(`at the start, a Secret beyond 64 is known soon, though the first look at it ends in ${how}`, { timeout: 15_000 }, async (t) => {
+  test(`at the start, a Secret beyond 64 is known soon, though the first look at it ends in ${how}`, SOON, async (t) => {
     const { refused, valueOf, watched } = await beyond(t);
     refused.set('s65', how);
     await watched.start();
@@ -230,7 +233,7 @@ for (const how of [429, 500, 503, 'cut'] as const) {
   });
 }
 
-test('a Secret beyond 64 that changes and goes while looks at it fail is gone in the end', { timeout: 15_000 }, async (t) => {
+test('a Secret beyond 64 that changes and goes while looks at it fail is gone in the end', SOON, async (t) => {
   const { fake, put, refused, isTold, watched } = await beyond(t);
   await watched.start();
   await isTold();
@@ -242,7 +245,7 @@ test('a Secret beyond 64 that changes and goes while looks at it fail is gone in
   await watched.until((set) => !set.secrets.has('shop/s65'));
 });
 
-test('a Secret beyond 64 that is newly named does not wait for one that can not be read', { timeout: 15_000 }, async (t) => {
+test('a Secret beyond 64 that is newly named does not wait for one that can not be read', SOON, async (t) => {
   const { fake, put, valueOf, watched } = await beyond(t);
   // For minutes.
   fake.intercept = ({ path }, response) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { parseTraceparent } from '../../exchange/trace-context.ts';
 import type { Span } from './span.ts';
 import { Tracer } from './tracer.ts';

@@ -1,7 +1,7 @@
 /** What holds for every balancer. Requests come from many clients, so that the hashing ones spread as well. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { EndpointState } from '../endpoint-state.ts';
 import { endpoint, endpointStates, FakeClock, request, seeded } from '../fixtures.ts';
 import type { Balanced, Balancer, BalancerContext } from './balancer.ts';

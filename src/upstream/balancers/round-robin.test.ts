@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { EndpointState } from '../endpoint-state.ts';
 import { endpoint, endpointStates, request, seeded } from '../fixtures.ts';
 import { RoundRobin } from './round-robin.ts';

@@ -1,7 +1,7 @@
 /** The failure-rate breaker and the request limit, over several workers in one thread, with a clock that stands. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { CIRCUIT_BREAKER } from '../../snapshot/defaults.ts';
 import type { CircuitBreaker as Settings } from '../../snapshot/upstream.ts';
 import { BreakerMemory, Permit } from './breaker-memory.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { Deadlines } from '../../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../../exchange/streams.ts';
 import { NO_BODY } from '../../exchange/streams.ts';

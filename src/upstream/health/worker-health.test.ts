@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { PASSIVE } from './health.fixture.ts';
 import { SharedHealth } from './shared-health.ts';
 import { CANCELLED, FAILED, FailureCounter } from './worker-health.ts';

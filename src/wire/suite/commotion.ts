@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import { StreamConnection } from '../stream/stream-connection.ts';
 import type { Wire } from '../wire.ts';
 import { dial, finish, type Make, Recorder, serve, until, upgrade } from './peers.ts';

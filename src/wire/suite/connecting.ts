@@ -60,15 +60,20 @@ export function connectingSuite(make: Make): void {
   it('sets TCP_NODELAY', async () => {
     const recorder = dialed('127.0.0.1', port);
     // Two small writes in a row: with Nagle's algorithm the second would wait for the first one's acknowledgement, which
-    // a peer that has nothing to say delays by 40 ms. Counted, not timed: fifty rounds of that pattern must not need fifty delays.
+    // a peer that has nothing to say delays by 40 ms. Counted, not timed: fifty rounds of that pattern must not need fifty delays,
+    // at least at one of the times at which the machine has not much else to do.
     await until(() => recorder.events.length > 0, 'connected');
-    const began = Date.now();
-    for (let round = 1; round <= 50; round++) {
-      recorder.connection.writeLatin1('a');
-      recorder.connection.writeLatin1('b');
-      await until(() => recorder.length === round * 2, 'echo');
+    const times: number[] = [];
+    for (let round = 0; Math.min(...times) >= 50 * 40 && times.length < 15; ) {
+      const began = Date.now();
+      for (const last = round + 50; round < last; round++) {
+        recorder.connection.writeLatin1('a');
+        recorder.connection.writeLatin1('b');
+        await until(() => recorder.length === (round + 1) * 2, 'echo');
+      }
+      times.push(Date.now() - began);
     }
-    assert.ok(Date.now() - began < 50 * 40);
+    assert.ok(Math.min(...times) < 50 * 40, `fifty rounds took ${times} ms`);
     recorder.connection.destroy();
     await until(() => recorder.closed, 'closed');
   });

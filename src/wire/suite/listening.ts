@@ -145,7 +145,7 @@ export function listeningSuite(make: Make, name: WireMode, secure: boolean): voi
     await finish(served);
   });
 
-  it('shares a port between worker threads', { timeout: 30_000 }, async () => {
+  it('shares a port between worker threads', { timeout: 240_000 }, async () => {
     const probe = await serve(wire, secure, () => new Recorder(), { reusePort: true });
     const { port } = probe.listener;
     const workers = [1, 2].map(() => new Worker(new URL('./worker.ts', import.meta.url), { workerData: { wire: name, secure, port } }));

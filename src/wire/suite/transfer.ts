@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { Wire } from '../wire.ts';
 import { dial, finish, type Make, Recorder, readAll, type Served, serve, until } from './peers.ts';
 

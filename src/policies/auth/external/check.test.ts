@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { MethodDefinition, ServiceClientConstructor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import fc from 'fast-check';
+import fc from '../../../../scripts/fast-check.ts';
 import { exchangeOf } from '../../exchange.fixture.ts';
 import { checkRequest } from './check-request.ts';
 import { type CheckAllowed, CheckResponseError, readCheckResponse } from './check-response.ts';

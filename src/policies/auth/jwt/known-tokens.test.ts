@@ -1,7 +1,7 @@
 /** What verifiers remember, and what they forget. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../../scripts/fast-check.ts';
 import type { DocumentState } from '../../../fetch/document-state.ts';
 import { WorkerDocuments } from '../../../fetch/worker-documents.ts';
 import { documentKey } from '../../../snapshot/documents.ts';

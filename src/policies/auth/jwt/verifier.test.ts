@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../../scripts/fast-check.ts';
 import type { JwtRules } from '../../../snapshot/jwt.ts';
 import { CellKeys } from './key-source.ts';
 import { ASYMMETRIC, ec, ed25519, encode, goodClaims, ISSUER, jwkOf, NOW, octOf, type Pair, rsa, rules, setOf, tokenOf } from './tokens.fixture.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../../scripts/fast-check.ts';
 import { Seal } from './seal.ts';
 
 const SECRET = 'a secret of thirty-two characters';
