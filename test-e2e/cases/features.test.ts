@@ -88,7 +88,7 @@ before(async () => {
         },
         { name: 'denied', matches: at('/denied'), filters: { ipAccess: { deny: ['0.0.0.0/0'] } }, backendRefs: [to('a')] },
         { name: 'small', matches: at('/small'), filters: { limits: { maxRequestBodyBytes: 10, maxRequestHeaderBytes: 400 } }, backendRefs: [to('a')] },
-        { name: 'slow', matches: at('/slow'), timeouts: { backendRequest: '100ms' }, backendRefs: [to('a')] },
+        { name: 'slow', matches: at('/slow'), timeouts: { backendRequest: '1s' }, backendRefs: [to('a')] },
         { name: 'limited', matches: at('/limited'), backendRefs: [to('a')] },
         { name: 'shadowed', matches: at('/shadowed'), backendRefs: [to('a')] },
         { name: 'sticky', matches: at('/sticky'), backendRefs: [to('many')] },
@@ -101,7 +101,7 @@ before(async () => {
           name: 'retried',
           matches: at('/retried'),
           retry: { true: ['timeout'], attempts: 2, backoff: '1ms' },
-          timeouts: { backendRequest: '100ms' },
+          timeouts: { backendRequest: '1s' },
           backendRefs: [to('many')],
         },
         { name: 'hedged', matches: at('/hedged'), hedge: { after: '20ms' }, backendRefs: [to('many')] },
@@ -185,7 +185,7 @@ describe('filters', () => {
     assert.equal((await shop('/small', { method: 'POST', body: 'much more than ten' })).status, 413);
     assert.equal((await shop('/small', { headers: { 'x-long': 'y'.repeat(400) } })).status, 431);
     assert.equal((await shop('/small')).status, 200);
-    assert.equal((await shop('/slow', { headers: { 'x-sample-delay': '3000' } })).status, 504);
+    assert.equal((await shop('/slow', { headers: { 'x-sample-delay': '20000' } })).status, 504);
     assert.equal((await shop('/slow')).status, 200);
   });
 });
@@ -212,9 +212,10 @@ describe('rate limits', () => {
 describe('backends', () => {
   test('a consistent hash sends a value to one pod, whichever replica is asked', async () => {
     const pods = new Set<string | undefined>();
-    for (let user = 0; user < 20; user++) {
+    // Pods have other names and addresses each time: of so many users each has some.
+    for (let user = 0; user < 40; user++) {
       const headers = { 'x-user': `user-${user}` };
-      const answers = await Promise.all(Array.from({ length: 6 }, () => shop('/sticky', { headers })));
+      const answers = await Promise.all(Array.from({ length: 4 }, () => shop('/sticky', { headers })));
       assert.equal(new Set(answers.map((answer) => answer.sample?.pod)).size, 1, `user-${user}`);
       pods.add(answers[0]?.sample?.pod);
     }
@@ -235,7 +236,7 @@ describe('backends', () => {
     assert.deepEqual([sorry.status, sorry.body], [200, 'sorry']);
     assert.equal((await shop('/faulty')).status, 418);
     assert.equal((await shop('/retried')).service, 'many');
-    assert.equal((await shop('/retried', { headers: { 'x-sample-delay': '3000' } })).status, 504);
+    assert.equal((await shop('/retried', { headers: { 'x-sample-delay': '20000' } })).status, 504);
     assert.equal((await shop('/hedged', { headers: { 'x-sample-delay': '100' } })).service, 'many');
     assert.equal((await shop('/mirrored')).service, 'a');
   });

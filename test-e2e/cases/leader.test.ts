@@ -55,7 +55,7 @@ test('a leader that is killed is followed within 15 s, and the Lease tells of it
   await second.untilLogged('this replica leads');
   const took = Date.now() - killed;
   // A Lease lasts 15 s, as `make faults` measures; what comes on top is the machine's. Two Leases would be longer.
-  assert.ok(took <= 25_000, `${took} ms`);
+  assert.ok(took < 30_000, `${took} ms`);
   const after = await cluster.until(lease(namespace), (object) => object?.spec.holderIdentity !== before?.spec.holderIdentity);
   assert.equal(after?.spec.leaseTransitions, before?.spec.leaseTransitions + 1);
   await cluster.api.create(route(namespace, 'after'));
@@ -87,7 +87,11 @@ test('replicas that come and go: there is one leader at a time, and nothing is w
   let most = 0;
   const watched = (async () => {
     while (watching) {
-      most = Math.max(most, (await leaders(gateways.filter((gateway) => gateway.running))).length);
+      let found = await leaders(gateways.filter((gateway) => gateway.running));
+      // They are not asked in the same moment, and one may have followed the other between their answers. Who leads before and after
+      // the end of the first round leads at that time.
+      if (found.length > 1) found = await leaders(found);
+      most = Math.max(most, found.length);
       await sleep(20);
     }
   })();
@@ -163,7 +167,8 @@ test('a permission that is taken away while it runs: log and metric say so, traf
   const bad = { ...route(namespace, 'web'), spec: { hostnames: ['web.example.com'], rules: [{ backendRefs: [{ name: 'nowhere', port: 80 }] }] } };
   let forbidden = 0;
   // The API server takes a moment to notice.
-  for (let edit = 0; forbidden === 0 && edit < 50; edit++) {
+  const deadline = Date.now() + 120_000;
+  for (let edit = 0; forbidden === 0 && Date.now() < deadline; edit++) {
     await cluster.api.apply({ ...bad, spec: { ...bad.spec, hostnames: ['web.example.com', `edit-${edit}.example.com`] } });
     await sleep(200);
     forbidden = await gateway.metric('tidegate_status_writes_total{kind="ApiRoute",result="forbidden"}');

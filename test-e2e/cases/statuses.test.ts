@@ -53,7 +53,20 @@ function conditionsOf(object: KubernetesObject | undefined): string[] {
 
 async function eventsOf(name: string): Promise<string[]> {
   const { body } = await cluster.api.call('GET', `/api/v1/namespaces/${namespace}/events?fieldSelector=involvedObject.name%3D${name}`);
-  return (body.items as { type: string; reason: string }[]).map(({ type, reason }) => `${type} ${reason}`);
+  return (body.items as { type: string; reason: string }[]).map(({ type, reason }) => `${type} ${reason}`).sort();
+}
+
+/** Waits until there are as many Events as are wanted; they are written beside statuses. */
+async function untilEvents(name: string, wanted: readonly string[]): Promise<void> {
+  for (const deadline = Date.now() + 120_000; (await eventsOf(name)).length < wanted.length && Date.now() < deadline; ) await sleep(50);
+  assert.deepEqual(await eventsOf(name), wanted);
+}
+
+/** Statuses of ApiRoutes that were written, once there are so many: a write is there before the one who wrote it hears of that. */
+async function untilWritten(count: number): Promise<void> {
+  const written = () => gateway.metric('tidegate_status_writes_total{kind="ApiRoute",result="written"}');
+  await gateway.until(async () => (await written()) >= count, `${count} writes`);
+  assert.equal(await written(), count);
 }
 
 test('conditions are there with the generation that they are about, and written once', async () => {
@@ -65,12 +78,12 @@ test('conditions are there with the generation that they are about, and written 
       ?.subresource,
     'status',
   );
-  const written = await gateway.metric('tidegate_status_writes_total{kind="ApiRoute",result="written"}');
+  await untilWritten(1);
   // An edit that concerns no condition, and a change elsewhere.
   await cluster.api.apply({ ...route('once', GOOD), metadata: { name: 'once', namespace, labels: { team: 'shop' } } });
   await cluster.api.create(route('another', GOOD));
   await cluster.until(route('another', GOOD), (object) => conditionsOf(object).length === 3);
-  assert.equal(await gateway.metric('tidegate_status_writes_total{kind="ApiRoute",result="written"}'), written + 1);
+  await untilWritten(2);
 });
 
 test('an object that turns bad says so in its conditions, by one Event, and in kubectl describe; and once more when it is good again', async () => {
@@ -82,7 +95,7 @@ test('an object that turns bad says so in its conditions, by one Event, and in k
   const since = (object: KubernetesObject | undefined, type: string) =>
     object?.status.conditions.find((one: { type: string }) => one.type === type)?.lastTransitionTime;
   assert.equal(since(bad, 'Programmed'), since(first, 'Programmed'), 'the last good version serves on');
-  assert.deepEqual(await eventsOf('turns'), ['Warning Invalid']);
+  await untilEvents('turns', ['Warning Invalid']);
   const { stdout } = await cluster.kubectl(['describe', 'apiroute', 'turns', '--namespace', namespace]);
   assert.match(stdout, /Message: +spec\.rules\[0\]\.matches\[0\]\.path\.value: /);
   assert.match(stdout, /^ +Warning +Invalid +\S+ +tidegate\.dev\/ingress-controller +spec\.rules\[0\]\.matches\[0\]\.path\.value: .+; .+$/m);
@@ -92,7 +105,7 @@ test('an object that turns bad says so in its conditions, by one Event, and in k
   assert.deepEqual(await eventsOf('turns'), ['Warning Invalid']);
   await cluster.api.apply(route('turns', GOOD));
   await cluster.until(route('turns', GOOD), (object) => conditionsOf(object)[0] === 'Accepted=True Accepted@4');
-  assert.deepEqual((await eventsOf('turns')).sort(), ['Normal Accepted', 'Warning Invalid']);
+  await untilEvents('turns', ['Normal Accepted', 'Warning Invalid']);
 });
 
 test('a missing Service leaves Accepted and makes ResolvedRefs False', async () => {
@@ -157,7 +170,6 @@ test('Ingresses get the addresses of the published Service as it gets them, thos
 test('an Ingress that turns bad is told of by an Event, one of another class is not', async () => {
   await cluster.api.create(ingress('nobackend', 'tidegate', 'nowhere'));
   await cluster.api.create(ingress('nothers', 'nginx', 'nowhere'));
-  for (const deadline = Date.now() + 20_000; (await eventsOf('nobackend')).length === 0 && Date.now() < deadline; ) await sleep(50);
-  assert.deepEqual(await eventsOf('nobackend'), ['Warning BackendNotFound']);
+  await untilEvents('nobackend', ['Warning BackendNotFound']);
   assert.deepEqual(await eventsOf('nothers'), []);
 });

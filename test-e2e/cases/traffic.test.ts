@@ -90,7 +90,7 @@ describe('certificates', () => {
 
 describe('replicas of the gateway', { skip: process.env.TIDEGATE_GATEWAY !== undefined && 'the gateway was not started by the case' }, () => {
   test('one is restarted after the other, and clients that honour Connection: close see nothing', async (t) => {
-    const options = { namespaces: [namespace], args: ['--drain-delay', '3s'] };
+    const options = { namespaces: [namespace], args: ['--drain-delay', '5s'] };
     const replicas = await Promise.all([startReplica(t, cluster, options), startReplica(t, cluster, options)]);
     const balancer = await Balancer.start(t, replicas);
     const { host } = await serve(t, 'restarted', 2, {}, balancer);

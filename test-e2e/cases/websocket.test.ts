@@ -23,9 +23,9 @@ let address: string | undefined;
 async function listen(): Promise<string | undefined> {
   // Whoever asks for no WebSocket gets what `ws` answers where it has the port to itself.
   const server = createServer((_request, response) => response.writeHead(426).end());
+  const chosen = await listenAsPod(wholeFile, server, PORT);
   const sockets = new WebSocketServer({ server });
   sockets.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
-  const chosen = await listenAsPod(wholeFile, server, PORT);
   endWith(wholeFile, () => {
     for (const socket of sockets.clients) socket.terminate();
   });

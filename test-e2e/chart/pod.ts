@@ -72,9 +72,9 @@ export class Pod {
     );
   }
 
-  /** @throws with its log, when it ends before or a minute has passed */
+  /** @throws with its log, when it ends before or three minutes have passed */
   async until(reached: () => Promise<boolean> | boolean, what: string): Promise<void> {
-    for (const deadline = Date.now() + 60_000; !(await reached()); await sleep(50)) {
+    for (const deadline = Date.now() + 180_000; !(await reached()); await sleep(50)) {
       if (this.#process.exitCode === null && Date.now() < deadline) continue;
       throw new Error(`no ${what}; exit code ${this.#process.exitCode}\n${this.log.slice(-30).join('\n')}`);
     }

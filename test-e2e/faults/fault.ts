@@ -8,10 +8,10 @@ import { ControlPlane } from '../control-plane/control-plane.ts';
 
 /** Requests. */
 const WARM_UP = 5000;
-/** Where a fault happens: a control plane of its own, which it may break. */
+/** Where a fault happens. */
 export interface Stage {
   readonly lifetime: Lifetime;
-  readonly plane: ControlPlane;
+  readonly plane: Pick<ControlPlane, 'kubeconfig'>;
   readonly cluster: Cluster;
   readonly namespace: string;
   readonly measure: Measure;
@@ -19,11 +19,21 @@ export interface Stage {
   readonly tell: (what: string) => void;
 }
 
+/** One with a control plane of its own, which it may break. */
+export interface OwnStage extends Stage {
+  readonly plane: ControlPlane;
+}
+
 export interface Fault {
   readonly number: number;
   readonly name: string;
   /** What passing means. */
   readonly passes: string;
+  run(stage: OwnStage): Promise<Findings>;
+}
+
+/** One that leaves the control plane in peace, so that others may use it meanwhile. */
+export interface PeacefulFault extends Fault {
   run(stage: Stage): Promise<Findings>;
 }
 
@@ -36,7 +46,13 @@ export async function openPlane(lifetime: Lifetime): Promise<ControlPlane> {
 }
 
 /** @param namespace that is made for it */
-export async function openStage(lifetime: Lifetime, plane: ControlPlane, namespace: string, measure: Measure, tell: Stage['tell'] = () => {}): Promise<Stage> {
+export async function openStage<Plane extends Stage['plane']>(
+  lifetime: Lifetime,
+  plane: Plane,
+  namespace: string,
+  measure: Measure,
+  tell: Stage['tell'] = () => {},
+): Promise<Stage & { readonly plane: Plane }> {
   const cluster = Cluster.open(lifetime, plane.kubeconfig);
   await cluster.api.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   return { lifetime, plane, cluster, namespace, measure, tell };

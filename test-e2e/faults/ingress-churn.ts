@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Findings, residentMemory, seconds } from '../../test/faults/findings.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
 import { percentile } from '../percentile.ts';
-import { type Fault, type Stage, sumOf } from './fault.ts';
+import { type PeacefulFault, type Stage, sumOf } from './fault.ts';
 import { loadOn, serve, startServing, timeUntil, until } from './scene.ts';
 import { inParallel } from './volume.ts';
 
@@ -22,7 +22,7 @@ function ingress({ namespace }: Stage, index: number, path: string): KubernetesO
   };
 }
 
-export const ingressChurn: Fault = {
+export const ingressChurn: PeacefulFault = {
   number: 14,
   name: 'Ingresses churned',
   passes: 'propagation p99 under 5 s; event-loop delay p99 of the workers under 50 ms; 0 failed requests',

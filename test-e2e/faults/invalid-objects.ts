@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Findings, seconds } from '../../test/faults/findings.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
-import { type Fault, memoryWhenWarm, sumOf } from './fault.ts';
+import { memoryWhenWarm, type PeacefulFault, sumOf } from './fault.ts';
 import { loadOn, route, serve, startServing } from './scene.ts';
 import { inParallel } from './volume.ts';
 
@@ -14,7 +14,7 @@ const SLACK = RATE;
 /** Milliseconds over which the rate is taken. */
 const WINDOW = 10_000;
 
-export const invalidObjects: Fault = {
+export const invalidObjects: PeacefulFault = {
   number: 13,
   name: 'Invalid objects in thousands',
   passes:

@@ -6,7 +6,7 @@ import { makeCertificate, tlsSecret } from '../cluster/certificates.ts';
 import { askUntil } from '../cluster/client.ts';
 import type { Gateway } from '../cluster/gateway.ts';
 import { Balancer } from '../cluster/tcp-proxy.ts';
-import type { Fault, Stage } from './fault.ts';
+import type { PeacefulFault, Stage } from './fault.ts';
 import { GrpcLoad, Http2Load } from './http2-load.ts';
 import { hostOf, loadOn, route, serve, startServing, until } from './scene.ts';
 import { serveGrpc, serveWebSockets } from './streaming-backends.ts';
@@ -15,7 +15,7 @@ import { WebSocketLoad } from './websocket-load.ts';
 /** Milliseconds: the grace period of a pod. */
 const GRACE = 30_000;
 
-export const sigterm: Fault = {
+export const sigterm: PeacefulFault = {
   number: 23,
   name: 'SIGTERM under load',
   passes: '0 failed requests of clients that honour Connection: close, GOAWAY and the Close frame with 1001; exit code 0 within the grace period of 30 s',
@@ -31,7 +31,7 @@ export const sigterm: Fault = {
     await serveGrpc(stage, 'calls');
     await serveWebSockets(stage, 'chat');
     const start = async (): Promise<Gateway> => {
-      const gateway = await startServing(stage, 'steady', { args: ['--drain-delay', '2s'] });
+      const gateway = await startServing(stage, 'steady', { args: ['--drain-delay', '4s'] });
       // A WebSocket server refuses what is none, and the gRPC service does not know the path.
       await askUntil(gateway, { host: hostOf('chat') }, ({ status }) => status === 426);
       await askUntil(gateway, { host: hostOf('calls') }, ({ status }) => status === 415);
@@ -83,7 +83,7 @@ const HANDED_OVER = 15_500;
 
 const WRITTEN = 'tidegate_status_writes_total{kind="ApiRoute",result="written"}';
 
-export const leaderLost: Fault = {
+export const leaderLost: PeacefulFault = {
   number: 25,
   name: 'Leader lost',
   passes: 'new leader within 15 s; never two of them, so nothing is written twice; 0 failed requests at the others',

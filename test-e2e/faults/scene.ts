@@ -8,9 +8,9 @@ import { Gateway, type GatewayAddress } from '../cluster/gateway.ts';
 import { Load, type LoadOptions } from '../cluster/load.ts';
 import { TcpProxy } from '../cluster/tcp-proxy.ts';
 import { Workload } from '../cluster/workload.ts';
-import type { Stage } from './fault.ts';
+import type { OwnStage, Stage } from './fault.ts';
 
-const PATIENCE = 60_000;
+const PATIENCE = 180_000;
 
 export function hostOf(name: string): string {
   return `${name}.faults.test`;
@@ -66,7 +66,7 @@ export function loadOn(stage: Stage, gateway: GatewayAddress, name: string, opti
  * Asks until the answer is as wanted.
  *
  * @returns how long (ms) it took from `since`, a time of `Date.now()`
- * @throws when a minute, or `patience`, has passed
+ * @throws when three minutes, or `patience`, have passed
  */
 export async function timeUntil(
   gateway: GatewayAddress,
@@ -94,7 +94,7 @@ export async function until(reached: () => boolean | Promise<boolean>, what: str
 }
 
 /** The API server behind a proxy that a fault can cut, and a kubeconfig that leads through it. */
-export async function detour({ lifetime, plane }: Stage): Promise<{ proxy: TcpProxy; kubeconfig: string }> {
+export async function detour({ lifetime, plane }: OwnStage): Promise<{ proxy: TcpProxy; kubeconfig: string }> {
   const proxy = await TcpProxy.start(lifetime, () => ({ host: plane.host, port: 6443 }));
   const config = JSON.parse(await readFile(plane.kubeconfig, 'utf8'));
   config.clusters[0].cluster = { ...config.clusters[0].cluster, server: `https://127.0.0.1:${proxy.port}`, 'tls-server-name': 'kubernetes' };

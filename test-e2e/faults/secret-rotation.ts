@@ -4,14 +4,14 @@ import { Findings, seconds } from '../../test/faults/findings.ts';
 import { type CertificatePair, makeCertificate, tlsSecret } from '../cluster/certificates.ts';
 import { ask } from '../cluster/client.ts';
 import { percentile } from '../percentile.ts';
-import { type Fault, sumOf } from './fault.ts';
+import { type PeacefulFault, sumOf } from './fault.ts';
 import { hostOf, loadOn, serve, startServing, timeUntil } from './scene.ts';
 
 const NAME = 'rotated';
 /** Milliseconds within which a new certificate is shown. */
 const LIVE = 2000;
 
-export const secretRotation: Fault = {
+export const secretRotation: PeacefulFault = {
   number: 12,
   name: 'Secret rotated mid-handshake',
   passes: '0 failed handshakes; new certificate within 2 s; a bad one keeps the old',

@@ -1,17 +1,18 @@
 /** Backends of gRPC and of WebSockets, each at an address such as pods have, and routes to them. */
-import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { WebSocketServer } from 'ws';
 import { endWith } from '../../test/gateway/lifetime.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
-import { podAddress } from '../cluster/pod-listener.ts';
+import { listenAsPod } from '../cluster/pod-listener.ts';
 import type { Stage } from './fault.ts';
 import { route } from './scene.ts';
 
 const PORT = 8080;
 
 /** A Service without a selector, its slice, and a route to it of the same name. */
-async function publish(stage: Stage, name: string, address: string, appProtocol?: string): Promise<void> {
+async function publish(stage: Stage, name: string, address: string | undefined, appProtocol?: string): Promise<void> {
+  if (address === undefined) throw new Error('pods do not run on this machine');
   const metadata = { name, namespace: stage.namespace };
   const slice = {
     apiVersion: 'discovery.k8s.io/v1',
@@ -43,24 +44,21 @@ export async function serveGrpc(stage: Stage, name: string): Promise<void> {
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
     stream.pipe(stream);
   });
-  const address = podAddress();
-  server.listen(PORT, address);
-  await once(server, 'listening');
+  const address = await listenAsPod(stage.lifetime, server, PORT);
   endWith(stage.lifetime, () => {
     for (const session of sessions) session.destroy();
-    server.close();
   });
   await publish(stage, name, address, 'kubernetes.io/h2c');
 }
 
 /** A WebSocket server that echoes. */
 export async function serveWebSockets(stage: Stage, name: string): Promise<void> {
-  const address = podAddress();
-  const server = new WebSocketServer({ port: PORT, host: address });
-  await once(server, 'listening');
+  // Whoever asks for no WebSocket gets what `ws` answers where it has the port to itself.
+  const listener = createHttpServer((_request, response) => response.writeHead(426).end());
+  const address = await listenAsPod(stage.lifetime, listener, PORT);
+  const server = new WebSocketServer({ server: listener });
   endWith(stage.lifetime, () => {
     for (const socket of server.clients) socket.terminate();
-    server.close();
   });
   server.on('connection', (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })));
   await publish(stage, name, address);

@@ -7,13 +7,13 @@ import { pathToFileURL } from 'node:url';
 import { Findings, seconds } from '../../test/faults/findings.ts';
 import { plantedFault } from '../../test/gateway/planted-fault.ts';
 import { percentile } from '../percentile.ts';
-import { type Fault, sumOf } from './fault.ts';
+import { type PeacefulFault, sumOf } from './fault.ts';
 import { loadOn, serve, startServing } from './scene.ts';
 
 const REPLACED = 2000;
 const CLIENTS = 8;
 
-export const workerKilled: Fault = {
+export const workerKilled: PeacefulFault = {
   number: 24,
   name: 'A worker killed',
   passes: 'the other one serves, /readyz stays 200; replaced within 2 s; no request fails but those that the dead worker had',
