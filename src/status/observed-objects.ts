@@ -72,7 +72,7 @@ export class ObservedObjects {
     return this.#objects;
   }
 
-  /** An object as it is now, from a watch, a list, or the answer to a write. Versions older than what is known do not count. */
+  /** An object as it is now, from a watch or a list. Versions older than what is known do not count. */
   seen(kind: string, raw: RawStatusObject): void {
     if (!this.#kinds.has(kind)) return;
     const { name = '', namespace = '' } = raw.metadata ?? {};
@@ -82,6 +82,12 @@ export class ObservedObjects {
     if (before !== undefined && before.uid === next.uid && isOlder(next.resourceVersion, before.resourceVersion)) return;
     this.#objects.set(key, next);
     if (before === undefined || !sameStatus(before, next)) this.onChange(key);
+  }
+
+  /** As `seen`, from the answer to a call: what comes after the watch has shown that the object is gone, or another one, counts for nothing. */
+  answered(kind: string, raw: RawStatusObject): void {
+    const { name = '', namespace = '', uid = '' } = raw.metadata ?? {};
+    if (this.#objects.get(statusKey(kind, namespace, name))?.uid === uid) this.seen(kind, raw);
   }
 
   gone(kind: string, namespace: string, name: string): void {

@@ -22,7 +22,10 @@ export class Retries {
   readonly #random: () => number;
   /** When each is to be tried again. */
   readonly #waiting = new Map<string, number>();
+  /** None that waits is due before. */
+  #soonest = Number.POSITIVE_INFINITY;
   readonly #failures = new Map<string, number>();
+  /** What was written within `PEACE`, the oldest first. */
   readonly #written = new Map<string, Written>();
   #pausedUntil = 0;
   #pauses = 0;
@@ -43,14 +46,28 @@ export class Retries {
     this.#failures.delete(key);
   }
 
+  /** The object is gone: what comes by its name is another one. */
+  drop(key: string): void {
+    this.forget(key);
+    this.#written.delete(key);
+  }
+
+  /** Of how many objects something is known. */
+  get size(): number {
+    return new Set([...this.#waiting.keys(), ...this.#failures.keys(), ...this.#written.keys()]).size;
+  }
+
   clear(): void {
     this.#waiting.clear();
+    this.#soonest = Number.POSITIVE_INFINITY;
     this.#failures.clear();
     this.#written.clear();
   }
 
   after(key: string, milliseconds: number): void {
-    this.#waiting.set(key, this.#clock.now() + milliseconds);
+    const at = this.#clock.now() + milliseconds;
+    this.#waiting.set(key, at);
+    this.#soonest = Math.min(this.#soonest, at);
   }
 
   failed(key: string): void {
@@ -64,7 +81,13 @@ export class Retries {
     this.#failures.delete(key);
     this.#pauses = 0;
     const last = this.#lastSame(key, content);
-    this.#written.set(key, { content, at: this.#clock.now(), times: last === undefined ? 0 : last.times + 1 });
+    const now = this.#clock.now();
+    this.#written.delete(key);
+    this.#written.set(key, { content, at: now, times: last === undefined ? 0 : last.times + 1 });
+    for (const [old, { at }] of this.#written) {
+      if (now - at < PEACE) break;
+      this.#written.delete(old);
+    }
   }
 
   /** How long (ms) to wait before the same is written once more. */
@@ -76,14 +99,21 @@ export class Retries {
   /** Those whose time has come, taken from those that wait. */
   due(): string[] {
     const now = this.#clock.now();
-    const due = [...this.#waiting].flatMap(([key, at]) => (at <= now ? [key] : []));
+    // A hundred thousand may wait for a permission, and this is asked before each write.
+    if (now < this.#soonest) return [];
+    const due: string[] = [];
+    this.#soonest = Number.POSITIVE_INFINITY;
+    for (const [key, at] of this.#waiting) {
+      if (at <= now) due.push(key);
+      else this.#soonest = Math.min(this.#soonest, at);
+    }
     for (const key of due) this.#waiting.delete(key);
     return due;
   }
 
-  /** Milliseconds until the next one is due; Infinity where none waits. */
+  /** Milliseconds until the next one may be due; Infinity where none waits. */
   get next(): number {
-    return Math.max(1, Math.min(...this.#waiting.values()) - this.#clock.now());
+    return Math.max(1, this.#soonest - this.#clock.now());
   }
 
   /** How long (ms) nothing at all is to be written. */

@@ -107,11 +107,18 @@ export class StatusWriter {
     }
     if (after?.lost !== true) this.#cleared.delete(key);
     if (after === undefined) {
-      this.#turns.forget(key);
+      this.#drop(key);
       return;
     }
     if (after.kind.status === 'loadBalancer') this.#turns.follow(key, after);
     this.#check(key);
+  }
+
+  /** The object is gone, and what was remembered of it. */
+  #drop(key: StatusKey): void {
+    this.#turns.forget(key);
+    this.#retries.drop(key);
+    this.#toldTrouble.delete(refusal(key));
   }
 
   /** To be called when the leadership changed. */
@@ -221,6 +228,7 @@ export class StatusWriter {
       const since = this.#busy.get(key);
       this.#busy.delete(key);
       if (since === 'other status') this.#retries.forget(key);
+      if (!this.#desired.has(key)) this.#drop(key);
       if (since !== 'nothing') this.#check(key);
     });
     this.#inFlight.add(work);
@@ -252,7 +260,7 @@ export class StatusWriter {
       await this.#write(desired, patch, signal);
       if (desired.lost && this.#desired.get(key) === desired) this.#cleared.add(key);
       this.#retries.succeeded(key, content);
-      this.#succeeded(desired);
+      this.#succeeded(key, desired);
     } catch (error) {
       if (!signal.aborted) await this.#failed(key, desired, error);
     }
@@ -280,7 +288,7 @@ export class StatusWriter {
       signal,
     });
     this.#count(object, 'written');
-    observed.seen(object.kind.kind, written);
+    observed.answered(object.kind.kind, written);
   }
 
   async #failed(key: StatusKey, object: ObjectName, error: unknown): Promise<void> {
@@ -305,7 +313,7 @@ export class StatusWriter {
       default:
         if (status >= 400 && status < 500) {
           this.#count(object, 'refused');
-          this.#tell(`refused ${key}`, 'a status was refused', object, error);
+          this.#tell(refusal(key), 'a status was refused', object, error);
           return this.#retries.after(key, REFUSED_PERIOD);
         }
         this.#count(object, 'failed');
@@ -315,7 +323,8 @@ export class StatusWriter {
     }
   }
 
-  #succeeded(object: ObjectName): void {
+  #succeeded(key: StatusKey, object: ObjectName): void {
+    this.#toldTrouble.delete(refusal(key));
     this.#forbidden.delete(place(object));
     const told = [`forbidden ${place(object)}`, 'failed'].filter((trouble) => this.#toldTrouble.delete(trouble));
     if (told.length > 0) this.#options.log('info', 'statuses are written again', { kind: object.kind.kind, namespace: object.namespace });
@@ -325,7 +334,7 @@ export class StatusWriter {
   async #look(object: ObjectName): Promise<void> {
     const { api, observed } = this.#options;
     try {
-      observed.seen(
+      observed.answered(
         object.kind.kind,
         await api.request<RawStatusObject>({ method: 'GET', path: objectPath(object), timeout: WRITE_TIMEOUT, signal: this.#abandon.signal }),
       );
@@ -344,6 +353,11 @@ export class StatusWriter {
   #count(object: ObjectName, result: string): void {
     this.#options.count(object.kind.kind, result);
   }
+}
+
+/** What is told of an object whose status the server does not take. */
+function refusal(key: StatusKey): string {
+  return `refused ${key}`;
 }
 
 /** Where permissions are given. */
