@@ -9,7 +9,7 @@ import type { ApiClient } from './api-client.ts';
 
 /** Names are resolved again, and the server is asked again, after this long (ms). */
 const INTERVAL = 60_000;
-/** Of several servers each tells its own address; more than this are none of ours. */
+/** Of several servers each tells its own address, and servers are replaced: the newest of them are known. */
 const MOST_TOLD = 32;
 /** Service and EndpointSlice that the API server makes of itself. */
 const KUBERNETES = 'default/kubernetes';
@@ -22,7 +22,7 @@ export class ApiServerAddresses {
   readonly #onChange: () => void;
   readonly #stop = new AbortController();
   #resolved: readonly string[] = [];
-  /** What servers said, as `host port`. */
+  /** What servers said, as `host port`; what was said last comes last. */
   readonly #told = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #asking: NodeJS.Timeout | undefined;
@@ -68,14 +68,20 @@ export class ApiServerAddresses {
     const answer = await this.#client.request<ApiVersions>({ method: 'GET', path: '/api', signal: this.#stop.signal }).catch(() => undefined);
     if (this.#closed) return;
     this.#asking = setTimeout(() => void this.#ask(), this.#interval).unref();
-    const before = this.#told.size;
     const list = answer?.serverAddressByClientCIDRs;
+    let isOther = false;
     for (const one of Array.isArray(list) ? list : []) {
       const url = typeof one?.serverAddress === 'string' ? URL.parse(`https://${one.serverAddress}`) : null;
-      if (url === null || this.#told.size >= MOST_TOLD) continue;
-      this.#told.add(`${url.hostname.replace(/^\[|\]$/g, '')} ${url.port === '' ? 443 : url.port}`);
+      if (url === null) continue;
+      const told = `${url.hostname.replace(/^\[|\]$/g, '')} ${url.port === '' ? 443 : url.port}`;
+      if (!this.#told.delete(told)) isOther = true;
+      this.#told.add(told);
     }
-    if (this.#told.size > before) this.#onChange();
+    for (const oldest of this.#told) {
+      if (this.#told.size <= MOST_TOLD) break;
+      this.#told.delete(oldest);
+    }
+    if (isOther) this.#onChange();
   }
 
   async #resolve(): Promise<void> {

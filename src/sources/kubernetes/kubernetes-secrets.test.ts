@@ -64,6 +64,41 @@ test('of many Secrets that are not there, some are watched, and the others looke
   assert.equal(byName.size, 16);
 });
 
+test('a Secret of another type that is looked up stays while looks at it fail, and goes when it is gone', { timeout: 15_000 }, async (t) => {
+  const fake = await FakeApiServer.start(t);
+  // The first 16 that are not there are watched.
+  for (let index = 0; index < 17; index++)
+    fake.put(INGRESSES, ingress(`web-${index}`, { ingressClassName: 'tidegate', tls: [{ secretName: `missing-${index}` }] }));
+  fake.put(SECRETS, { metadata: { name: 'missing-16', namespace: 'shop' }, type: 'Opaque' });
+  const watched = new Watched(t, fake, { secretLookupInterval: 20 });
+  await watched.start();
+  await watched.until(({ secrets }) => secrets.has('shop/missing-16'));
+  const before = watched.sets.length;
+  const isLook = ({ path }: { readonly path: string }) => path.endsWith('/secrets/missing-16');
+  for (const how of [429, 500, 503, 403, 'cut'] as const) {
+    fake.intercept = (request, response) => {
+      if (!isLook(request)) return false;
+      if (how === 'cut') response.destroy();
+      else status(response, how, 'Refused');
+      return true;
+    };
+    await fake.next(isLook);
+    // The next round comes after what came of this one is taken in.
+    await fake.next(isLook);
+  }
+  // A set that tells of something else tells of what these looks have left, too.
+  fake.put(INGRESSES, ingress('after'));
+  const after = await watched.until(({ ingresses }) => ingresses.has('shop/after'));
+  assert.ok(after.secrets.has('shop/missing-16'));
+  assert.deepEqual(
+    watched.sets.slice(before).filter(({ secrets }) => !secrets.has('shop/missing-16')),
+    [],
+  );
+  fake.intercept = () => false;
+  fake.remove(SECRETS, 'shop', 'missing-16');
+  await watched.until(({ secrets }) => !secrets.has('shop/missing-16'));
+});
+
 test('where Secrets may not be listed, only those that objects of ours name are watched, each by its name, before the first set', async (t) => {
   const fake = await FakeApiServer.start(t);
   for (const name of ['one', 'two', 'three', 'foreign']) fake.put(SECRETS, { metadata: { name, namespace: 'shop' }, type: 'Opaque' });

@@ -30,6 +30,8 @@ export interface KubernetesSourceOptions {
   readonly timings?: Partial<Timings>;
   /** How often (ms) the server is asked where it is. */
   readonly serverAddressInterval?: number;
+  /** How often (ms) Secrets are looked up that can't be watched. */
+  readonly secretLookupInterval?: number;
   /** From 0 to 1. */
   readonly random?: () => number;
 }
@@ -98,7 +100,7 @@ export class KubernetesSource implements Source {
         this.#schedule();
       },
     };
-    this.#secrets = new SecretReaders({ ...named, namespaces, onLookedUp: () => this.#schedule() });
+    this.#secrets = new SecretReaders({ ...named, namespaces, lookupInterval: options.secretLookupInterval, onLookedUp: () => this.#schedule() });
     this.#configMaps = new NamedReaders({ ...named, collection: collectionOf('ConfigMap') });
   }
 

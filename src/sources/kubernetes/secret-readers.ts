@@ -19,7 +19,7 @@ const TLS = 'kubernetes.io/tls';
 const MOST_AWAITED = 16;
 /** Secrets that are watched by name where they can't be watched together: each takes a connection. The others are looked up in turns. */
 export const MOST_SINGLE = 64;
-/** Between rounds of looking up (ms); up to half of it more. */
+/** Between rounds of looking up (ms), where nothing else is said; up to half of it more. */
 const LOOKUP_INTERVAL = 30_000;
 /** Secrets that are fetched at the same time. */
 const LOOKUPS_AT_ONCE = 8;
@@ -33,6 +33,8 @@ export interface SecretReadersOptions {
   /** A round of looking up is over: `isReading` may be another. */
   readonly onLookedUp: () => void;
   readonly timings?: Partial<Timings> | undefined;
+  /** Between rounds of looking up (ms); up to half of it more. */
+  readonly lookupInterval?: number | undefined;
   readonly random: () => number;
 }
 
@@ -274,7 +276,8 @@ export class SecretReaders {
     this.#lookups.retain(this.#wanted);
     this.#options.onLookedUp();
     const then = performance.now();
-    if (isRound) this.#roundAt = then + LOOKUP_INTERVAL * (1 + this.#options.random() / 2);
+    const { lookupInterval = LOOKUP_INTERVAL, random } = this.#options;
+    if (isRound) this.#roundAt = then + lookupInterval * (1 + random() / 2);
     const soonest = Math.min(this.#missing().length > 0 ? this.#roundAt : Infinity, ...[...this.#failed.values()].map(({ at }) => at));
     if (this.#due.size > 0) this.#lookUpIn(0);
     else if (soonest < Infinity) this.#lookUpIn(Math.max(0, Math.ceil(soonest - then)));
@@ -301,15 +304,16 @@ export class SecretReaders {
     if (this.#readerFor(key)?.sink.owns(key) === true || this.#awaited.has(key) || this.#single.has(key)) return;
     if (this.#readerFor(key) === undefined) this.#takeLookedUp(key, found);
     else if (isSecret(found) && found.type !== TLS) this.#lookups.put(this.#kept(found));
-    else this.#lookups.remove(placeholderOf(key));
+    // One of type TLS is for the watch to show. Any other error says nothing of the Secret.
+    else if (isSecret(found) || isMissing(found)) this.#lookups.remove(placeholderOf(key));
   }
 
   /** One that nobody watches. As with a watch, only an answer that it is not there takes it away. */
   #takeLookedUp(key: string, found: unknown): void {
     if (isSecret(found)) this.#lookups.put(this.#kept(found));
-    else if (found instanceof ApiError && found.status === 404) this.#lookups.remove(placeholderOf(key));
+    else if (isMissing(found)) this.#lookups.remove(placeholderOf(key));
     if (!this.#overflow.has(key)) return;
-    if (!isSecret(found) && !(found instanceof ApiError && found.status === 404)) {
+    if (!isSecret(found) && !isMissing(found)) {
       this.#lookAgain(key, found);
       return;
     }
@@ -356,6 +360,10 @@ export class SecretReaders {
 
 function isSecret(found: unknown): found is RawSecret {
   return !(found instanceof Error) && (found as RawSecret | undefined)?.metadata !== undefined;
+}
+
+function isMissing(found: unknown): boolean {
+  return found instanceof ApiError && found.status === 404;
 }
 
 function placeholderOf(key: string): RawObject {
