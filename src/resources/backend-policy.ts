@@ -69,9 +69,12 @@ const loadBalancer = strictObject(
 );
 
 const connection = strictObject({
+  // Without a default of its own: an annotation of an Ingress holds where no policy says anything.
   connectTimeout: duration({ positive: true })
-    .prefault(`${UPSTREAM.connectTimeout / 1000}s`)
-    .describe('How long a connection may take to be made.'),
+    .exactOptional()
+    .describe(
+      `How long a connection may take to be made. Absent: as the annotation proxy-connect-timeout of an Ingress that leads there says, else ${UPSTREAM.connectTimeout / 1000}s.`,
+    ),
   idleTimeout: duration({ positive: true })
     .prefault(`${UPSTREAM.idleTimeout / 1000}s`)
     .describe('How long an idle connection is kept.'),

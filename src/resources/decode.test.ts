@@ -150,7 +150,7 @@ describe('normal form', () => {
     assert.deepEqual(object.spec, {
       targetRefs: [{ group: '', kind: 'Service', name: 's' }],
       loadBalancer: { type: 'RoundRobin' },
-      connection: { connectTimeout: 5000, idleTimeout: 60_000, maxRequests: 0 },
+      connection: { idleTimeout: 60_000, maxRequests: 0 },
     });
   });
 

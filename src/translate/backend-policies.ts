@@ -49,6 +49,11 @@ export class BackendPolicies {
     return this.#winner(namespace, service, port)?.object?.spec.protocol;
   }
 
+  /** As `settings`, in milliseconds; undefined: the policy says nothing of it. */
+  connectTimeout(namespace: string, service: string, port: string): number | undefined {
+    return this.#winner(namespace, service, port)?.object?.spec.connection.connectTimeout;
+  }
+
   /** As `settings`; undefined: the policy says nothing of TLS. */
   tls(namespace: string, service: string, port: string): BackendTlsSettings | undefined {
     const winner = this.#winner(namespace, service, port);
@@ -92,7 +97,7 @@ export class BackendPolicies {
 function settingsOf({ spec }: BackendPolicy): BackendSettings {
   return {
     loadBalancer: loadBalancerOf(spec),
-    connectTimeout: spec.connection.connectTimeout,
+    connectTimeout: spec.connection.connectTimeout ?? UPSTREAM.connectTimeout,
     idleTimeout: spec.connection.idleTimeout,
     maxRequestsPerConnection: spec.connection.maxRequests,
     ...(spec.circuitBreaker === undefined ? {} : { circuitBreaker: spec.circuitBreaker }),

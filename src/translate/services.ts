@@ -214,7 +214,7 @@ export class Upstreams {
       const { sessionAffinity } = settings;
       const chosen = this.#policies.protocol(namespace, service, portName);
       const annotated = this.#annotated.of(namespace, service, port, portName);
-      const connectTimeout = settings === UPSTREAM ? this.#annotated.connectTimeout(namespace, service, port, portName) : undefined;
+      const connectTimeout = this.#policies.connectTimeout(namespace, service, portName) ?? this.#annotated.connectTimeout(namespace, service, port, portName);
       const tls =
         this.#policies.tls(namespace, service, portName) ??
         annotated?.tls ??
