@@ -10,6 +10,8 @@ import type { GatewayAddress } from '../cluster/gateway.ts';
 import { openGateway } from '../cluster/gateways.ts';
 import { Workload } from '../cluster/workload.ts';
 
+const IN_PODS = process.env.TIDEGATE_GATEWAY !== undefined && 'pods with certificates of their own are run by the case itself';
+
 const cluster = Cluster.open(wholeFile);
 let namespace: string;
 let gateway: GatewayAddress;
@@ -30,11 +32,20 @@ function rule(host: string | undefined, ...paths: readonly Path[]): object {
   };
 }
 
-function ingress(name: string, spec: object, ingressClassName: string | undefined = 'tidegate'): KubernetesObject {
+function ingress(
+  name: string,
+  spec: object,
+  ingressClassName: string | undefined = 'tidegate',
+  annotations: Readonly<Record<string, string>> = {},
+): KubernetesObject {
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'Ingress',
-    metadata: { name, namespace },
+    metadata: {
+      name,
+      namespace,
+      annotations: Object.fromEntries(Object.entries(annotations).map(([key, value]) => [`nginx.ingress.kubernetes.io/${key}`, value])),
+    },
     spec: { ...(ingressClassName === undefined ? {} : { ingressClassName }), ...spec },
   };
 }
@@ -192,6 +203,64 @@ describe('classes', () => {
     await askUntil(gateway, { host: 'foreign.ingress.test' }, (answer) => answer.service === 'prefix');
     await cluster.apply([ingress('foreign', { rules: [rule('foreign.ingress.test', ['Prefix', '/', 'prefix'])] }, 'somebody-else')]);
     await askUntil(gateway, { host: 'foreign.ingress.test' }, (answer) => answer.status === 404);
+  });
+});
+
+describe('annotations of ingress-nginx', () => {
+  test('a canary gets what its header, its cookie and its weight say, and nothing once it is gone', async () => {
+    const host = 'canary.ingress.test';
+    const always = { canary: 'true', 'canary-by-header': 'x-canary', 'canary-by-cookie': 'tester' };
+    const canary = (weight: string): KubernetesObject =>
+      ingress('canary', { rules: [rule(host, ['Prefix', '/', 'other'])] }, 'tidegate', { ...always, 'canary-weight': weight });
+    const serviceOf = async (headers: Readonly<Record<string, string>>): Promise<string | undefined> => (await ask(gateway, { host, headers })).service;
+    await cluster.apply([ingress('main', { rules: [rule(host, ['Prefix', '/', 'prefix'])] }), canary('0')]);
+    await askUntil(gateway, { host, headers: { 'x-canary': 'always' } }, (answer) => answer.service === 'other');
+    await askUntil(gateway, { host, headers: { cookie: 'a=b; tester=always' } }, (answer) => answer.service === 'other');
+    assert.equal(await serviceOf({}), 'prefix');
+    assert.equal(await serviceOf({ 'x-canary': 'perhaps' }), 'prefix');
+    assert.equal(await serviceOf({ 'x-canary': 'never', cookie: 'tester=always' }), 'prefix', 'headers come before cookies');
+    await cluster.apply([canary('100')]);
+    await askUntil(gateway, { host }, (answer) => answer.service === 'other');
+    assert.equal(await serviceOf({ 'x-canary': 'never' }), 'prefix');
+    assert.equal(await serviceOf({ cookie: 'tester=never' }), 'prefix');
+    await cluster.apply([canary('50')]);
+    // A rule that comes later shows that the weight has been seen as well.
+    await cluster.apply([ingress('weighed', { rules: [rule('weighed.ingress.test', ['Prefix', '/', 'prefix'])] })]);
+    await askUntil(gateway, { host: 'weighed.ingress.test' }, (answer) => answer.service === 'prefix');
+    const answers = await Promise.all(Array.from({ length: 100 }, () => ask(gateway, { host })));
+    const count = answers.filter(({ service }) => service === 'other').length;
+    assert.ok(count >= 20 && count <= 80, `${count} of 100`);
+    await cluster.api.delete(canary('50'));
+    await askUntil(gateway, { host, headers: { 'x-canary': 'always' } }, (answer) => answer.service === 'prefix');
+  });
+
+  test('sizes, redirects and cookies', async () => {
+    const host = 'annotated.ingress.test';
+    const annotations = { 'proxy-body-size': '1k', affinity: 'cookie', 'session-cookie-name': 'stick' };
+    await cluster.apply([
+      ingress('annotated', { rules: [rule(host, ['Prefix', '/', 'prefix'])] }, 'tidegate', annotations),
+      ingress('forced', { rules: [rule(`forced.${host}`, ['Prefix', '/', 'prefix'])] }, 'tidegate', { 'force-ssl-redirect': 'true' }),
+    ]);
+    const answer = await askUntil(gateway, { host }, ({ service }) => service === 'prefix');
+    assert.match(String(answer.headers['set-cookie']), /^stick=[^;]+;/);
+    assert.equal((await ask(gateway, { host, method: 'POST', body: 'x'.repeat(1024) })).status, 200);
+    assert.equal((await ask(gateway, { host, method: 'POST', body: 'x'.repeat(1025) })).status, 413);
+    await askUntil(gateway, { host: `forced.${host}` }, ({ status }) => status === 308);
+  });
+
+  test('with ssl-passthrough TLS ends at the pod; with backend-protocol HTTPS at the gateway, which speaks TLS to the pod', { skip: IN_PODS }, async () => {
+    const host = 'passed.ingress.test';
+    await Workload.start(wholeFile, cluster, { namespace, name: 'passed', tls: makeCertificate(host, 'of the pod') });
+    const passed = (annotations: Readonly<Record<string, string>>): KubernetesObject =>
+      ingress('passed', { rules: [rule(host, ['Prefix', '/', 'passed'])] }, 'tidegate', annotations);
+    await cluster.apply([passed({ 'ssl-passthrough': 'true' })]);
+    const answer = await askUntil(gateway, { host, tls: true }, ({ certificate }) => certificate === 'of the pod');
+    assert.deepEqual([answer.status, answer.service], [200, 'passed']);
+    // What the gateway would have added.
+    assert.equal(answer.sample?.headers['x-forwarded-proto'], undefined);
+    await cluster.apply([passed({ 'ssl-passthrough': 'false', 'backend-protocol': 'HTTPS' })]);
+    const ended = await askUntil(gateway, { host, tls: true }, ({ certificate, service }) => certificate !== 'of the pod' && service === 'passed');
+    assert.equal(ended.sample?.headers['x-forwarded-proto'], 'https');
   });
 });
 
