@@ -20,6 +20,8 @@ export class ObjectLog {
   readonly #log: ControllerLog;
   #told: ReadonlyMap<string, Told> = new Map();
   #set: ResourceSet | undefined;
+  /** Those of the last result. */
+  #problems: TranslateResult['problems'] | undefined;
   /** Objects of `#set` that have something wrong with them by themselves. */
   readonly #flawed = new Map<string, Entry<unknown>>();
 
@@ -28,7 +30,10 @@ export class ObjectLog {
   }
 
   report(set: ResourceSet, result: TranslateResult): void {
-    this.#follow(set);
+    const isOther = this.#follow(set);
+    // Thousands of objects may have problems, while others are edited, and pods come and go.
+    if (!isOther && result.problems === this.#problems) return;
+    this.#problems = result.problems;
     const problems = collect(this.#flawed.values(), result);
     const told = new Map<string, Told>();
     for (const [object, { entry, found }] of problems) {
@@ -42,15 +47,20 @@ export class ObjectLog {
     this.#told = told;
   }
 
-  #follow(set: ResourceSet): void {
+  /** @returns whether an object with something wrong with it has come, changed or gone */
+  #follow(set: ResourceSet): boolean {
     const before = this.#set;
+    let isOther = false;
     this.#set = set;
     for (const { field } of KINDS) {
       for (const change of entryChanges<unknown>(before?.[field] ?? NO_ENTRIES, set[field])) {
-        if (change.before !== undefined) this.#flawed.delete(objectName(change.before));
-        if (change.after !== undefined && change.after.problems.length > 0) this.#flawed.set(objectName(change.after), change.after);
+        if (change.before !== undefined) isOther = this.#flawed.delete(objectName(change.before)) || isOther;
+        if (change.after === undefined || change.after.problems.length === 0) continue;
+        this.#flawed.set(objectName(change.after), change.after);
+        isOther = true;
       }
     }
+    return isOther;
   }
 
   #warn(object: string, entry: Entry<unknown>, found: readonly Problem[]): void {

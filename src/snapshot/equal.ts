@@ -1,5 +1,6 @@
 /** Whether two snapshots say the same, so that nothing is published that changes nothing. */
 import { isDeepStrictEqual } from 'node:util';
+import { LayeredMap } from './layered-map.ts';
 import type { Route } from './route.ts';
 import type { Sensitive } from './sensitive.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -30,11 +31,9 @@ export function changedEndpoints(previous: Snapshot, next: Snapshot): Map<Upstre
   return changes;
 }
 
-/** All endpoints after some have changed. */
+/** All endpoints after some have changed; pods come and go all the time, and it costs what the changes are. */
 export function withEndpoints(endpoints: Snapshot['endpoints'], changes: Snapshot['endpoints']): Snapshot['endpoints'] {
-  const all = new Map(endpoints);
-  for (const [key, list] of changes) all.set(key, list);
-  return all;
+  return (endpoints instanceof LayeredMap ? endpoints : LayeredMap.of(endpoints)).with(changes);
 }
 
 /** Most are the very same ones. */

@@ -16,7 +16,7 @@ import { Sensitive } from '../snapshot/sensitive.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import { ConsumerClaims, type Want } from './consumer-claims.ts';
 import type { Issue, Issues } from './issues.ts';
-import { compareAge, oldestFirst } from './order.ts';
+import { byAge, compareAge } from './order.ts';
 import { secretValue } from './secret-values.ts';
 import { routeStatus } from './statuses.ts';
 
@@ -73,7 +73,8 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
   const book = known ?? { made: new Map(), claims: new ConsumerClaims(), bySecret: new Map(), order: [], told: new Set() };
   if (previous !== undefined) books.delete(previous);
   const before = known === undefined ? undefined : previous;
-  const dirty = before === undefined ? new Set(oldestFirst(apiConsumers).map(objectKey)) : changedKeys(book, before, apiConsumers, secrets);
+  const all = before === undefined ? byAge(apiConsumers) : undefined;
+  const dirty = before === undefined ? new Set(all?.map(([key]) => key)) : changedKeys(book, before, apiConsumers, secrets);
   const drafts = new Map<ObjectKey, Draft>();
   const judged = new Set(dirty);
   for (const key of dirty) {
@@ -107,7 +108,8 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
     if (kept !== undefined && kept !== previous?.specs.get(key)) write(key).set(key, kept);
     else if (kept === undefined && spec !== undefined) write(key).delete(key);
   }
-  place(book, statuses, moved);
+  if (moved.length > MOST_PLACED) placeAll(book, statuses, all ?? byAge(apiConsumers));
+  else place(book, statuses, moved);
   if (before === undefined) for (const key of previous?.specs.keys() ?? []) if (!apiConsumers.has(key)) write(key).delete(key);
   if (previous !== undefined && specs !== undefined && specs !== previous.specs) tellChanges(previous.specs, specs, edited);
   const told = [...book.told].map((key) => book.made.get(key) as Made).sort((one, other) => compareAge(one.entry, other.entry));
@@ -155,18 +157,17 @@ function enter(book: Book, statuses: ObjectStatus[], key: ObjectKey, old: Made |
 /** Beyond these, all are put in order anew: each by itself costs a look at a list of all. */
 const MOST_PLACED = 64;
 
-function place(book: Book, statuses: ObjectStatus[], moved: readonly { readonly old: Made | undefined; readonly now: Made | undefined }[]): void {
-  const { order, made } = book;
-  if (moved.length > MOST_PLACED) {
-    const all = [...made.values()].sort((one, other) => compareAge(one.entry, other.entry));
-    order.length = 0;
-    statuses.length = 0;
-    for (const { entry, status } of all) {
-      order.push(entry);
-      statuses.push(status);
-    }
-    return;
+/** @param all by age */
+function placeAll({ order, made }: Book, statuses: ObjectStatus[], all: readonly (readonly [ObjectKey, Entry<ApiConsumer>])[]): void {
+  order.length = 0;
+  statuses.length = 0;
+  for (const [key, entry] of all) {
+    order.push(entry);
+    statuses.push((made.get(key) as Made).status);
   }
+}
+
+function place({ order }: Book, statuses: ObjectStatus[], moved: readonly { readonly old: Made | undefined; readonly now: Made | undefined }[]): void {
   for (const { old } of moved) {
     if (old === undefined) continue;
     const at = placeOf(order, old.entry);

@@ -1,6 +1,7 @@
 /** Endpoints of all upstreams, brought up to date for those alone whose slices changed. */
 import type { ResourceSet } from '../resources/resource-set.ts';
 import { sameEndpoints, withEndpoints } from '../snapshot/equal.ts';
+import { LayeredMap } from '../snapshot/layered-map.ts';
 import type { Endpoint, Upstream, UpstreamKey } from '../snapshot/upstream.ts';
 import { endpointsOf, sliceFindings, strayFindings } from './endpoints.ts';
 import type { Finding } from './issues.ts';
@@ -10,7 +11,7 @@ import { indexSlices, type ServiceKey, type SliceIndex } from './slice-index.ts'
 type UpstreamsByService = ReadonlyMap<ServiceKey, readonly Upstream[]>;
 type Endpoints = ReadonlyMap<UpstreamKey, readonly Endpoint[]>;
 /** Only Services with something to tell. */
-type Findings = ReadonlyMap<ServiceKey, readonly Finding[]>;
+type Findings = LayeredMap<ServiceKey, readonly Finding[]>;
 
 interface Basis extends Pick<ResourceSet, 'services' | 'apiServer'> {
   readonly options: ServiceOptions;
@@ -44,14 +45,15 @@ export class EndpointTable {
     for (const service of [...byService.keys(), ...strays]) {
       const own = byService.get(service) ?? [];
       if (previous === undefined || touched.has(service) || !previous.#holds(service, own, basis)) {
-        judge(service, set, byService, index, options, endpoints, findings);
+        const found = judge(service, set, byService, index, options, endpoints);
+        if (found.length > 0) findings.set(service, found);
         continue;
       }
       for (const { key } of own) endpoints.set(key, previous.endpoints.get(key) as readonly Endpoint[]);
       const found = previous.#findings.get(service);
       if (found !== undefined) findings.set(service, found);
     }
-    return new EndpointTable(endpoints, byService, index, findings, basis);
+    return new EndpointTable(endpoints, byService, index, LayeredMap.of(findings), basis);
   }
 
   /** Whether a Service with these upstreams comes to the same as here, its slices being the same. */
@@ -71,8 +73,12 @@ export class EndpointTable {
   update(set: ResourceSet, options: ServiceOptions): { readonly table: EndpointTable; readonly changes: Endpoints } {
     const { index, touched } = indexSlices(set.endpointSlices, this.#index);
     const fresh = new Map<UpstreamKey, readonly Endpoint[]>();
-    const findings = new Map(this.#findings);
-    for (const service of touched) judge(service, set, this.#upstreams, index, options, fresh, findings);
+    const told: [ServiceKey, readonly Finding[] | undefined][] = [];
+    for (const service of touched) {
+      const found = judge(service, set, this.#upstreams, index, options, fresh);
+      if (found.length > 0 || this.#findings.has(service)) told.push([service, found.length === 0 ? undefined : found]);
+    }
+    const findings = told.length === 0 ? this.#findings : this.#findings.with(told);
     const changes = new Map([...fresh].filter(([key, list]) => !sameEndpoints(list, this.endpoints.get(key))));
     let endpoints = this.endpoints;
     if (changes.size > 0) endpoints = withEndpoints(this.endpoints, changes);
@@ -82,9 +88,14 @@ export class EndpointTable {
   findings(): Finding[] {
     return [...this.#findings.values()].flat();
   }
+
+  /** Whether there is nothing else to tell than there was. @param before the table that this one was updated from */
+  tellsAs(before: EndpointTable): boolean {
+    return this.#findings === before.#findings;
+  }
 }
 
-/** Writes what one Service comes to into `endpoints` and `findings`. */
+/** Writes what one Service comes to into `endpoints`. @returns what is wrong with its slices */
 function judge(
   key: ServiceKey,
   set: ResourceSet,
@@ -92,16 +103,13 @@ function judge(
   index: SliceIndex,
   options: ServiceOptions,
   endpoints: Map<UpstreamKey, readonly Endpoint[]>,
-  findings: Map<ServiceKey, readonly Finding[]>,
-): void {
+): readonly Finding[] {
   const slices = index.byService.get(key) ?? [];
   const upstreams = byService.get(key) ?? [];
   const service = set.services.get(key)?.object;
   for (const upstream of upstreams) endpoints.set(upstream.key, endpointsOf(upstream, service, slices, options, set.apiServer));
   // Slices of Services that no route uses are nobody's business here.
-  const found = isStray(key) ? strayFindings(slices) : upstreams.length === 0 ? [] : sliceFindings(upstreams, service, slices, options, set.apiServer);
-  if (found.length === 0) findings.delete(key);
-  else findings.set(key, found);
+  return isStray(key) ? strayFindings(slices) : upstreams.length === 0 ? [] : sliceFindings(upstreams, service, slices, options, set.apiServer);
 }
 
 /** Slices without the label that names their Service. */

@@ -1,6 +1,6 @@
 /** The orders that make translation independent of how maps were filled. */
 import { objectKey } from '../resources/entry.ts';
-import type { Entries, Entry } from '../resources/resource-set.ts';
+import type { Entries, Entry, ObjectKey } from '../resources/resource-set.ts';
 import type { Finding } from './issues.ts';
 
 /** By UTF-16 code units: the same on every machine, unlike a locale's order. */
@@ -13,8 +13,13 @@ export function compareAge(one: Entry<unknown>, other: Entry<unknown>): number {
   return one.age - other.age || compareText(objectKey(one), objectKey(other)) || compareText(one.kind, other.kind);
 }
 
+/** As `compareAge` has it within one kind, with the keys of the map: a hundred thousand may be of the same second. */
+export function byAge<Value extends Pick<Entry<unknown>, 'age'>>(entries: ReadonlyMap<ObjectKey, Value>): [key: ObjectKey, entry: Value][] {
+  return [...entries].sort(([one, older], [other, younger]) => older.age - younger.age || compareText(one, other));
+}
+
 export function oldestFirst<T>(entries: Entries<T>): Entry<T>[] {
-  return [...entries.values()].sort(compareAge);
+  return byAge(entries).map(([, entry]) => entry);
 }
 
 /** By object; within one object in the order in which they were found, which follows its fields. */

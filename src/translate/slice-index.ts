@@ -2,6 +2,7 @@
 import type { EndpointSlice } from '../resources/endpoint-slice.ts';
 import { entryChanges } from '../resources/entry-changes.ts';
 import type { Entries, Entry } from '../resources/resource-set.ts';
+import { LayeredMap } from '../snapshot/layered-map.ts';
 import { compareText } from './order.ts';
 
 /** The label that ties a slice to its Service. */
@@ -16,10 +17,10 @@ export interface SliceIndex {
   /** What was indexed. */
   readonly slices: Entries<EndpointSlice>;
   /** Slices of each Service, by name; those that never were good are left out. */
-  readonly byService: ReadonlyMap<ServiceKey, readonly SliceEntry[]>;
+  readonly byService: LayeredMap<ServiceKey, readonly SliceEntry[]>;
 }
 
-const EMPTY: SliceIndex = { slices: new Map(), byService: new Map() };
+const EMPTY: SliceIndex = { slices: new Map(), byService: LayeredMap.of(new Map()) };
 
 export function serviceKeyOf({ object, namespace }: SliceEntry): ServiceKey | undefined {
   return object === undefined ? undefined : `${namespace}/${object.metadata.labels[SERVICE_LABEL] ?? ''}`;
@@ -50,12 +51,10 @@ export function indexSlices(
     if (list === undefined) added.set(service, [after]);
     else list.push(after);
   }
-  const byService = new Map(previous.byService);
-  for (const service of touched) {
-    const kept = (byService.get(service) ?? []).filter((entry) => !removed.has(entry));
+  const edits = [...touched].map((service) => {
+    const kept = (previous.byService.get(service) ?? []).filter((entry) => !removed.has(entry));
     const list = [...kept, ...(added.get(service) ?? [])].sort((one, other) => compareText(one.name, other.name));
-    if (list.length === 0) byService.delete(service);
-    else byService.set(service, list);
-  }
-  return { index: { slices, byService }, touched };
+    return [service, list.length === 0 ? undefined : list] as const;
+  });
+  return { index: { slices, byService: previous.byService.with(edits) }, touched };
 }
