@@ -19,15 +19,20 @@ import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
 import { loginRoutes } from './login-routes.ts';
 import { claimTermination, translatePassthrough } from './passthrough.ts';
 import { preflightMatches } from './preflights.ts';
-import { conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
+import { type Claimed, conflict, type RouteContext, type RouteDraft, ruleLabel, unreachablePath } from './routes.ts';
 
 type WrittenMatch = ApiRouteRule['matches'][number];
 
-export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, context: RouteContext): RouteDraft[] {
+export interface TranslatedApiRoute {
+  readonly drafts: readonly RouteDraft[];
+  readonly claims: readonly Claimed[];
+}
+
+export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, context: RouteContext): TranslatedApiRoute {
   if (spec.tls?.mode === 'Passthrough') {
     const [rule] = spec.rules;
     if (rule !== undefined) translatePassthrough(entry, { spec }, translateBackends(entry, rule, 'spec.rules[0]', context), context);
-    return [];
+    return { drafts: [], claims: [] };
   }
   const hosts = hostsOf(spec.hostnames);
   claimTermination(entry, ownTlsHosts(spec), context);
@@ -39,10 +44,11 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
     spec.rules.reduce((sum, rule) => sum + rule.matches.length, 0),
   );
   const routes: RouteDraft[] = [];
+  const claims: Claimed[] = [];
   for (const [index, rule] of spec.rules.entries()) {
     const field = `spec.rules[${index}]`;
     const matches = translateMatches(entry, rule, field, context);
-    if (claiming) claimMatches(entry, hosts, matches, context);
+    if (claiming) claimMatches(entry, hosts, matches, context, claims);
     if (matches.length === 0) continue;
     const taken = matches.map(({ match }) => match);
     if (rule.filters.cors !== undefined) taken.push(...preflightMatches(taken));
@@ -65,7 +71,7 @@ export function translateApiRoute(entry: Entry<ApiRoute>, { spec }: ApiRoute, co
       ...translateRecovery(entry, rule, field, context),
     });
   }
-  return [...routes, ...loginRoutes(entry, routes, context.issues)];
+  return { drafts: [...routes, ...loginRoutes(entry, routes, context.issues)], claims };
 }
 
 function priorityOf(written: ApiRouteRule['priority']): Pick<Route, 'priority'> {
@@ -116,14 +122,25 @@ function conditionsOf({ methods, headers, queryParams, cookies, clientCIDRs, sch
   };
 }
 
-/** An older match that is the very same takes all requests: that is told, and changes nothing, since the oldest wins by rank. */
-function claimMatches(entry: Entry<ApiRoute>, hosts: readonly HostPattern[], matches: readonly PlacedMatch[], { claims, issues }: RouteContext): void {
+/**
+ * An older match that is the very same takes all requests: that is told, and changes nothing, since the oldest wins by rank.
+ * @param claimed gets what was free
+ */
+function claimMatches(
+  entry: Entry<ApiRoute>,
+  hosts: readonly HostPattern[],
+  matches: readonly PlacedMatch[],
+  { claims, issues }: RouteContext,
+  claimed: Claimed[],
+): void {
   for (const { match, field } of matches) {
     const owner = { entry, field };
     const key = matchKey(match);
     let told = false;
     for (const host of hosts) {
-      const older = claims.claim(claimKey(host, key), owner);
+      const claim = claimKey(host, key);
+      const older = claims.claim(claim, owner);
+      if (older === undefined) claimed.push({ key: claim, owner });
       if (older === undefined || told) continue;
       issues.add(entry, 'told', conflict(owner, older, host, describeMatch(match)));
       told = true;

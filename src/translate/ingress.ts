@@ -6,13 +6,13 @@ import { hostKey } from '../snapshot/host-key.ts';
 import type { HostPattern, Match, PathMatch } from '../snapshot/match.ts';
 import type { Backend } from '../snapshot/route.ts';
 import type { UpstreamKey } from '../snapshot/upstream.ts';
-import { type ClaimKey, claimKey, matchKey } from './conflicts.ts';
+import { claimKey, matchKey } from './conflicts.ts';
 import { ANY_HOST, coversHost, hostPattern, pathMatch } from './hosts-and-paths.ts';
 import { type IngressSettings, readAnnotations } from './ingress-annotations.ts';
 import type { CanaryChoice, CanaryPath } from './ingress-canary.ts';
 import { loginRoutes } from './login-routes.ts';
 import { claimTermination, passIngressHost } from './passthrough.ts';
-import { conflict, DEFAULT_SECTION, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
+import { type Claimed, conflict, DEFAULT_SECTION, type RouteContext, type RouteDraft, type RuleOwner, unreachablePath } from './routes.ts';
 import { type ReferenceFields, type ReferenceKey, referenceKey, type ServiceReference } from './services.ts';
 
 const PATH_TYPES = { Exact: 'Exact', Prefix: 'PathPrefix', ImplementationSpecific: 'PathPrefix' } as const satisfies Record<string, PathMatch['type']>;
@@ -29,7 +29,7 @@ const EVERYTHING = onPath({ type: 'PathPrefix', value: '/' });
 
 /** What the routes of an Ingress stand on beside the entry itself. */
 export interface IngressBasis {
-  readonly claims: readonly { readonly key: ClaimKey; readonly owner: RuleOwner }[];
+  readonly claims: readonly Claimed[];
   readonly backends: readonly { readonly reference: ServiceReference; readonly key: ReferenceKey; readonly upstream: UpstreamKey }[];
   /** Which logins there are on its hosts. */
   readonly sessions: string;
@@ -89,7 +89,7 @@ function sessionsOn(ingress: Ingress, { sessionHosts }: RouteContext): string {
 
 /** Claims and resolves, and keeps what it was asked for. */
 class Recorder {
-  readonly claims: { readonly key: ClaimKey; readonly owner: RuleOwner }[] = [];
+  readonly claims: Claimed[] = [];
   readonly backends: { readonly reference: ServiceReference; readonly key: ReferenceKey; readonly upstream: UpstreamKey }[] = [];
   hasCanary = false;
   readonly #context: RouteContext;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from '../../scripts/fast-check.ts';
 import type { ResourceSet } from '../resources/resource-set.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import { buildSet, type Manifest } from './testdata/build-set.ts';
 import { type TranslateOptions, type TranslateResult, translate } from './translate.ts';
 
@@ -111,7 +112,7 @@ function isSameMap(one: unknown, other: unknown): boolean {
   return one.size === other.size && [...one].every(([key, value]) => other.get(key) === value);
 }
 
-/** How often a translation took routes from the one before, and how often it looked at edited Ingresses alone. */
+/** How often a translation took routes from the one before, and how often it looked at edited objects alone. */
 interface Spared {
   repeated: number;
   edited: number;
@@ -123,6 +124,13 @@ interface Change {
   readonly manifest: Manifest | undefined;
 }
 
+/** Ranks as places, which they need not be after edits; they rise all the same. */
+function inPlaces(snapshot: Snapshot): Snapshot {
+  const { routes } = snapshot;
+  assert.ok(routes.every(({ rank }, place) => place === 0 || rank > (routes[place - 1]?.rank ?? 0)));
+  return { ...snapshot, routes: routes.map((route, rank) => ({ ...route, rank })), endpoints: new Map(snapshot.endpoints) };
+}
+
 /** Translates what is there after some changes each time, with the result before and without. @param objects by place */
 function compareAfterEach(objects: Manifest[], changes: readonly (readonly Change[])[], spared: Spared): void {
   let previous: TranslateResult | undefined;
@@ -131,7 +139,7 @@ function compareAfterEach(objects: Manifest[], changes: readonly (readonly Chang
     const set = keepMaps(previous?.editBasis.set, buildSet(objects));
     const next = translate(set, options, previous);
     const { snapshot, statuses, problems, otherProblems } = translate(set, options);
-    assert.deepEqual(next.snapshot, snapshot);
+    assert.deepEqual(inPlaces(next.snapshot), inPlaces(snapshot));
     assert.deepEqual(next.statuses, statuses);
     assert.deepEqual(next.problems, problems);
     assert.deepEqual(next.otherProblems, otherProblems);
@@ -183,22 +191,89 @@ const plainIngress = (place: number): fc.Arbitrary<Manifest> =>
       const spec = JSON.parse(JSON.stringify({ ingressClassName: 'tidegate', rules, tls }));
       return kept({ apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', metadata: { name: `i${place}`, annotations, generation }, spec });
     });
-const PLAIN = Array.from({ length: 6 }, (_, place) => plainIngress(place));
+
+/** ApiRoutes likewise. */
+const plainRoute = (place: number): fc.Arbitrary<Manifest> =>
+  fc
+    .record({
+      hostnames: fc.subarray([`r${place}.test`, `also-r${place}.test`], { minLength: 1 }),
+      common: fc.oneof({ weight: 12, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.constant(['x.test']) }),
+      rules: fc.array(
+        fc.record({
+          paths: fc.constantFrom(['a'], ['a'], ['b', 'c']),
+          methods: fc.constantFrom([], ['GET']),
+          filters: fc.oneof(
+            { weight: 8, arbitrary: fc.constantFrom({}, {}, { cors: { allowOrigins: ['https://x.test'] } }) },
+            {
+              weight: 2,
+              arbitrary: fc.constantFrom(
+                { mirror: { backendRef: { name: 'two', port: 80 } } },
+                { aggregate: { calls: [{ name: 'c', backendRef: { name: 'two', port: 80 }, request: { path: "'/'" } }], response: { body: "'x'" } } },
+              ),
+            },
+          ),
+          fallback: fc.constantFrom(undefined, undefined, undefined, { backendRef: { name: 'two', port: 80 } }),
+          backend: fc.constantFrom('one', 'one', 'one', 'two'),
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      ingressClassName: fc.oneof({ weight: 20, arbitrary: fc.constant('tidegate') }, { weight: 2, arbitrary: fc.constant('other') }),
+      tls: fc.oneof(
+        { weight: 20, arbitrary: fc.constantFrom(undefined, { redirect: true }) },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom({ secretName: 'missing' }, { clientValidation: { caCertificateRefs: [{ kind: 'ConfigMap', name: 'missing' }] } }),
+        },
+      ),
+      generation: fc.constantFrom(1, 2),
+    })
+    .map(({ hostnames, common, rules, ingressClassName, tls, generation }) => {
+      const written = rules.map(({ paths, methods, filters, fallback, backend: name }, index) => ({
+        ...{ name: `rule-${index}`, matches: paths.map((one) => ({ path: { value: `/${index}/${one}` }, methods })), filters },
+        ...('aggregate' in filters ? {} : { backendRefs: [{ name, port: 80 }], fallback }),
+      }));
+      const spec = JSON.parse(JSON.stringify({ ingressClassName, hostnames: [...hostnames, ...common], tls, rules: written }));
+      return kept({ apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiRoute', metadata: { name: `r${place}`, generation }, spec });
+    });
+
+const PLAIN = [...Array.from({ length: 6 }, (_, place) => plainIngress(place)), ...Array.from({ length: 6 }, (_, place) => plainRoute(6 + place))];
 const SERVICES = ['one', 'two'].map((name) => kept({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { ports: [{ name: 'http', port: 80 }] } }));
+/** Some of them are targets, of a rule and as a whole. */
+const POLICIES = [
+  kept({
+    apiVersion: 'tidegate.dev/v1alpha1',
+    kind: 'RateLimitPolicy',
+    metadata: { name: 'limit' },
+    spec: {
+      targetRefs: [
+        { group: 'tidegate.dev', kind: 'ApiRoute', name: 'r7', sectionName: 'rule-1' },
+        { group: 'networking.k8s.io', kind: 'Ingress', name: 'i1' },
+      ],
+      limits: [{ requests: 5, period: '1s' }],
+    },
+  }),
+  kept({
+    apiVersion: 'tidegate.dev/v1alpha1',
+    kind: 'AuthPolicy',
+    metadata: { name: 'auth' },
+    spec: { targetRefs: [{ group: 'tidegate.dev', kind: 'ApiRoute', name: 'r8' }], methods: [{ apiKey: { from: [{ header: 'x-api-key' }] } }] },
+  }),
+];
+const OTHERS = [...SERVICES, ...POLICIES];
 const edit = fc
   .integer({ min: 0, max: PLAIN.length - 1 })
   .chain((place) => fc.option(PLAIN[place] as fc.Arbitrary<Manifest>, { freq: 8 }).map((manifest) => ({ place, manifest: manifest ?? undefined })));
 
-const sliceEdit = slice.map((manifest) => ({ place: PLAIN.length + SERVICES.length, manifest }));
+const sliceEdit = slice.map((manifest) => ({ place: PLAIN.length + OTHERS.length, manifest }));
 const edits = fc.array(fc.oneof({ weight: 6, arbitrary: edit }, { weight: 1, arbitrary: sliceEdit }), { minLength: 1, maxLength: 3 });
 
-test('edited Ingresses among others', () => {
+test('edited Ingresses and ApiRoutes among others', () => {
   const spared: Spared = { repeated: 0, edited: 0 };
   fc.assert(
     fc.property(fc.tuple(...PLAIN), fc.array(edits, { minLength: 1, maxLength: 8 }), (first, changes) =>
-      compareAfterEach([...first, ...SERVICES, nothing(PLAIN.length + SERVICES.length)], changes, spared),
+      compareAfterEach([...first, ...OTHERS, nothing(PLAIN.length + OTHERS.length)], changes, spared),
     ),
-    { numRuns: 500 },
+    { numRuns: 250 },
   );
-  assert.ok(spared.edited > 200, `${spared.edited} translations looked at edited Ingresses alone`);
+  assert.ok(spared.edited > 50, `${spared.edited} translations looked at edited objects alone`);
 });

@@ -8,7 +8,7 @@ import { describeHost } from '../snapshot/words.ts';
 import type { AuthPolicies } from './auth-policies.ts';
 import type { Certificates } from './certificates.ts';
 import type { ClientValidations } from './client-validation.ts';
-import type { Claims } from './conflicts.ts';
+import type { ClaimKey, Claims } from './conflicts.ts';
 import type { Canaries } from './ingress-canary.ts';
 import type { Issues } from './issues.ts';
 import type { Passthroughs } from './passthrough.ts';
@@ -23,6 +23,12 @@ export type RouteDraft = Omit<Route, 'rank'>;
 export interface RuleOwner {
   readonly entry: Entry<unknown>;
   readonly field: string;
+}
+
+/** A host and match that a rule has claimed, and has. */
+export interface Claimed {
+  readonly key: ClaimKey;
+  readonly owner: RuleOwner;
 }
 
 /** What objects are translated with; one for a whole set. Objects go through it in order of age. */

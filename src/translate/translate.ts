@@ -5,26 +5,26 @@
 
 import { ClassOwnership, ingressClassOf } from '../resources/classes.ts';
 import type { Ingress } from '../resources/ingress.ts';
-import type { Entry, ResourceSet } from '../resources/resource-set.ts';
+import type { Entries, Entry, ResourceSet } from '../resources/resource-set.ts';
 import { LayeredMap } from '../snapshot/layered-map.ts';
 import type { Route } from '../snapshot/route.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { ObjectStatus } from '../snapshot/status.ts';
 import type { Endpoint, UpstreamKey } from '../snapshot/upstream.ts';
-import { translateApiRoute } from './api-route.ts';
+import { type TranslatedApiRoute, translateApiRoute } from './api-route.ts';
 import { AuthPolicies } from './auth-policies.ts';
 import { BackendPolicies } from './backend-policies.ts';
 import { Certificates, type TlsPairs } from './certificates.ts';
 import { ClientValidations } from './client-validation.ts';
 import { Claims } from './conflicts.ts';
 import { type ConsumersResult, translateConsumers } from './consumers.ts';
-import { type EditBasis, type EditedParts, type Repeatable, type Repeated, translateEditedIngresses } from './edited-ingresses.ts';
+import { type EditBasis, type EditedParts, type Repeatable, type Repeated, translateEditedRoutes } from './edited-routes.ts';
 import { EndpointTable } from './endpoint-table.ts';
 import { type IngressBasis, repeatIngress, translateIngress } from './ingress.ts';
 import { AnnotatedBackends } from './ingress-backend-protocol.ts';
 import { Canaries } from './ingress-canary.ts';
 import { type Finding, type Issue, Issues } from './issues.ts';
-import { compareAge, compareText, sortedMap, sortFindings } from './order.ts';
+import { compareText, oldestFirst, sortedMap, sortFindings } from './order.ts';
 import { Passthroughs } from './passthrough.ts';
 import type { Attachments } from './policy-targets.ts';
 import { isGlobal, RateLimits } from './rate-limits.ts';
@@ -62,9 +62,9 @@ export interface TranslateResult {
   readonly consumers: ConsumersResult;
   /** For the next translation. */
   readonly endpointTable: EndpointTable;
-  /** For the next translation: Ingresses that it need not translate again. */
+  /** For the next translation: Ingresses that it need not translate again, and ApiRoutes that it may take out. */
   readonly repeatable: Repeatable;
-  /** For the next translation, if it is one of edited Ingresses. */
+  /** For the next translation, if it is one of edited Ingresses and ApiRoutes. */
   readonly editBasis: EditBasis;
   /** `problems` without those of EndpointSlices. For `translateEndpoints`. */
   readonly otherProblems: readonly Finding[];
@@ -76,7 +76,7 @@ export interface TranslateResult {
  * @param nameTroubles of ExternalName Services; their routes are told, and lead there all the same
  */
 export function translate(set: ResourceSet, options: TranslateOptions, previous?: TranslateResult, nameTroubles: NameTroubles = NO_TROUBLES): TranslateResult {
-  const edited = previous && translateEditedIngresses(set, options, previous, nameTroubles);
+  const edited = previous && translateEditedRoutes(set, options, previous, nameTroubles);
   return edited === undefined ? translateWhole(set, options, previous, nameTroubles) : withEdits(set, options, previous as TranslateResult, edited);
 }
 
@@ -127,10 +127,10 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     snapshot,
     statuses: [
       ...statuses,
-      ...policyStatuses(set.rateLimitPolicies.values(), rateLimits.attachments, issues, (entry) => isGlobal(entry) || issues.of(entry).some(isOfReferences)),
-      ...policyStatuses(set.authPolicies.values(), authPolicies.attachments, issues, (entry) => entry.object !== undefined),
+      ...policyStatuses(set.rateLimitPolicies, rateLimits.attachments, issues, (entry) => isGlobal(entry) || issues.of(entry).some(isOfReferences)),
+      ...policyStatuses(set.authPolicies, authPolicies.attachments, issues, (entry) => entry.object !== undefined),
       ...consumers.statuses,
-      ...policyStatuses(set.backendPolicies.values(), backendPolicies.attachments, issues, (entry) => backendPolicies.refers(entry)),
+      ...policyStatuses(set.backendPolicies, backendPolicies.attachments, issues, (entry) => backendPolicies.refers(entry)),
     ],
     problems: sortFindings([...otherProblems, ...endpointTable.findings()]),
     tlsPairs: certificates.pairs,
@@ -138,9 +138,23 @@ function translateWhole(set: ResourceSet, options: TranslateOptions, previous: T
     consumers,
     endpointTable,
     repeatable,
-    editBasis: { set, options, nameTroubles, claims: context.claims, isPlain, youngest, routeStatuses: statuses.length, led: undefined },
+    editBasis: {
+      set,
+      options,
+      nameTroubles,
+      claims: context.claims,
+      context: lastingOf(context),
+      isPlain,
+      youngest,
+      routeStatuses: statuses.length,
+      led: undefined,
+    },
     otherProblems,
   };
+}
+
+function lastingOf({ issues, upstreams, rateLimits, authPolicies, sessionHosts, configMaps }: RouteContext): EditBasis['context'] {
+  return { issues, upstreams, rateLimits, authPolicies, sessionHosts, configMaps };
 }
 
 function withEdits(set: ResourceSet, options: TranslateOptions, previous: TranslateResult, { routes, ...parts }: EditedParts): TranslateResult {
@@ -163,7 +177,7 @@ export function translateEndpoints(
   const result = {
     ...previous,
     snapshot: changes.size === 0 ? previous.snapshot : { ...previous.snapshot, endpoints: table.endpoints },
-    problems: sortFindings([...previous.otherProblems, ...table.findings()]),
+    problems: table.tellsAs(previous.endpointTable) ? previous.problems : sortFindings([...previous.otherProblems, ...table.findings()]),
     endpointTable: table,
     editBasis: { ...previous.editBasis, set },
   };
@@ -197,10 +211,13 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
   const inOrder = inOrderOfAge(set);
   for (const { entry, kind } of inOrder) {
     if (kind === 'ApiRoute') {
-      const drafts = ownApiRoute(entry, classes, context);
-      if (drafts === undefined) continue;
-      take(drafts);
-      statuses.push(status(entry, drafts));
+      const translated = ownApiRoute(entry, classes, context);
+      if (translated === undefined) continue;
+      const { drafts, claims } = translated;
+      const taken = take(drafts);
+      const now = status(entry, drafts);
+      statuses.push(now);
+      if (context.issues.of(entry).length === 0) repeatable.set(entry, { routes: taken, claims, basis: undefined, status: now });
       continue;
     }
     const ingress = entry.object;
@@ -212,7 +229,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
       continue;
     }
     const before = previous?.get(entry);
-    const kept = before !== undefined && repeatIngress(entry, ingress, before.basis, context) ? before : undefined;
+    const kept = before?.basis !== undefined && repeatIngress(entry, ingress, before.basis, context) ? before : undefined;
     let taken: readonly Route[];
     let basis: IngressBasis | undefined;
     if (kept === undefined) {
@@ -227,7 +244,7 @@ function translateRoutes(set: ResourceSet, classes: ClassOwnership, context: Rou
     const isFine = context.issues.of(entry).length === 0;
     const now = (isFine ? kept?.status : undefined) ?? status(entry, taken);
     statuses.push(now);
-    if (basis !== undefined) repeatable.set(entry, { routes: taken, basis, status: isFine ? now : undefined });
+    if (basis !== undefined) repeatable.set(entry, { routes: taken, claims: basis.claims, basis, status: isFine ? now : undefined });
   }
   context.canaries.tellOrphans();
   for (const { entry, place } of canaries) statuses[place] = routeStatus(entry, context.issues.of(entry), context.canaries.serves(entry));
@@ -271,9 +288,9 @@ function isOwnIngress(entry: OfMap<ResourceSet['ingresses']>, ingress: Ingress, 
   return false;
 }
 
-function ownApiRoute(entry: OfMap<ResourceSet['apiRoutes']>, classes: ClassOwnership, context: RouteContext): RouteDraft[] | undefined {
+function ownApiRoute(entry: OfMap<ResourceSet['apiRoutes']>, classes: ClassOwnership, context: RouteContext): TranslatedApiRoute | undefined {
   const route = entry.object;
-  if (route === undefined) return [];
+  if (route === undefined) return { drafts: [], claims: [] };
   return classes.ownsApiRoute(route) ? translateApiRoute(entry, route, context) : undefined;
 }
 
@@ -281,6 +298,6 @@ function isOfReferences({ consequence }: Issue): boolean {
   return consequence === 'ResolvedRefs';
 }
 
-function policyStatuses<T>(entries: Iterable<Entry<T>>, attachments: Attachments, issues: Issues, refers: (entry: Entry<T>) => boolean): ObjectStatus[] {
-  return [...entries].sort(compareAge).map((entry) => policyStatus(entry, attachments.get(entry) ?? [], refers(entry) ? issues.of(entry) : undefined));
+function policyStatuses<T>(entries: Entries<T>, attachments: Attachments, issues: Issues, refers: (entry: Entry<T>) => boolean): ObjectStatus[] {
+  return oldestFirst(entries).map((entry) => policyStatus(entry, attachments.get(entry) ?? [], refers(entry) ? issues.of(entry) : undefined));
 }

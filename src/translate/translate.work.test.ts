@@ -91,3 +91,38 @@ test('a change of one slice looks at the upstreams of its Service alone, and at 
   assert.equal(calls.get('translateApiRoute') ?? 0, 0);
   assert.equal(calls.get('translateIngress') ?? 0, 0);
 });
+
+test('an edit of one Ingress or ApiRoute looks at that one alone, and one that goes moves no other', () => {
+  const backendRefs = [{ name: 'web', port: 80 }];
+  const paths = [{ path: '/', pathType: 'Prefix', backend: { service: { name: 'web', port: { number: 80 } } } }];
+  const objects = Array.from({ length: 100 }, (_, index): Manifest => {
+    const [metadata, host] = [{ name: `o${index}`, generation: 1 }, `o${index}.test`];
+    return index % 2 === 0
+      ? { apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiRoute', metadata, spec: { hostnames: [host], rules: [{ backendRefs, matches: [{ path: { value: '/a' } }] }, { backendRefs }] } }
+      : { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', metadata, spec: { ingressClassName: 'tidegate', rules: [{ host, http: { paths } }] } };
+  });
+  const web: Manifest = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { ports: [{ port: 80 }] } };
+  const first = buildSet([...objects, web]);
+  const before = translate(first, options);
+  assert.equal(before.snapshot.routes.length, 150);
+  for (const [index, kind] of [
+    [40, 'ApiRoute'],
+    [41, 'Ingress'],
+  ] as const) {
+    const written = objects[index] as Manifest;
+    const others = before.snapshot.routes.filter(({ name }) => name !== `o${index}`);
+    for (const now of [{ ...written, metadata: { name: `o${index}`, generation: 2 } }, web]) {
+      const { ingresses, apiRoutes } = buildSet(objects.with(index, now));
+      let after = before;
+      const { calls } = measure(() => {
+        after = translate({ ...first, ingresses, apiRoutes }, options, before);
+      });
+      const isEdit = now !== web;
+      assert.equal(calls.get('translateApiRoute') ?? 0, isEdit && kind === 'ApiRoute' ? 1 : 0);
+      assert.equal(calls.get('translateIngress') ?? 0, isEdit && kind === 'Ingress' ? 1 : 0);
+      const left = new Set(after.snapshot.routes);
+      assert.equal(left.size, isEdit ? 150 : others.length);
+      assert.ok(others.every((route) => left.has(route)));
+    }
+  }
+});
