@@ -98,7 +98,12 @@ test('an edit of one Ingress or ApiRoute looks at that one alone, and one that g
   const objects = Array.from({ length: 100 }, (_, index): Manifest => {
     const [metadata, host] = [{ name: `o${index}`, generation: 1 }, `o${index}.test`];
     return index % 2 === 0
-      ? { apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiRoute', metadata, spec: { hostnames: [host], rules: [{ backendRefs, matches: [{ path: { value: '/a' } }] }, { backendRefs }] } }
+      ? {
+          apiVersion: 'tidegate.dev/v1alpha1',
+          kind: 'ApiRoute',
+          metadata,
+          spec: { hostnames: [host], rules: [{ backendRefs, matches: [{ path: { value: '/a' } }] }, { backendRefs }] },
+        }
       : { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', metadata, spec: { ingressClassName: 'tidegate', rules: [{ host, http: { paths } }] } };
   });
   const web: Manifest = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { ports: [{ port: 80 }] } };
