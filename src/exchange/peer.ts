@@ -9,6 +9,8 @@ export interface Peer {
   readonly tls: TlsInfo | undefined;
   /** What the last request's backend was told of the client. */
   forwarding?: ForwardingLines | undefined;
+  /** What the log said of the last request, up to its path. */
+  logOpening?: LogOpening | undefined;
   /** Where the client connected to; asks the kernel. Absent: unknown. */
   readonly localAddress?: string;
   /** What connections to backends begin with that are to know whose they are, by version of the PROXY protocol. */
@@ -21,6 +23,16 @@ export interface ForwardingLines {
   readonly scheme: 'http' | 'https';
   lines: string;
   /** `lines` is in one piece. */
+  isFlat: boolean;
+}
+
+/** What lines of the log say alike of requests of a connection with the same client, method and host. */
+export interface LogOpening {
+  readonly clientIp: string;
+  readonly method: string;
+  readonly host: string;
+  text: string;
+  /** `text` is in one piece. */
   isFlat: boolean;
 }
 
@@ -40,6 +52,7 @@ export class ConnectionPeer implements Peer {
   readonly localPort: number;
   readonly tls: TlsInfo | undefined;
   forwarding: ForwardingLines | undefined = undefined;
+  logOpening: LogOpening | undefined = undefined;
   proxyHeaders: { V1?: Buffer; V2?: Buffer } | undefined = undefined;
   readonly #ends: ConnectionEnds;
 

@@ -37,6 +37,7 @@ export function logExchange(log: AccessLog, life: RoutedExchange, durationMs: nu
     calls: exchange.calls,
     tlsVersion: exchange.tls?.version ?? '',
     sni: exchange.tls?.serverName ?? '',
+    peer: exchange.peer,
   });
 }
 

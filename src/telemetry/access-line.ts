@@ -1,6 +1,7 @@
 /** The lines of the access log: one JSON object each. */
 import type { CallRecord } from '../exchange/calls.ts';
 import { latin1Copy } from '../exchange/latin1-copy.ts';
+import type { LogOpening } from '../exchange/peer.ts';
 import { redactUrl } from './redact-url.ts';
 
 /** What the log says of one exchange. Empty texts and zero `upstreamStatus` are left out of the line. */
@@ -35,23 +36,24 @@ export interface AccessRecord {
   readonly calls?: readonly CallRecord[] | undefined;
   readonly tlsVersion: string;
   readonly sni: string;
+  /** Keeps what lines of its requests have in common; absent: there is no connection, or it has no further requests. */
+  readonly peer?: { logOpening?: LogOpening | undefined } | undefined;
 }
 
 /**
- * Makes lines. What comes again and again (routes, endpoints, hosts) is kept with its name and its quotes, so that a line
- * is put together from few pieces.
+ * Makes lines, of ASCII characters alone. What comes again and again (clients, routes, endpoints) is kept with its names and its
+ * quotes, so that a line is put together from few pieces.
  */
 export class AccessLines {
   readonly #now: () => number;
+  #millisecond = -1;
   #second = -1;
   #begin = '';
-  readonly #methods = new Pieces('","method":');
-  readonly #hosts = new Pieces(',"host":');
-  readonly #protocols = new Pieces(',"protocol":');
-  readonly #routes = new Pieces(',"route":');
-  readonly #upstreams = new Pieces(',"upstream":');
-  readonly #endpoints = new Pieces(',"endpoint":');
+  #time = '';
+  readonly #statuses = new Map<string, string[]>();
+  readonly #places = new Places();
   readonly #userAgents = new Pieces(',"userAgent":');
+  readonly #consumers = new Pieces(',"consumer":');
 
   /** @param now milliseconds since the epoch */
   constructor(now: () => number = Date.now) {
@@ -60,46 +62,77 @@ export class AccessLines {
 
   /** @returns the line with its newline */
   line(record: AccessRecord): string {
-    let line =
-      this.#time() +
-      record.requestId +
-      '","clientIp":"' +
-      record.clientIp +
-      this.#methods.of(record.method) +
-      this.#hosts.of(record.host) +
-      ',"path":' +
-      quote(redactUrl(record.path)) +
-      this.#protocols.of(record.protocol) +
-      ',"status":' +
-      record.status;
+    let line = this.#beginning() + record.requestId + opening(record) + inner(redactUrl(record.path)) + this.#status(record);
     if (record.reason !== '') line += `,"reason":"${record.reason}"`;
     if (record.shadowRefusals !== '') line += `,"shadowRefusals":${quote(record.shadowRefusals)}`;
-    line += `,"requestBytes":${record.requestBytes},"responseBytes":${record.responseBytes},"durationMs":${milliseconds(record.durationMs)}`;
-    if (record.route !== '') line += this.#routes.of(record.route);
-    if (record.upstream !== '') line += this.#upstreams.of(record.upstream);
-    if (record.endpoint !== '') line += this.#endpoints.of(record.endpoint);
-    if (record.upstreamStatus !== 0) line += `,"upstreamStatus":${record.upstreamStatus},"upstreamMs":${milliseconds(record.upstreamMs)}`;
-    line += `,"attempts":${record.attempts}`;
+    line += record.requestBytes === 0 ? ',"requestBytes":0,"responseBytes":' : `,"requestBytes":${record.requestBytes},"responseBytes":`;
+    line += record.responseBytes;
+    line += ',"durationMs":';
+    line += milliseconds(record.durationMs);
+    line += this.#places.of(record);
+    if (record.upstreamStatus !== 0) {
+      line += upstreamStatus(record.upstreamStatus);
+      line += milliseconds(record.upstreamMs);
+    }
+    line += record.attempts === 1 ? ',"attempts":1' : `,"attempts":${record.attempts}`;
     if (record.userAgent !== '') line += this.#userAgents.of(record.userAgent);
     if (record.referer !== '') line += `,"referer":${quote(redactUrl(record.referer))}`;
     if (record.traceId !== '') line += `,"traceId":"${record.traceId}"`;
-    if (record.consumer !== undefined) line += `,"consumer":${quote(record.consumer)}`;
+    if (record.consumer !== undefined) line += this.#consumers.of(record.consumer);
     if (record.calls !== undefined) line += `,"calls":[${record.calls.map(callOf).join(',')}]`;
     if (record.tlsVersion !== '') line += `,"tlsVersion":"${record.tlsVersion}"`;
     if (record.sni !== '') line += `,"sni":${quote(record.sni)}`;
     return `${line}}\n`;
   }
 
-  /** A line's beginning with the time (RFC 3339, milliseconds), of which only the last digits are made anew within a second. */
-  #time(): string {
+  /** With the time (RFC 3339, milliseconds), up to the request id. */
+  #beginning(): string {
     const now = this.#now();
-    const second = Math.floor(now / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#begin = `{"time":"${new Date(second * 1000).toISOString().slice(0, 19)}`;
+    if (now !== this.#millisecond) {
+      this.#millisecond = now;
+      const second = Math.floor(now / 1000);
+      if (second !== this.#second) {
+        this.#second = second;
+        this.#begin = `{"time":"${new Date(second * 1000).toISOString().slice(0, 19)}`;
+      }
+      this.#time = this.#begin + (THOUSANDTHS[now - second * 1000] as string);
     }
-    return this.#begin + (THOUSANDTHS[now - second * 1000] as string);
+    return this.#time;
   }
+
+  /** From behind the path to the status. */
+  #status({ protocol, status }: AccessRecord): string {
+    let pieces = this.#statuses.get(protocol);
+    if (pieces === undefined) {
+      pieces = [];
+      this.#statuses.set(protocol, pieces);
+    }
+    pieces[status] ??= latin1Copy(`","protocol":${quote(protocol)},"status":${status}`);
+    return pieces[status];
+  }
+}
+
+/** From behind the request id into the quotes of the path. Most requests of a connection have the same, which is kept with it. */
+function opening({ clientIp, method, host, peer }: AccessRecord): string {
+  const known = peer?.logOpening;
+  if (known === undefined || known.host !== host || known.clientIp !== clientIp || known.method !== method) {
+    const text = `","clientIp":"${clientIp}","method":${quote(method)},"host":${quote(host)},"path":"`;
+    if (peer !== undefined) peer.logOpening = { clientIp, method, host, text, isFlat: false };
+    return text;
+  }
+  if (!known.isFlat) {
+    // In pieces it would be put together anew for each line; a connection with one request has no use for a copy.
+    known.text = latin1Copy(known.text);
+    known.isFlat = true;
+  }
+  return known.text;
+}
+
+const UPSTREAM_STATUSES: string[] = [];
+
+function upstreamStatus(status: number): string {
+  UPSTREAM_STATUSES[status] ??= latin1Copy(`,"upstreamStatus":${status},"upstreamMs":`);
+  return UPSTREAM_STATUSES[status];
 }
 
 function callOf({ name, status, ms, reason }: CallRecord): string {
@@ -135,10 +168,55 @@ class Pieces {
   }
 }
 
+/** Where a request went: route, upstream and endpoint in one piece, by route and endpoint. */
+class Places {
+  readonly #byRoute = new Map<string, Map<string, Place>>();
+  #count = 0;
+
+  of({ route, upstream, endpoint }: AccessRecord): string {
+    const place = this.#byRoute.get(route)?.get(endpoint);
+    return place?.upstream === upstream ? place.text : this.#add(route, upstream, endpoint);
+  }
+
+  #add(route: string, upstream: string, endpoint: string): string {
+    let text = route === '' ? '' : `,"route":${quote(route)}`;
+    if (upstream !== '') text += `,"upstream":${quote(upstream)}`;
+    if (endpoint !== '') text += `,"endpoint":${quote(endpoint)}`;
+    if (this.#count >= MAX_PIECES) {
+      this.#byRoute.clear();
+      this.#count = 0;
+    }
+    let places = this.#byRoute.get(route);
+    if (places === undefined) {
+      places = new Map();
+      this.#byRoute.set(route, places);
+    }
+    if (!places.has(endpoint)) this.#count++;
+    places.set(endpoint, { upstream, text: latin1Copy(text) });
+    return text;
+  }
+}
+
+interface Place {
+  /** Services may share an endpoint. */
+  readonly upstream: string;
+  readonly text: string;
+}
+
 const UNSAFE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/;
+const NOT_ASCII = /[^\x20-\x7e]/g;
 
 function quote(text: string): string {
-  return UNSAFE.test(text) ? JSON.stringify(text) : `"${text}"`;
+  return `"${inner(text)}"`;
+}
+
+/** What stands within the quotes. */
+function inner(text: string): string {
+  return UNSAFE.test(text) ? JSON.stringify(text).slice(1, -1).replace(NOT_ASCII, escaped) : text;
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** `.000Z","requestId":"` to `.999Z...`: what follows a time's whole seconds. */

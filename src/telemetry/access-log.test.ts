@@ -93,6 +93,37 @@ test('a value is the same in every line, however many others there were', () => 
   for (let count = 0; count < 2; count++) assert.equal(JSON.parse(lines.line({ ...record, userAgent })).userAgent, userAgent);
 });
 
+test('lines are ASCII, and say what they are to say, whatever bytes clients send and whoever sends them', () => {
+  const byte = fc.oneof(fc.constantFrom('\u00e9', '\u0000', '\u007f', '"', '\\'), fc.nat(255).map((code) => String.fromCharCode(code)));
+  const text = fc.oneof(fc.constantFrom('a.test', 'GET'), fc.string({ unit: byte }));
+  const name = fc.constantFrom('one', 'two', '');
+  const peers = [{}, {}];
+  const shared = new AccessLines();
+  fc.assert(
+    fc.property(
+      fc.record({
+        method: text,
+        host: text,
+        protocol: text,
+        path: text.map((path) => `/${path.replaceAll('?', '')}`),
+        userAgent: text,
+        consumer: text,
+        sni: text,
+      }),
+      fc.record({ clientIp: fc.constantFrom('10.0.0.1', '10.0.0.2'), route: name, upstream: name, endpoint: name, status: fc.integer({ min: 200, max: 202 }) }),
+      fc.constantFrom(undefined, ...peers),
+      (texts, others, peer) => {
+        const line = shared.line({ ...record, ...texts, ...others, peer });
+        assert.match(line, /^[\x20-\x7e]*\n$/);
+        const said = JSON.parse(line);
+        const optional = ['userAgent', 'sni', 'route', 'upstream', 'endpoint'];
+        for (const [key, value] of Object.entries({ ...texts, ...others }))
+          assert.equal(said[key], optional.includes(key) && value === '' ? undefined : value, key);
+      },
+    ),
+  );
+});
+
 test('values of credential parameters are redacted, whatever their case and place', () => {
   assert.equal(redactUrl('/a?access_token=s3cret&b=1&API-Key=k&key=z&monkey=1'), '/a?access_token=[redacted]&b=1&API-Key=[redacted]&key=[redacted]&monkey=1');
   assert.equal(redactUrl('/a?b=1&password=p#f'), '/a?b=1&password=[redacted]#f');
@@ -167,6 +198,20 @@ test('where it can not be opened at all, lines wait until it can', () => {
   log.reopen();
   log.close();
   assert.deepEqual([told, ids(path)], [['ENOENT', undefined], ['id-1']]);
+  rmSync(dir, { recursive: true });
+});
+
+test('lines of any length reach the file in their order', () => {
+  const dir = folder();
+  const path = join(dir, 'access.log');
+  const log = new AccessLog(path, new LogBaton(new SharedArrayBuffer(4), 0), never, never);
+  const lengths = Array.from({ length: 400 }, (_, index) => (index % 40 === 39 ? 100_000 : index % 7 === 6 ? 20_000 : index));
+  for (const [index, length] of lengths.entries()) log.write({ ...record, requestId: `n${index}`, path: `/${'x'.repeat(length)}` });
+  log.close();
+  assert.deepEqual(
+    ids(path),
+    lengths.map((_, index) => `n${index}`),
+  );
   rmSync(dir, { recursive: true });
 });
 

@@ -1,5 +1,5 @@
 /**
- * The access log: one JSON object a line. Lines are joined as text and written in batches of up to 64 KiB, at the latest
+ * The access log: one JSON object a line. Lines are joined and written in batches of up to 64 KiB, at the latest
  * after 200 ms, to a descriptor that never blocks (log-sink.ts): what the sink does not take is kept up to a cap, then
  * dropped and counted. Traffic never waits for it.
  */
@@ -8,7 +8,9 @@ import { AccessLines, type AccessRecord } from './access-line.ts';
 import { closeSink, openSink } from './log-sink.ts';
 
 const BATCH_BYTES = 64 * 1024;
-/** Room for the line that fills a batch up. */
+/** Lines are joined up to that length before they become bytes: a call for each would cost as much as half a line. */
+const JOINED = 4 * 1024;
+/** Room for the lines that fill a batch up. */
 const CAPACITY = BATCH_BYTES + 16 * 1024;
 const MAX_HELD_BYTES = 1024 * 1024;
 const FLUSH_EVERY_MS = 200;
@@ -32,6 +34,9 @@ export class AccessLog {
   readonly #countDropped: (lines: number) => void;
   readonly #tell: (error: NodeJS.ErrnoException | undefined) => void;
   readonly #timer: NodeJS.Timeout;
+  /** The last lines, not yet bytes. */
+  #text = '';
+  #textLines = 0;
   /** Lines as bytes: text that is held would be copied by every young collection until it is written. */
   #bytes: Buffer = Buffer.allocUnsafeSlow(CAPACITY);
   #used = 0;
@@ -66,14 +71,9 @@ export class AccessLog {
       this.#countDropped(1);
       return;
     }
-    const line = this.#format.line(record);
-    const most = line.length * 3;
-    if (most > CAPACITY - this.#used) this.#seal();
-    if (most > CAPACITY) this.#enqueue({ bytes: Buffer.from(line), lines: 1 });
-    else {
-      this.#used += this.#bytes.write(line, this.#used, 'utf8');
-      this.#lines++;
-    }
+    this.#text += this.#format.line(record);
+    this.#textLines++;
+    if (this.#text.length >= JOINED) this.#pour();
     if (this.#used >= BATCH_BYTES && this.#pending === undefined) this.flush();
   }
 
@@ -105,8 +105,27 @@ export class AccessLog {
     this.#baton.give();
   }
 
+  /** The text becomes bytes. */
+  #pour(): void {
+    const text = this.#text;
+    if (text.length > CAPACITY - this.#used) this.#enqueueBytes();
+    if (text.length > CAPACITY) {
+      this.#enqueue({ bytes: Buffer.from(text, 'latin1'), lines: this.#textLines });
+    } else {
+      this.#used += this.#bytes.write(text, this.#used, 'latin1');
+      this.#lines += this.#textLines;
+    }
+    this.#text = '';
+    this.#textLines = 0;
+  }
+
   /** What was collected so far becomes a batch. */
   #seal(): void {
+    if (this.#textLines > 0) this.#pour();
+    this.#enqueueBytes();
+  }
+
+  #enqueueBytes(): void {
     if (this.#used === 0) return;
     this.#enqueue({ bytes: this.#bytes.subarray(0, this.#used), lines: this.#lines });
     this.#bytes = this.#spare ?? Buffer.allocUnsafeSlow(CAPACITY);
@@ -132,11 +151,11 @@ export class AccessLog {
   async finish(): Promise<void> {
     for (const deadline = performance.now() + FINISH_WITHIN_MS; ; ) {
       this.flush();
-      if (this.#used === 0 && this.#queue.length === 0 && this.#pending === undefined) return;
+      if (this.#textLines + this.#used === 0 && this.#queue.length === 0 && this.#pending === undefined) return;
       if (performance.now() >= deadline) break;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    this.#countDropped(this.#queue.reduce((lines, batch) => lines + batch.lines, this.#lines + (this.#pending?.lines ?? 0)));
+    this.#countDropped(this.#queue.reduce((lines, batch) => lines + batch.lines, this.#lines + this.#textLines + (this.#pending?.lines ?? 0)));
   }
 
   /** Opens a file anew, after it was moved away by a log rotation. */
