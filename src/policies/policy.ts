@@ -63,6 +63,14 @@ export interface Filter {
 
 /** Places in `Exchange.filterState` of the policies that keep something there. */
 export const FilterSlot = { rateLimit: 0, oidc: 1, externalAuthorization: 2, transform: 3, cache: 4 } as const;
+export type FilterSlot = (typeof FilterSlot)[keyof typeof FilterSlot];
+
+/** Keeps something of an exchange until its answer. */
+export function keepState(exchange: Exchange, slot: FilterSlot, value: unknown): void {
+  // A place for each slot: an array that grows from nothing gets many more.
+  exchange.filterState ??= [undefined, undefined, undefined, undefined, undefined];
+  exchange.filterState[slot] = value;
+}
 
 /** What one limit has decided in this worker, for `tidegate_rate_limit_decisions_total`; filters count it up. */
 export interface LimitDecisions {

@@ -4,7 +4,7 @@ import type { Fields } from '../../exchange/fields.ts';
 import { normalizePath } from '../../exchange/path.ts';
 import { isEmptyBody } from '../../exchange/streams.ts';
 import type { CacheSpec } from '../../snapshot/cache.ts';
-import { type Filter, FilterSlot, type Policy, type PolicyContext, Verdict } from '../policy.ts';
+import { type Filter, FilterSlot, keepState, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import { type Asking, askingOf, mayBeAnother, Use, useOf } from './asking.ts';
 import { keyOf, originOf, queryPart, type RequestKey, variantKey } from './cache-key.ts';
 import { Claim } from './claims.ts';
@@ -107,8 +107,7 @@ class CacheFilter implements Filter, Returns {
     const { scheme, host, authority } = exchange;
     const key = keyOf(exchange, this.#spec.varyOnQuery);
     if (key === undefined) return Verdict.Continue;
-    exchange.filterState ??= [];
-    exchange.filterState[FilterSlot.cache] = new Unsafe(key.url, originOf(scheme, host, authority));
+    keepState(exchange, FilterSlot.cache, new Unsafe(key.url, originOf(scheme, host, authority)));
     return Verdict.Continue;
   }
 
@@ -213,8 +212,7 @@ class CacheFilter implements Filter, Returns {
   // --- what flights do with requests ---
 
   tell(exchange: Exchange, status: string): void {
-    exchange.filterState ??= [];
-    exchange.filterState[FilterSlot.cache] = status;
+    keepState(exchange, FilterSlot.cache, status);
   }
 
   alone({ exchange, forwarded }: Waiter): void {

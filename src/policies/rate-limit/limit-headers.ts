@@ -1,5 +1,6 @@
 import { FieldKind, maskOf } from '../../exchange/field-names.ts';
 import { type Fields, otherNames } from '../../exchange/fields.ts';
+import { latin1Copy } from '../../exchange/latin1-copy.ts';
 import type { ShownMeter } from './meter.ts';
 
 /** What an answer says about its limits; a backend's own word on the same is replaced. */
@@ -24,12 +25,21 @@ export class LimitHeaders {
   readonly #middle: string | undefined;
   /** Whether some of the limits are not for every request. */
   readonly #isConditional: boolean;
+  /** The text of the last call, and what it says of each meter: with the same again, it is the same. */
+  #last = '';
+  #lastTightest = -1;
+  readonly #lastLeft: number[];
+  readonly #lastSeconds: number[];
+  /** `#last` is in one piece. */
+  #isFlat = false;
 
   constructor(meters: readonly ShownMeter[]) {
     this.#meters = meters.filter((meter) => meter.isEnforced);
     this.#heads = this.#meters.map((meter) => `X-RateLimit-Limit: ${meter.capacity}\r\nX-RateLimit-Remaining: `);
     this.#policies = this.#meters.map(({ limit }) => `${quoted(limit.name)};q=${limit.requests};w=`);
     this.#items = this.#meters.map(({ limit }) => `${quoted(limit.name)};r=`);
+    this.#lastLeft = this.#meters.map(() => -1);
+    this.#lastSeconds = this.#meters.map(() => -1);
     this.#isConditional = this.#meters.some(({ limit }) => limit.when !== undefined);
     this.#middle = this.#isConditional || this.#meters.some(({ limit }) => limit.calendar === 'Month') ? undefined : this.#renderMiddle(0);
   }
@@ -56,9 +66,39 @@ export class LimitHeaders {
 
   /** The field lines after a decision of the limiter; none when no limit is for this request. @param now on the limiter's clock */
   render(now: number): string {
-    const meters = this.#meters;
     const tightest = this.#tightestIndex();
     if (tightest < 0) return '';
+    if (this.#middle === undefined) return this.#renderAnew(tightest, this.#renderMiddle(now));
+    if (this.#hasChanged(tightest)) {
+      this.#last = this.#renderAnew(tightest, this.#middle);
+      this.#isFlat = false;
+    } else if (!this.#isFlat) {
+      // In pieces it would be put together anew in the head of each answer.
+      this.#last = latin1Copy(this.#last);
+      this.#isFlat = true;
+    }
+    return this.#last;
+  }
+
+  /** Whether the text says something else than last time; keeps what it says now. Where it does not hang on the time or the request. */
+  #hasChanged(tightest: number): boolean {
+    const meters = this.#meters;
+    let hasChanged = tightest !== this.#lastTightest;
+    this.#lastTightest = tightest;
+    for (let at = 0; at < meters.length; at++) {
+      const { isAsked, remaining, resetsIn } = meters[at] as ShownMeter;
+      const left = isAsked ? remaining : -1;
+      const seconds = wholeSeconds(resetsIn);
+      if (left === this.#lastLeft[at] && seconds === this.#lastSeconds[at]) continue;
+      this.#lastLeft[at] = left;
+      this.#lastSeconds[at] = seconds;
+      hasChanged = true;
+    }
+    return hasChanged;
+  }
+
+  #renderAnew(tightest: number, middle: string): string {
+    const meters = this.#meters;
     let remaining = '';
     let reset = '';
     let items = '';
@@ -73,7 +113,7 @@ export class LimitHeaders {
         reset = seconds;
       }
     }
-    return `${this.#heads[tightest]}${remaining}\r\nX-RateLimit-Reset: ${reset}${this.#middle ?? this.#renderMiddle(now)}${items}`;
+    return `${this.#heads[tightest]}${remaining}\r\nX-RateLimit-Reset: ${reset}${middle}${items}`;
   }
 
   #renderMiddle(now: number): string {

@@ -4,7 +4,7 @@ import type { Fields } from '../../exchange/fields.ts';
 import { ExpressionError } from '../../expressions/expression-error.ts';
 import type { Limit } from '../../snapshot/rate-limit.ts';
 import { expressionReply } from '../expression-reply.ts';
-import { type Filter, FilterSlot, type LimitDecisions, type Policy, type PolicyContext, Verdict } from '../policy.ts';
+import { type Filter, FilterSlot, keepState, type LimitDecisions, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import { GlobalRateLimitFilter } from './global/global-rate-limit.ts';
 import { LimitHeaders } from './limit-headers.ts';
 import type { LimitSet, RateLimiter } from './limiter.ts';
@@ -56,8 +56,7 @@ class RateLimitFilter implements Filter {
   }
 
   #keepHeaders(exchange: Exchange): void {
-    exchange.filterState ??= [];
-    exchange.filterState[FilterSlot.rateLimit] = this.#headers.render(this.#limiter.decidedAt);
+    keepState(exchange, FilterSlot.rateLimit, this.#headers.render(this.#limiter.decidedAt));
   }
 
   onResponse(exchange: Exchange, _status: number, fields: Fields): void {

@@ -13,7 +13,7 @@ import { headerValueOf } from '../../expressions/header-value.ts';
 import { parseJson, writeJson } from '../../expressions/json.ts';
 import type { Transform } from '../../snapshot/transform.ts';
 import { expressionReply } from '../expression-reply.ts';
-import { type Filter, FilterSlot, type Policy, type PolicyContext, Verdict } from '../policy.ts';
+import { type Filter, FilterSlot, keepState, type Policy, type PolicyContext, Verdict } from '../policy.ts';
 import { decodeBody, describeNewBody, MAX_BODY, MAX_MADE } from './content.ts';
 
 export const transform: Policy<'transform'> = {
@@ -154,8 +154,7 @@ class TransformFilter implements Filter {
   /** What an expression on the answer will need is found to be no JSON now, and not once the backend has done its work. */
   #keepForAnswer(exchange: Exchange, read: () => unknown): void {
     read();
-    exchange.filterState ??= [];
-    exchange.filterState[FilterSlot.transform] = read;
+    keepState(exchange, FilterSlot.transform, read);
   }
 
   onResponseBody(exchange: Exchange, status: number, fields: Fields, length: BodyLength): AnswerBodyChange | undefined {

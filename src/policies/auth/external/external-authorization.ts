@@ -5,7 +5,7 @@ import type { Fields } from '../../../exchange/fields.ts';
 import { withoutParameter, withParameter } from '../../../exchange/query.ts';
 import type { ExternalAuthorization } from '../../../snapshot/external-authorization.ts';
 import { onDemand } from '../../on-demand.ts';
-import { FilterSlot, type PolicyContext } from '../../policy.ts';
+import { FilterSlot, keepState, type PolicyContext } from '../../policy.ts';
 import { type AuthCheck, Pending, Refusal } from '../method.ts';
 import { applyHeaders, type Changes, type CheckOutcome, type CheckProtocol, isMessageField } from './check.ts';
 import type { HeaderChange } from './check-response.ts';
@@ -89,6 +89,5 @@ function applyChanges(exchange: Exchange, { request, requestRemovals, response, 
   for (const name of queryRemovals) exchange.upstreamQuery = withoutParameter(exchange.upstreamQuery, name);
   for (const [name, value] of query) exchange.upstreamQuery = withParameter(withoutParameter(exchange.upstreamQuery, name), name, value);
   if (response.length === 0) return;
-  exchange.filterState ??= [];
-  exchange.filterState[FilterSlot.externalAuthorization] = response;
+  keepState(exchange, FilterSlot.externalAuthorization, response);
 }

@@ -7,7 +7,7 @@ import type { Exchange, Reply } from '../../../exchange/exchange.ts';
 import type { Fields } from '../../../exchange/fields.ts';
 import type { Identity } from '../../../exchange/identity.ts';
 import type { AuthSpec, OidcSpec } from '../../../snapshot/auth.ts';
-import { FilterSlot, type PolicyContext } from '../../policy.ts';
+import { FilterSlot, keepState, type PolicyContext } from '../../policy.ts';
 import type { SecretCell } from '../../secrets.ts';
 import { type AuthMethod, badCredential, type Judgement, Pending, Refusal, unavailable } from '../method.ts';
 import { isOwnCookie } from './cookies.ts';
@@ -121,8 +121,7 @@ export class OidcMethod implements AuthMethod {
         const renewed = renewSession(session, tokens, Date.now());
         const cookies = sessions.write(exchange, renewed);
         if (cookies === undefined) return new Refusal(sessionTooLong);
-        exchange.filterState ??= [];
-        exchange.filterState[FilterSlot.oidc] = cookies;
+        keepState(exchange, FilterSlot.oidc, cookies);
         return this.#identity(renewed);
       } catch (error) {
         if (!(error instanceof ProviderError)) throw error;

@@ -4,7 +4,7 @@ import type { Fields } from '../../../exchange/fields.ts';
 import { ExpressionError } from '../../../expressions/expression-error.ts';
 import type { Limit } from '../../../snapshot/rate-limit.ts';
 import { expressionReply } from '../../expression-reply.ts';
-import { type Filter, FilterSlot, type LimitDecisions, type PolicyContext, Verdict } from '../../policy.ts';
+import { type Filter, FilterSlot, keepState, type LimitDecisions, type PolicyContext, Verdict } from '../../policy.ts';
 import { LimitHeaders } from '../limit-headers.ts';
 import type { LimitSet, RateLimiter } from '../limiter.ts';
 import type { ShownMeter } from '../meter.ts';
@@ -207,7 +207,6 @@ class Judged {
   /** @param now on the limiter's clock */
   keepHeaders(exchange: Exchange, now: number): void {
     if (this.headers.isEmpty) return;
-    exchange.filterState ??= [];
-    exchange.filterState[FilterSlot.rateLimit] = this.headers.render(now);
+    keepState(exchange, FilterSlot.rateLimit, this.headers.render(now));
   }
 }
