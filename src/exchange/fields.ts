@@ -110,10 +110,15 @@ export class Fields {
 
   /** Every value of that name, in order. @param name lower-case */
   getAll(name: string): string[] {
-    const values: string[] = [];
     const kind = kindOfName(name);
-    if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return values;
-    for (let line = this.#find(name, kind, 0); line >= 0; line = this.#find(name, kind, line + 1)) values.push(this.#value(line));
+    if (kind !== FieldKind.Other && (this.#mask & (1 << kind)) === 0) return [];
+    let line = this.#find(name, kind, 0);
+    // Nearly always there is one; an array that grows from nothing gets room for many.
+    const values = line < 0 ? [] : [this.#value(line)];
+    while (line >= 0) {
+      line = this.#find(name, kind, line + 1);
+      if (line >= 0) values.push(this.#value(line));
+    }
     const added = this.#addedOf(1 << kind);
     if (added !== undefined)
       for (let index = 0; index < added.length; index += 2) if (sameName(added[index] as string, name)) values.push(added[index + 1] as string);

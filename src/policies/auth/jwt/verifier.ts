@@ -1,6 +1,7 @@
 /** Who a token says that its bearer is, if it is a good one (RFC 7519, by the rules of RFC 8725). */
 import { hash } from 'node:crypto';
 import type { JwtRules } from '../../../snapshot/jwt.ts';
+import { RecentDigests } from '../tokens/recent-digests.ts';
 import type { JsonObject } from '../tokens/strict-json.ts';
 import { TokenCache, type TokenKey } from '../tokens/token-cache.ts';
 import { type ClaimFlaw, claimFlaw, expiryOf } from './claims.ts';
@@ -38,6 +39,8 @@ const UNAVAILABLE: JwtOutcome = { type: 'unavailable', reason: 'keys_unavailable
 /** What the verifiers of one worker share. */
 export class KnownTokens {
   readonly good = new TokenCache<Known>(KNOWN_ENTRIES, KNOWN_BYTES);
+  /** Of good tokens that came again. */
+  readonly digests = new RecentDigests();
   /** Of signatures that did not verify: by which keys. */
   readonly bad = new TokenCache<KeySet>(REFUSED_ENTRIES, REFUSED_BYTES);
   /** Under way. */
@@ -73,13 +76,15 @@ export class JwtVerifier {
   verify(text: string): JwtOutcome | Promise<JwtOutcome> {
     const known = this.#known;
     const scope = this.#scope;
-    const digest = hash('sha256', text, 'latin1');
+    const recent = known.digests.get(text);
+    const digest = recent ?? hash('sha256', text, 'latin1');
     const keys = this.#keys.current();
     const entry = known.good.get(digest, scope);
     if (entry !== undefined) {
       if (keys === null) return UNAVAILABLE;
       if (entry.keys === keys && this.#now() < entry.until * 1000) {
         known.hits++;
+        if (recent === undefined) known.digests.keep(text, digest);
         return entry.outcome;
       }
       known.good.delete(digest, scope);
