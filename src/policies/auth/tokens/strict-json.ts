@@ -8,64 +8,71 @@ const MAX_DEPTH = 32;
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** @returns the object that it is; undefined where it is not UTF-8, no JSON, no object, too deep, or has a member twice */
-export function parseStrictObject(bytes: Uint8Array): JsonObject | undefined {
-  let text: string;
+export function parseStrictObject(bytes: Buffer): JsonObject | undefined {
+  const shape = shapeOf(bytes);
+  if (shape.depth > MAX_DEPTH) return undefined;
   let value: unknown;
   try {
-    text = UTF8.decode(bytes);
-    value = JSON.parse(text);
+    value = JSON.parse(shape.isAscii ? bytes.toString('latin1') : UTF8.decode(bytes));
   } catch {
     return undefined;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  return isUnambiguous(text) ? (value as JsonObject) : undefined;
+  // A member that is there twice, plain or escaped, is one of the object.
+  return membersOf(value) === shape.members ? (value as JsonObject) : undefined;
 }
 
-/** @param text valid JSON */
-function isUnambiguous(text: string): boolean {
-  /** Member names of the open objects; undefined for an open list. */
-  const open: (Set<string> | undefined)[] = [];
-  let isName = false;
-  for (let at = 0; at < text.length; at++) {
-    switch (text[at]) {
-      case '{':
-      case '[':
-        if (open.length === MAX_DEPTH) return false;
-        isName = text[at] === '{';
-        open.push(isName ? new Set() : undefined);
-        break;
-      case '}':
-      case ']':
-        open.pop();
-        isName = false;
-        break;
-      case ',':
-        isName = open.at(-1) !== undefined;
-        break;
-      case '"': {
-        const end = endOfString(text, at);
-        const names = open.at(-1);
-        if (isName && names !== undefined) {
-          // Escaped and plain, it is the same name.
-          const name = JSON.parse(text.slice(at, end + 1)) as string;
-          if (names.has(name)) return false;
-          names.add(name);
-        }
-        isName = false;
-        at = end;
-        break;
-      }
+interface Shape {
+  readonly depth: number;
+  /** Of all objects. */
+  readonly members: number;
+  readonly isAscii: boolean;
+}
+
+/** @param bytes JSON; of anything else nothing is said */
+function shapeOf(bytes: Buffer): Shape {
+  let open = 0;
+  let depth = 0;
+  let members = 0;
+  let seen = 0;
+  let isString = false;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    seen |= byte;
+    if (isString) {
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) isString = false;
+    } else if (byte === QUOTE) {
+      isString = true;
+    } else if (byte === COLON) {
+      members++;
+    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      open++;
+      if (open > depth) depth = open;
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      open--;
     }
   }
-  return true;
+  return { depth, members, isAscii: seen < 0x80 };
 }
 
-/** @returns where the string ends that begins there */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
-  return at;
+function membersOf(value: object): number {
+  const isList = Array.isArray(value);
+  let count = 0;
+  for (const member of Object.values(value)) {
+    if (!isList) count++;
+    if (typeof member === 'object' && member !== null) count += membersOf(member);
+  }
+  return count;
 }
