@@ -193,7 +193,12 @@ export class ClientConnection implements ConnectionHandler, Timed {
     const parser = this.#parser;
     const partial = this.#partial;
     const before = partial.length;
-    if (before > 0) partial.append(bytes, position, end);
+    if (before === 0) {
+      const fields = parser.recall(bytes, position, end, stream.isHead);
+      if (fields !== undefined) return this.#readFirst(stream, fields, bytes, position + parser.headBytes, end);
+    } else {
+      partial.append(bytes, position, end);
+    }
     const text = before > 0 ? partial.bytes : bytes;
     const base = before > 0 ? 0 : position;
     const result = parser.parse(text, base, before > 0 ? partial.length : end);

@@ -28,6 +28,9 @@ export interface RequestLimits {
   readonly maxFields: number;
 }
 
+/** Longer heads are not remembered: each connection has one. */
+const MAX_REMEMBERED = 1024;
+
 /** A request head that was found good. A new object for each: what lives as long as a connection costs more to write to. */
 export class ParsedRequest implements RequestHead {
   readonly method: string;
@@ -54,6 +57,20 @@ export class ParsedRequest implements RequestHead {
     this.protocol = isHttp10 ? 'HTTP/1.0' : 'HTTP/1.1';
     this.fields = fields;
     this.headBytes = headBytes;
+  }
+
+  /** The same once more, to be changed by itself. */
+  clone(): ParsedRequest {
+    const copy = new ParsedRequest(this.method, this.scheme, this.isHttp10, this.fields.clone(), this.headBytes);
+    copy.path = this.path;
+    copy.query = this.query;
+    copy.authority = this.authority;
+    copy.host = this.host;
+    copy.body = this.body;
+    copy.upgrade = this.upgrade;
+    copy.expectsContinue = this.expectsContinue;
+    copy.keepAlive = this.keepAlive;
+    return copy;
   }
 }
 
@@ -83,6 +100,9 @@ export class RequestHeadParser {
   #knownAuthority: string | undefined = undefined;
   #knownHost = '';
   #knownPort: number | undefined = undefined;
+  /** The last head that was found good, and what it came to where it has come twice. */
+  #lastText = '';
+  #last: ParsedRequest | undefined = undefined;
 
   constructor(limits: RequestLimits, scheme: 'http' | 'https') {
     this.#limits = limits;
@@ -103,6 +123,8 @@ export class RequestHeadParser {
     this.host = '';
     this.protocol = '';
     this.droppedFields = 0;
+    this.#lastText = '';
+    this.#last = undefined;
   }
 
   /** Makes ready for the next head. */
@@ -134,6 +156,20 @@ export class RequestHeadParser {
   }
 
   /**
+   * A client that asks for the same again sends the same head, which need not be read again. After `begin`.
+   * @param bytes with `bytes[base..end)` all that there is so far of the head
+   * @returns as `finish`; undefined where it is another head than the last, which is then to be read
+   */
+  recall(bytes: Buffer, base: number, end: number): ParsedRequest | undefined {
+    const last = this.#last;
+    if (last === undefined) return undefined;
+    const stop = base + last.headBytes;
+    if (stop <= end && latin1(bytes, base, stop) === this.#lastText) return last.clone();
+    this.#last = undefined;
+    return undefined;
+  }
+
+  /**
    * Judges the head that was read.
    * @param bytes as for the call of `parse` that returned Done
    * @returns undefined where it is refused: see `fault`, and what there is for the log
@@ -143,10 +179,19 @@ export class RequestHeadParser {
     const text = latin1(bytes, base, base + this.headBytes);
     const head = new ParsedRequest(line.method, this.#scheme, line.isHttp10, this.#scanner.fields(text), this.headBytes);
     const fault = this.#judge(head, text);
-    if (fault === undefined) return head;
+    if (fault === undefined) {
+      if (text.length <= MAX_REMEMBERED && this.droppedFields === 0) this.#remember(text, head);
+      return head;
+    }
     this.fault = fault;
     this.#note(head, text, fault);
     return undefined;
+  }
+
+  /** What comes once more may come many times. */
+  #remember(text: string, head: ParsedRequest): void {
+    if (text === this.#lastText) this.#last = head.clone();
+    this.#lastText = text;
   }
 
   /**

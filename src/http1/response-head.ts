@@ -31,7 +31,21 @@ const IN_PHRASE = 3;
 const AT_LINE_FEED = 4;
 const IN_FIELDS = 5;
 
+/** Longer heads are not remembered: each connection has one. */
+const MAX_REMEMBERED = 1024;
+
 const NOT_PASSED_ON = HOP_BY_HOP | maskOf(FieldKind.Expect);
+
+/** What a head came to. */
+interface KnownHead {
+  readonly toHead: boolean;
+  readonly status: number;
+  readonly body: BodyLength;
+  readonly chunked: boolean;
+  readonly keepAlive: boolean;
+  /** Without those that are not passed on; to be copied. */
+  readonly fields: Fields;
+}
 
 /**
  * Reads and judges response heads, one after the other, each byte once however the bytes arrive, and as strictly as
@@ -53,6 +67,9 @@ export class ResponseHeadParser {
   #phase = IN_VERSION;
   #position = 0;
   #isHttp10 = false;
+  /** The last head of a final answer, and what it came to where it has come twice. */
+  #lastText = '';
+  #known: KnownHead | undefined = undefined;
 
   /** Makes ready for the next head. */
   begin(): void {
@@ -80,17 +97,51 @@ export class ResponseHeadParser {
   }
 
   /**
+   * Most answers of a backend to the same client have the same head, up to a new Date each second: then it need not be read again.
+   * @param bytes all that there is of the head, nothing of which has been scanned
+   * @param toHead as for `finish`
+   * @returns as `finish`; undefined where it is another head, which is then to be read
+   */
+  recall(bytes: Buffer, base: number, end: number, toHead: boolean): Fields | undefined {
+    const known = this.#known;
+    if (known === undefined) return undefined;
+    const { length } = this.#lastText;
+    if (end - base < length || known.toHead !== toHead || latin1(bytes, base, base + length) !== this.#lastText) {
+      this.#known = undefined;
+      return undefined;
+    }
+    this.headBytes = length;
+    this.status = known.status;
+    this.body = known.body;
+    this.chunked = known.chunked;
+    this.keepAlive = known.keepAlive;
+    this.switches = false;
+    return known.fields.clone();
+  }
+
+  /**
    * Judges the head that was read.
    * @param bytes as for the call of `parse` that returned Done
    * @param toHead whether it is the answer to a HEAD request
    * @returns its fields, without those that are not passed on; undefined where it is malformed: see `fault`
    */
   finish(bytes: Buffer, base: number, toHead: boolean): Fields | undefined {
-    const fields = this.#scanner.fields(latin1(bytes, base, base + this.headBytes));
+    const text = latin1(bytes, base, base + this.headBytes);
+    const fields = this.#scanner.fields(text);
     const fault = this.#judge(fields, toHead);
-    if (fault === undefined) return fields;
-    this.fault = fault;
-    return undefined;
+    if (fault !== undefined) {
+      this.fault = fault;
+      return undefined;
+    }
+    if (this.status >= 200 && text.length <= MAX_REMEMBERED) this.#remember(text, fields, toHead);
+    return fields;
+  }
+
+  /** What comes once more may come many times. */
+  #remember(text: string, fields: Fields, toHead: boolean): void {
+    const { status, body, chunked, keepAlive } = this;
+    if (text === this.#lastText) this.#known = { toHead, status, body, chunked, keepAlive, fields: fields.clone() };
+    this.#lastText = text;
   }
 
   /** The status line (RFC 9112 section 4). The blank after the status may be missing where there is no phrase, as many backends have it. */

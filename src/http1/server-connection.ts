@@ -152,6 +152,11 @@ export class ServerConnection implements ConnectionHandler, Timed {
     if (before === 0) {
       this.#startedAt = performance.now();
       parser.begin();
+      const head = parser.recall(bytes, position, end);
+      if (head !== undefined) {
+        this.#begin(head);
+        return position + head.headBytes;
+      }
     } else {
       partial.append(bytes, position, Math.min(end, position + this.#options.maxHeaderBytes));
       text = partial.bytes;
