@@ -94,7 +94,10 @@ test('a value is the same in every line, however many others there were', () => 
 });
 
 test('lines are ASCII, and say what they are to say, whatever bytes clients send and whoever sends them', () => {
-  const byte = fc.oneof(fc.constantFrom('\u00e9', '\u0000', '\u007f', '"', '\\'), fc.nat(255).map((code) => String.fromCharCode(code)));
+  const byte = fc.oneof(
+    fc.constantFrom('\u00e9', '\u0000', '\u007f', '"', '\\'),
+    fc.nat(255).map((code) => String.fromCharCode(code)),
+  );
   const text = fc.oneof(fc.constantFrom('a.test', 'GET'), fc.string({ unit: byte }));
   const name = fc.constantFrom('one', 'two', '');
   const peers = [{}, {}];
