@@ -9,7 +9,7 @@ function found(prefix: string, ...values: string[]): string | undefined {
   const exchange = exchangeOf();
   for (const value of values) exchange.requestFields.append('X-Key', value);
   const credential = new Credentials([{ type: 'Header', name: 'x-key', prefix }]).find(exchange);
-  return credential instanceof Refusal ? credential.reply.reason : credential?.text;
+  return credential instanceof Refusal ? credential.reply.reason : credential;
 }
 
 describe('prefixes', () => {
