@@ -374,7 +374,8 @@ test('stale while it is asked for again', async () => {
   const stale = await ask(name);
   assert.equal(stale.body, 'body 0');
   assert.match(String(statusOf(stale)), /^tidegate; hit; ttl=-[3-9]\d$/);
-  await backend.until(() => asked(name) === 2);
+  // While another worker is still at the request that stored it, nobody asks anew: then one of the next does. None waits for that.
+  while (asked(name) === 1) assert.match(statusOf(await ask(name)), /^tidegate; hit; ttl=-[3-9]\d$/);
   await gateway.until(name, (_status, body) => body !== 'body 0', { host: 'shop.test' });
 });
 
