@@ -19,6 +19,7 @@ import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts';
 import type { SpanExporter, SpanExporterOptions } from '../telemetry/tracing/span-exporter.ts';
 import { MemoryGuard } from '../workers/memory-guard.ts';
+import type { Address } from '../workers/messages.ts';
 import { WorkerPool } from '../workers/worker-pool.ts';
 import type { ClusterSource, GatewayOptions, TracingOptions } from './options.ts';
 import { checkRedisPassword, claim, listenMessage, prepareAccessLog, readAffinityKey, StartError } from './start-checks.ts';
@@ -68,11 +69,20 @@ export class Gateway {
    * @throws (rejects) StartError
    */
   async start(): Promise<void> {
-    const options = this.#options;
-    const [http = options.http, https = options.https] = await claim([
-      ['--http', options.http],
-      ['--https', options.https],
+    const { http, https } = this.#options;
+    const { addresses, release } = await claim([
+      ['--http', http],
+      ['--https', https],
     ]);
+    try {
+      await this.#startOn(addresses[0] ?? http, addresses[1] ?? https);
+    } finally {
+      release();
+    }
+  }
+
+  async #startOn(http: Address, https: Address): Promise<void> {
+    const options = this.#options;
     const output = prepareAccessLog(options.accessLog);
     const affinityKey = readAffinityKey(options.affinityKeyFile);
     if (options.tracing !== undefined) this.#spans = await openExporter(options.tracing, this.#write);

@@ -1,6 +1,6 @@
 /** What is looked at before anything is started, so that a start that can't succeed ends in one line. */
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { currentPassword, type RedisSettings } from '../redis/redis-settings.ts';
 import { closeSink, openSink, type StandardOutput, unblockStandardOutput } from '../telemetry/log-sink.ts';
 import type { Address } from '../workers/messages.ts';
@@ -55,27 +55,63 @@ export function prepareAccessLog(target: string): StandardOutput | undefined {
   return undefined;
 }
 
+export interface ClaimedAddresses {
+  /** With the ports that were found. */
+  readonly addresses: readonly Address[];
+  /** The workers have the ports by now, or will not have them. */
+  release(): void;
+}
+
 /**
  * Workers share their ports, and so would two gateways, or two listeners of one, without a word. So all ports are taken alone
- * first; that also finds those where 0 was asked for.
+ * first; that also finds those where 0 was asked for. These are held until workers have them: the system would give a port that is free
+ * again to the next one who asks for any, and connections would be dealt out between the two.
  * @param listeners each with its flag
- * @returns the addresses, with the ports that were found
  * @throws (rejects) StartError
  */
-export async function claim(listeners: readonly (readonly [flag: string, address: Address])[]): Promise<Address[]> {
+export async function claim(listeners: readonly (readonly [flag: string, address: Address])[]): Promise<ClaimedAddresses> {
   const servers: Server[] = [];
-  const taken: Address[] = [];
+  const addresses: Address[] = [];
+  const held: Socket[] = [];
   try {
     for (const [flag, address] of listeners) {
       const server = createServer();
       servers.push(server);
-      const rival = taken.findIndex((other) => overlaps(other, address));
-      taken.push(await listenAlone(server, address, (error) => listenMessage(flag, address, error, listeners[rival]?.[0])));
+      const rival = addresses.findIndex((other) => overlaps(other, address));
+      const taken = await listenAlone(server, address, (error) => listenMessage(flag, address, error, listeners[rival]?.[0]));
+      addresses.push(taken);
+      if (address.port === 0) held.push(...(await hold(server, taken)));
     }
-    return taken;
+  } catch (error) {
+    for (const socket of held) socket.destroy();
+    throw error;
   } finally {
-    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    // The port is free at once. That the server has closed is told only when the connections that hold it have.
+    for (const server of servers) server.close();
   }
+  return {
+    addresses,
+    release: () => {
+      // Not closed in order: that would leave the port behind for a minute.
+      for (const socket of held) socket.resetAndDestroy();
+    },
+  };
+}
+
+/**
+ * A connection to a port keeps it from being given to anybody who asks for any, and stands in nobody's way who asks for it by number.
+ * @returns both ends; none where the address can't be reached from here
+ */
+function hold(server: Server, { host, port }: Address): Promise<readonly Socket[]> {
+  return new Promise((resolve) => {
+    const client = connect({ host: host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host, port });
+    client.on('error', () => resolve([]));
+    server.once('connection', (accepted) => {
+      // Once they are known here, the server need not wait for them to end.
+      for (const socket of [client, accepted]) socket.on('error', () => {}).unref();
+      resolve([client, accepted]);
+    });
+  });
 }
 
 function listenAlone(server: Server, { host, port }: Address, describe: (error: NodeJS.ErrnoException) => string): Promise<Address> {
