@@ -2,7 +2,7 @@
  * ApiConsumers: what each is known by. There may be a hundred thousand: an edit of one, or of a Secret, looks at those alone that it
  * concerns, and while nothing changed, nothing is done at all.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { normalSubject } from '../exchange/certificate-subject.ts';
 import type { ApiConsumer } from '../resources/api-consumer.ts';
 import type { SecretReference } from '../resources/auth/secret-reference.ts';
@@ -41,8 +41,8 @@ export function translateConsumers(set: Pick<ResourceSet, 'apiConsumers' | 'secr
 interface Book {
   readonly made: Map<ObjectKey, Made>;
   readonly claims: ConsumerClaims;
-  /** Consumers by the Secrets that they name. */
-  readonly bySecret: Map<ObjectKey, Set<ObjectKey>>;
+  /** Consumers by the Secrets that they name; most have one of their own, which stands there by itself. */
+  readonly bySecret: Map<ObjectKey, ObjectKey | Set<ObjectKey>>;
   /** The oldest first, and the status of each. */
   readonly order: Entry<ApiConsumer>[];
   readonly told: Set<ObjectKey>;
@@ -74,19 +74,25 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
   if (previous !== undefined) books.delete(previous);
   const before = known === undefined ? undefined : previous;
   const all = before === undefined ? byAge(apiConsumers) : undefined;
-  const dirty = before === undefined ? new Set(all?.map(([key]) => key)) : changedKeys(book, before, apiConsumers, secrets);
-  const drafts = new Map<ObjectKey, Draft>();
-  const judged = new Set(dirty);
+  const dirty = before === undefined ? (all ?? []).map(([key]) => key) : changedKeys(book, before, apiConsumers, secrets);
+  /** Of those that are gone: undefined. */
+  const drafts = new Map<ObjectKey, Draft | undefined>();
+  /** Those that want what others wanted, or want now. */
+  const rivals = new Set<Entry<ApiConsumer>>();
   for (const key of dirty) {
     const made = book.made.get(key);
-    if (made !== undefined) for (const want of made.wants) for (const other of book.claims.remove(made.entry, want)) judged.add(objectKey(other));
+    if (made !== undefined) for (const want of made.wants) for (const other of book.claims.remove(made.entry, want)) rivals.add(other);
   }
   for (const key of dirty) {
     const entry = apiConsumers.get(key);
-    if (entry === undefined) continue;
-    const draft = { entry, items: itemsOf(entry, secrets) };
+    const draft = entry && { entry, items: itemsOf(entry, secrets) };
     drafts.set(key, draft);
-    for (const item of draft.items) if ('type' in item) for (const other of book.claims.add(entry, item)) judged.add(objectKey(other));
+    if (draft !== undefined) for (const item of draft.items) if ('type' in item) for (const other of book.claims.add(draft.entry, item)) rivals.add(other);
+  }
+  for (const { namespace, name } of rivals) {
+    const key = objectKey({ namespace, name });
+    const entry = apiConsumers.get(key);
+    if (!drafts.has(key)) drafts.set(key, entry && { entry, items: itemsOf(entry, secrets) });
   }
   let specs = previous?.specs as Map<ObjectKey, ConsumerSpec> | undefined;
   const edited: ObjectKey[] = [];
@@ -98,14 +104,14 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
   };
   const statuses = before === undefined ? [] : [...before.statuses];
   const moved: { readonly old: Made | undefined; readonly now: Made | undefined }[] = [];
-  for (const key of judged) {
-    const entry = apiConsumers.get(key);
+  for (const [key, draft] of drafts) {
     const old = book.made.get(key);
-    const now = entry && judge(drafts.get(key) ?? { entry, items: itemsOf(entry, secrets) }, book.claims, old);
+    const now = draft && judge(draft, book.claims, old);
     if (enter(book, statuses, key, old, now)) moved.push({ old, now });
-    const spec = old?.spec ?? previous?.specs.get(key);
+    const given = previous?.specs.get(key);
+    const spec = old?.spec ?? given;
     const kept = spec !== undefined && now?.spec !== undefined && sameSpec(spec, now.spec) ? spec : now?.spec;
-    if (kept !== undefined && kept !== previous?.specs.get(key)) write(key).set(key, kept);
+    if (kept !== undefined && kept !== given) write(key).set(key, kept);
     else if (kept === undefined && spec !== undefined) write(key).delete(key);
   }
   if (moved.length > MOST_PLACED) placeAll(book, statuses, all ?? byAge(apiConsumers));
@@ -121,8 +127,13 @@ function translateChanges(apiConsumers: Entries<ApiConsumer>, secrets: Entries<S
 /** Consumers that changed, and those that name a Secret that did. */
 function changedKeys(book: Book, { of }: ConsumersResult, apiConsumers: Entries<ApiConsumer>, secrets: Entries<Secret>): Set<ObjectKey> {
   const keys = new Set(entryChanges(of.apiConsumers, apiConsumers).map(({ key }) => key));
-  for (const { key } of entryChanges(of.secrets, secrets)) for (const consumer of book.bySecret.get(key) ?? []) keys.add(consumer);
+  for (const { key } of entryChanges(of.secrets, secrets)) for (const consumer of namingSecret(book, key)) keys.add(consumer);
   return keys;
+}
+
+function namingSecret({ bySecret }: Book, secret: ObjectKey): Iterable<ObjectKey> {
+  const naming = bySecret.get(secret);
+  return naming === undefined ? [] : typeof naming === 'string' ? [naming] : naming;
 }
 
 /**
@@ -133,14 +144,15 @@ function changedKeys(book: Book, { of }: ConsumersResult, apiConsumers: Entries<
 function enter(book: Book, statuses: ObjectStatus[], key: ObjectKey, old: Made | undefined, now: Made | undefined): boolean {
   if (old?.entry !== now?.entry) {
     for (const secret of secretsOf(old?.entry)) {
-      const consumers = book.bySecret.get(secret);
-      consumers?.delete(key);
-      if (consumers?.size === 0) book.bySecret.delete(secret);
+      const naming = book.bySecret.get(secret);
+      if (typeof naming === 'object') naming.delete(key);
+      if (naming === key || (typeof naming === 'object' && naming.size === 0)) book.bySecret.delete(secret);
     }
     for (const secret of secretsOf(now?.entry)) {
-      const consumers = book.bySecret.get(secret);
-      if (consumers === undefined) book.bySecret.set(secret, new Set([key]));
-      else consumers.add(key);
+      const naming = book.bySecret.get(secret);
+      if (naming === undefined) book.bySecret.set(secret, key);
+      else if (typeof naming === 'object') naming.add(key);
+      else if (naming !== key) book.bySecret.set(secret, new Set([naming, key]));
     }
   }
   if (now === undefined) book.made.delete(key);
@@ -194,8 +206,9 @@ function placeOf(order: readonly Entry<ApiConsumer>[], entry: Entry<ApiConsumer>
   return low;
 }
 
-function secretsOf(entry: Entry<ApiConsumer> | undefined): ReadonlySet<ObjectKey> {
-  return new Set(entry?.object?.spec.apiKeys.map(({ secretRef }) => `${entry.namespace}/${secretRef.name}`));
+/** One of them may be there more than once. */
+function secretsOf(entry: Entry<ApiConsumer> | undefined): readonly ObjectKey[] {
+  return entry?.object?.spec.apiKeys.map(({ secretRef }) => `${entry.namespace}/${secretRef.name}`) ?? [];
 }
 
 function itemsOf(entry: Entry<ApiConsumer>, secrets: Entries<Secret>): Item[] {
@@ -255,7 +268,7 @@ function specOf({ namespace, name, object }: Entry<ApiConsumer>, owned: readonly
 /** A line break at the end is that of the file which the key was read from; no header could carry it. @returns undefined for a key of nothing but blanks */
 function keyDigest(key: Sensitive): string | undefined {
   const text = key.reveal().replace(/\r?\n$/, '');
-  return text.trim() === '' ? undefined : createHash('sha256').update(text, 'latin1').digest('hex');
+  return text.trim() === '' ? undefined : hash('sha256', Buffer.from(text, 'latin1'), 'hex');
 }
 
 function emptyKey({ namespace }: Entry<unknown>, { name, key }: SecretReference, field: string): Problem {
