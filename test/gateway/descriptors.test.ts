@@ -84,7 +84,7 @@ test('file descriptors that backends have used up: who comes then waits for them
   let failed = 0;
   const statuses: Promise<number>[] = [];
   const clients = [0, 1].map(() => new Http2Client(t, `https://127.0.0.1:${gateway.https}`));
-  for (const { session } of clients) await once(session, 'remoteSettings');
+  await Promise.all(clients.map(({ session }) => once(session, 'remoteSettings')));
   for (let number = 0; number < DESCRIPTORS; number++) {
     const answer = (clients[number % 2] as Http2Client).send('/held').then(({ status }) => {
       if (status !== 200) failed++;
