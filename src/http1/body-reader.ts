@@ -57,6 +57,11 @@ export class BodyReader {
     return Body.Data;
   }
 
+  /** After Data of a chunked body: its end follows, without trailers, and is all there. */
+  isAtLastChunk(bytes: Buffer, end: number): boolean {
+    return this.chunked && (this.#chunks as ChunkedDecoder).isAtLastChunk(bytes, end);
+  }
+
   #nextChunked(bytes: Buffer, start: number, end: number): Body {
     const chunks = this.#chunks as ChunkedDecoder;
     const result = chunks.next(bytes, start, end);

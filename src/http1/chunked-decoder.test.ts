@@ -110,6 +110,24 @@ describe('ChunkedDecoder', () => {
     }
   });
 
+  it('hands on small chunks that came together as one piece, and what is wrong behind them after it', () => {
+    for (const [text, ...pieces] of [
+      ['1\r\na\r\n2;x=y\r\nbc\r\n3\r\ndef\r\n0\r\n\r\n', 'abcdef'],
+      ['1\r\na\r\n1\r\nb\r\n0\r\nX: y\r\n\r\n', 'ab'],
+      ['1\r\na\r\n1\r\nb\n1\r\nc\r\n0\r\n\r\n', 'ab'],
+      ['1\r\na\r\n5\r\nbcd', 'abcd'],
+      [`1\r\na\r\n1388\r\n${'b'.repeat(5000)}\r\n1\r\nc\r\n0\r\n\r\n`, 'a', 'b'.repeat(5000), 'c'],
+    ] as const) {
+      const decoder = new ChunkedDecoder();
+      decoder.begin();
+      const bytes = Buffer.from(text, 'latin1');
+      const found: string[] = [];
+      for (let position = 0; decoder.next(bytes, position, bytes.length) === Chunked.Data; position = decoder.position)
+        found.push(bytes.toString('latin1', decoder.dataStart, decoder.dataEnd));
+      assert.deepEqual(found, pieces);
+    }
+  });
+
   it('gives back what was put in, however it was chunked and cut', () => {
     const chunk = fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 40 });
     fc.assert(

@@ -48,6 +48,11 @@ const AT_DATA_RETURN = 10;
 const AT_DATA_LINE_FEED = 11;
 const IN_TRAILERS = 12;
 const OVER = 13;
+/** What was found bad is told with the next call. */
+const BROKEN = 14;
+
+/** Chunks up to this size are put together with those that have come along. */
+const MAX_GATHERED = 4 * 1024;
 
 /**
  * Takes a chunked body apart (RFC 9112 section 7.1), however the bytes arrive. Sizes are plain hex digits, every line ends
@@ -79,11 +84,14 @@ export class ChunkedDecoder {
     this.trailers = undefined;
   }
 
-  /** @param start where to go on: `position`, or the start of new bytes */
+  /**
+   * @param bytes of which those before `position` may have been moved afterwards
+   * @param start where to go on: `position`, or the start of new bytes
+   */
   next(bytes: Buffer, start: number, end: number): Chunked {
     this.position = start;
     while (this.position < end) {
-      if (this.#phase === IN_DATA) return this.#data(end);
+      if (this.#phase === IN_DATA) return this.#data(bytes, end);
       if (this.#phase === IN_TRAILERS) return this.#readTrailers(bytes, end);
       if (!this.#line(bytes[this.position] as number)) return this.#bad(BAD_CHUNK);
       this.position++;
@@ -91,14 +99,50 @@ export class ChunkedDecoder {
     return Chunked.More;
   }
 
-  #data(end: number): Chunked {
-    const length = Math.min(this.#left, end - this.position);
+  #data(bytes: Buffer, end: number): Chunked {
     this.dataStart = this.position;
-    this.dataEnd = this.position + length;
-    this.position = this.dataEnd;
+    this.dataEnd = this.position;
+    this.#take(bytes, end);
+    // Most chunks are the only one of what was read, with no more than the end of the body behind it.
+    if (this.#left === 0 && end - this.position > LAST_CHUNK_BYTES && this.dataEnd - this.dataStart <= MAX_GATHERED) this.#gather(bytes, end);
+    return Chunked.Data;
+  }
+
+  /** Takes what there is of the chunk's data, and moves it to the end of what was taken before. */
+  #take(bytes: Buffer, end: number): void {
+    const length = Math.min(this.#left, end - this.position);
+    if (this.dataEnd < this.position) bytes.copyWithin(this.dataEnd, this.position, this.position + length);
+    this.dataEnd += length;
+    this.position += length;
     this.#left -= length;
     if (this.#left === 0) this.#phase = AT_DATA_RETURN;
-    return Chunked.Data;
+  }
+
+  /**
+   * Puts the data of further chunks behind that of the first one, over the lines between them: a body in chunks of one byte would
+   * else be handed on byte by byte, with a write each, and cost a hundred times what its sender pays. The last chunk is left for
+   * who looks for it (`isAtLastChunk`).
+   */
+  #gather(bytes: Buffer, end: number): void {
+    while (this.position < end && this.#phase !== IN_TRAILERS) {
+      if (this.#phase === IN_DATA) {
+        if (this.#left > MAX_GATHERED) return;
+        this.#take(bytes, end);
+      } else if (this.isAtLastChunk(bytes, end)) {
+        return;
+      } else if (this.#line(bytes[this.position] as number)) {
+        this.position++;
+      } else {
+        this.#phase = BROKEN;
+        return;
+      }
+    }
+  }
+
+  /** After Data: the end of the body follows, without trailers, and is all there. */
+  isAtLastChunk(bytes: Buffer, end: number): boolean {
+    // Anywhere else the same bytes may be data, or come after something that is bad.
+    return this.#phase === AT_DATA_RETURN && startsWithLastChunk(bytes, this.position, end);
   }
 
   /** One byte of what is between the data. @returns false where it does not belong */
@@ -122,6 +166,8 @@ export class ChunkedDecoder {
       case AT_DATA_LINE_FEED:
         this.#phase = AT_SIZE;
         return code === LF;
+      case BROKEN:
+        return false;
       default:
         return ++this.#extensionBytes <= MAX_EXTENSION_BYTES && this.#extension(code);
     }
@@ -230,8 +276,7 @@ function isText(code: number): boolean {
 const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n', 'latin1');
 export const LAST_CHUNK_BYTES = LAST_CHUNK.length;
 
-/** Whether a chunk's data, which ends at `start`, is the body's last. */
-export function startsWithLastChunk(bytes: Buffer, start: number, end: number): boolean {
+function startsWithLastChunk(bytes: Buffer, start: number, end: number): boolean {
   if (end - start < LAST_CHUNK_BYTES) return false;
   for (let index = 0; index < LAST_CHUNK_BYTES; index++) if (bytes[start + index] !== LAST_CHUNK[index]) return false;
   return true;

@@ -55,6 +55,13 @@ describe('ClientConnection: what is not plainly right', () => {
     ['bad first chunk', chunked('zz\r\n')],
     ['malformed Connection', ok('hello', 'Connection: a b')],
   ];
+  it('takes nothing behind a bad line for the last chunk', () => {
+    const { connection, send } = bench();
+    const { answer } = send();
+    connection.send(chunked('1\r\na\r\n1\r\nb\r\r\n0\r\n\r\n'));
+    assert.deepEqual([answer.body, answer.ended, answer.failure, connection.destroyed], ['ab', false, 'malformed', true]);
+  });
+
   for (const [what, text] of BAD) {
     it(`destroys the connection on ${what}`, () => {
       const { connection, counts, send } = bench();

@@ -3,7 +3,7 @@ import type { Fields } from '../exchange/fields.ts';
 import { type BodyLength, UNKNOWN_LENGTH, type UpstreamFailure, type UpstreamHandler, type UpstreamRequest, type UpstreamStream } from '../exchange/streams.ts';
 import type { ClientTls, Connection, ConnectionHandler, Wire } from '../wire/wire.ts';
 import { Body, BodyReader } from './body-reader.ts';
-import { LAST_CHUNK_BYTES, startsWithLastChunk } from './chunked-decoder.ts';
+import { LAST_CHUNK_BYTES } from './chunked-decoder.ts';
 import { BackendTunnel, ClientExchange } from './client-exchange.ts';
 import { BAD_STATUS, BAD_SWITCH, EXCESS_BYTES, type Fault } from './fault.ts';
 import { Scan } from './field-scanner.ts';
@@ -262,7 +262,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
     } else if (result === Body.Data) {
       const { dataStart, dataEnd } = body;
       // The only chunk and the end of the body often come together, and make a whole answer then.
-      const ends = chunked && startsWithLastChunk(bytes, next, end);
+      const ends = body.isAtLastChunk(bytes, end);
       if (ends && end - next > LAST_CHUNK_BYTES) {
         this.#malformed(EXCESS_BYTES);
         return end;

@@ -48,11 +48,14 @@ describe('ServerConnection: request bodies', () => {
       item.onBytes = ({ stream }) => stream.pauseRequestBody();
       item.stream.resumeRequestBody();
     });
-    connection.send(post('1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n', 'Transfer-Encoding: chunked') + get('/next'));
+    // Too large to be put together.
+    const parts = [...'abc'].map((letter) => letter.repeat(5000));
+    const chunks = parts.map((part) => `1388\r\n${part}\r\n`).join('');
+    connection.send(post(`${chunks}0\r\n\r\n`, 'Transfer-Encoding: chunked') + get('/next'));
     const [first] = seen as [Seen];
-    for (const body of ['a', 'ab', 'abc']) {
+    for (let count = 1; count <= parts.length; count++) {
       await settled();
-      assert.equal(first.body, body);
+      assert.equal(first.body, parts.slice(0, count).join(''));
       assert.equal(first.ended, false);
       assert.equal(connection.paused, true);
       first.stream.resumeRequestBody();
@@ -62,6 +65,32 @@ describe('ServerConnection: request bodies', () => {
     first.text(200, 'done');
     await settled();
     assert.equal(seen[1]?.exchange.path, '/next');
+  });
+
+  it('hands on what came in many small chunks in one piece', async () => {
+    const pieces: string[] = [];
+    const { connection, seen } = bench((item) => {
+      item.onBytes = ({ body }) => pieces.push(body.slice(pieces.join('').length));
+      item.stream.resumeRequestBody();
+    });
+    connection.send(post(`${'1\r\nx\r\n'.repeat(3000)}0\r\n\r\n`, 'Transfer-Encoding: chunked'));
+    await settled();
+    assert.deepEqual([pieces, seen[0]?.ended], [['x'.repeat(3000)], true]);
+  });
+
+  it('closes after a 408 to a request whose rest may come or not, and after no other', async () => {
+    for (const [body, closes] of [
+      ['abc', true],
+      ['abcde', false],
+    ] as const) {
+      const { connection, seen, output } = bench((item) => item.stream.resumeRequestBody());
+      connection.send(post(body, 'Content-Length: 5'));
+      await settled();
+      seen[0]?.text(408, 'slow');
+      await settled();
+      assert.match(output(), /^HTTP\/1\.1 408 /);
+      assert.equal(output().includes('Connection: close'), closes);
+    }
   });
 
   it('sends 100 only when the body is wanted', async () => {
