@@ -185,6 +185,8 @@ export class ServerExchange implements ClientStream {
         framing = 'Transfer-Encoding: chunked\r\n';
       }
     }
+    // Who is told that the request takes too long may send the rest of it or not (RFC 9110 section 15.5.9).
+    if (status === 408 && !this.requestEnded) this.closeWanted = true;
     if (server.isLastAnswer(this, last)) framing += 'Connection: close\r\n';
     else if (this.isHttp10) framing += 'Connection: keep-alive\r\n';
     if (!fields.mayHave(DATE)) framing += dateLine(server.now);
