@@ -1,7 +1,6 @@
 import type { Fields } from '../exchange/fields.ts';
 import {
   type BodyLength,
-  isEmptyBody,
   NO_BODY,
   UNKNOWN_LENGTH,
   type UpstreamFailure,
@@ -15,9 +14,8 @@ import { allowedTrailers } from '../http1/trailers.ts';
 import { type Deferred, defer } from '../http1/turn-queue.ts';
 import { DEFAULT_WINDOW, ErrorCode } from './frames.ts';
 import type { HeaderBlock } from './hpack/header-block.ts';
-import type { RequestSender } from './request-sender.ts';
 import { BAD_PSEUDO, LENGTH_MISMATCH, NOT_IN_TUNNEL, readLength, readStatus, sectionFlaw, tunnelLength } from './response-head.ts';
-import type { SendingStream } from './stream-sender.ts';
+import { SentRequest, type StreamConnection } from './sent-request.ts';
 
 /** Interim answers before the final one; more are taken for an attack. */
 const MAX_INTERIM = 16;
@@ -29,62 +27,27 @@ const AT_HEAD = 0;
 const IN_BODY = 1;
 const ENDED = 2;
 
-const NOTHING = Buffer.alloc(0);
-
-/** The connection, as its streams see it. None of these calls back into a handler. */
-export interface StreamConnection {
-  readonly sender: RequestSender;
-  /** The stream is over on the wire, for which it is reset where that is needed. @param code undefined: the answer is complete */
-  release(stream: RequestStream, code: ErrorCode | undefined): void;
-  /** After `release`, once the handler has been told: the connection may be used for others. */
-  settle(): void;
-  /** So many bytes of the stream were passed on: the backend may send as many again. */
-  credit(stream: RequestStream, bytes: number): void;
-  /** The stream has something to send, or its handler has, and what holds it back is the connection. */
-  waitForRoom(stream: RequestStream): void;
-}
-
 /**
  * One try on a stream of an HTTP/2 connection. It holds what its windows and its handler hold back: bytes of the request as
  * one call brought them, bytes of the answer up to its receive window.
  */
-export class RequestStream implements UpstreamStream, SendingStream, Deferred {
-  readonly id: number;
+export class RequestStream extends SentRequest implements UpstreamStream, Deferred {
   readonly reused: boolean;
   readonly isHead: boolean;
   /** The request asks for a tunnel (RFC 8441): a success opens it, and then each direction ends by itself. */
   readonly isConnect: boolean;
   /** When it was opened, on the clock of `Deadlines.now`. */
   readonly openedAt: number;
-  /** The request is complete, and all of it was sent. */
-  sendEnded: boolean;
-  sendWindow: number;
-  sentSinceUpdate = false;
   /** What the backend may still send. */
   receiveWindow = RECEIVE_WINDOW;
-  /** The stream waits in the connection's line; see `waitForRoom`. */
-  waiting = false;
 
   readonly #handler: UpstreamHandler;
-  /** Undefined once the stream is over on the wire. */
-  #connection: StreamConnection | undefined;
   /** Nothing is told any more. */
   #over = false;
   #deferred = false;
   /** To be told by `runDeferred`. */
   #failed: Error | undefined = undefined;
   #tellWritable = false;
-
-  // The request.
-  /** Bytes of the body still to come; UNKNOWN_LENGTH. */
-  #bodyLeft: number;
-  #unsent: HeldBytes | undefined = undefined;
-  #bodyEnded = false;
-  #requestTrailers: Fields | undefined = undefined;
-  /** The handler waits for `onUpstreamWritable`. */
-  #blocked = false;
-
-  // The answer.
   #phase: number = AT_HEAD;
   #interim = 0;
   /** Of a head that waits for what comes with it. */
@@ -105,16 +68,12 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   /** @param reused whether the connection has carried a request before @param now on the clock of `Deadlines.now` */
   constructor(connection: StreamConnection, id: number, { method, body }: UpstreamRequest, handler: UpstreamHandler, reused: boolean, now: number) {
-    this.#connection = connection;
+    super(connection, id, body);
     this.#handler = handler;
-    this.id = id;
     this.reused = reused;
     this.openedAt = now;
     this.isHead = method === 'HEAD';
     this.isConnect = method === 'CONNECT';
-    this.#bodyLeft = body === NO_BODY ? 0 : body;
-    this.sendEnded = isEmptyBody(body);
-    this.sendWindow = connection.sender.settings.initialWindow;
   }
 
   /** It has an open stream. */
@@ -127,93 +86,20 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     return this.#phase !== AT_HEAD;
   }
 
-  // --- the request ---
+  // --- what comes of the request ---
 
-  /** The handler waits until it can write. */
-  awaitRoom(): void {
-    this.#blocked = true;
-    this.sendMore();
+  protected override roomAgain(): void {
+    this.#tellWritable = true;
+    this.#defer();
   }
 
-  writeBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    const connection = this.#connection;
-    if (connection === undefined || this.#bodyEnded || start >= end) return true;
-    let stop = end;
-    if (this.#bodyLeft !== UNKNOWN_LENGTH) {
-      // More than was announced would make the request malformed.
-      stop = Math.min(end, start + this.#bodyLeft);
-      this.#bodyLeft -= stop - start;
-      if (start === stop) return true;
-    }
-    if (this.#unsent !== undefined) {
-      this.#unsent.append(bytes, start, stop);
-      return false;
-    }
-    const sent = connection.sender.body(this, bytes, start, stop, false);
-    if (start + sent < stop) {
-      this.#unsent = new HeldBytes();
-      this.#unsent.hold(bytes, start + sent, stop, stable);
-    } else if (!connection.sender.output.held && this.sendWindow > 0) {
-      return true;
-    }
-    this.#blocked = true;
-    this.#wait(connection);
-    return false;
-  }
-
-  endBody(trailers: Fields | undefined): void {
-    const connection = this.#connection;
-    if (connection === undefined || this.#bodyEnded || this.sendEnded) return;
-    if (this.#bodyLeft > 0) {
-      // The backend is to see that the body was cut.
-      this.#failed = new Error('the request was cut');
-      this.#connection = undefined;
-      this.#defer();
-      connection.release(this, ErrorCode.Cancel);
-      connection.settle();
-      return;
-    }
-    this.#bodyEnded = true;
-    this.#blocked = false;
-    this.#requestTrailers = trailers;
-    if (this.#unsent === undefined) this.#endSending(connection);
-  }
-
-  /** There is room again: in the stream's window, the connection's, or the socket. */
-  sendMore(): void {
-    const connection = this.#connection;
-    if (connection === undefined) return;
-    const unsent = this.#unsent;
-    if (unsent !== undefined) {
-      unsent.start += connection.sender.body(this, unsent.bytes, unsent.start, unsent.end, false);
-      if (!unsent.empty) {
-        this.#wait(connection);
-        return;
-      }
-      this.#unsent = undefined;
-    }
-    if (this.#bodyEnded) {
-      if (!this.sendEnded) this.#endSending(connection);
-    } else if (this.#blocked) {
-      if (connection.sender.output.held || this.sendWindow <= 0) this.#wait(connection);
-      else {
-        this.#blocked = false;
-        this.#tellWritable = true;
-        this.#defer();
-      }
-    }
-  }
-
-  #endSending({ sender }: StreamConnection): void {
-    this.sendEnded = true;
-    if (this.#requestTrailers === undefined) sender.body(this, NOTHING, 0, 0, true);
-    else sender.trailers(this, this.#requestTrailers);
+  protected override allSent(): void {
     if (this.#endTold) this.#leave()?.settle();
   }
 
-  /** A WINDOW_UPDATE of the stream itself needs no place in the line. */
-  #wait(connection: StreamConnection): void {
-    if (!this.waiting && this.sendWindow > 0) connection.waitForRoom(this);
+  protected override wasCut(): void {
+    this.#failed = new Error('the request was cut');
+    this.#defer();
   }
 
   // --- the answer ---
@@ -336,8 +222,8 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     }
     this.#endHeld = true;
     if (this.#isTunnel) return;
-    const connection = this.#connection as StreamConnection;
-    this.#connection = undefined;
+    const connection = this.connection as StreamConnection;
+    this.connection = undefined;
     connection.release(this, undefined);
     connection.settle();
   }
@@ -361,9 +247,9 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   }
 
   #leave(): StreamConnection | undefined {
-    const connection = this.#connection;
+    const connection = this.connection;
     this.#over = true;
-    this.#connection = undefined;
+    this.connection = undefined;
     connection?.release(this, undefined);
     return connection;
   }
@@ -379,7 +265,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
 
   #credit(): void {
     if (this.#uncredited < CREDIT_FROM || this.#paused || this.#phase === ENDED) return;
-    this.#connection?.credit(this, this.#uncredited);
+    this.connection?.credit(this, this.#uncredited);
     this.#uncredited = 0;
   }
 
@@ -399,8 +285,8 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   cancel(): void {
     if (this.#over) return;
     this.#end();
-    const connection = this.#connection;
-    this.#connection = undefined;
+    const connection = this.connection;
+    this.connection = undefined;
     if (connection === undefined) return;
     connection.release(this, ErrorCode.Cancel);
     connection.settle();
@@ -410,7 +296,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
   fail(failure: UpstreamFailure, requestBytesSent: boolean, cause: Error | undefined): void {
     if (this.#over) return;
     this.#end();
-    this.#connection = undefined;
+    this.connection = undefined;
     this.#handler.onUpstreamFailure(failure, requestBytesSent, this.reused, cause);
   }
 
@@ -420,19 +306,13 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
    */
   closeInOrder(): boolean {
     if (!this.#isTunnel || this.#phase !== ENDED) return false;
-    this.#connection = undefined;
-    this.sendEnded = true;
-    this.#unsent = undefined;
-    if (this.#blocked) {
-      this.#blocked = false;
-      this.#tellWritable = true;
-      this.#defer();
-    }
+    this.connection = undefined;
+    this.stopSending();
     return true;
   }
 
   #malformed(flaw: string): void {
-    const connection = this.#connection as StreamConnection;
+    const connection = this.connection as StreamConnection;
     connection.release(this, ErrorCode.ProtocolError);
     this.fail('malformed', true, new Error(flaw));
     connection.settle();
@@ -442,7 +322,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     this.#over = true;
     this.#fields = undefined;
     this.#held = undefined;
-    this.#unsent = undefined;
+    this.dropUnsent();
   }
 
   #defer(): void {
@@ -460,7 +340,7 @@ export class RequestStream implements UpstreamStream, SendingStream, Deferred {
     }
     if (this.#tellWritable) {
       this.#tellWritable = false;
-      if (!this.#bodyEnded) this.#handler.onUpstreamWritable();
+      if (!this.bodyEnded) this.#handler.onUpstreamWritable();
     }
     const held = this.#held;
     if (held === undefined || this.#paused || this.#over) return;

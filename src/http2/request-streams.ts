@@ -1,10 +1,11 @@
 import type { Deadlines } from '../exchange/deadlines.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../exchange/streams.ts';
-import { RequestStream, type StreamConnection } from './client-stream.ts';
+import { RequestStream } from './client-stream.ts';
 import { ExtendedConnect, NoConnectProtocolError } from './extended-connect.ts';
 import { ErrorCode, MAX_STREAM_ID, MAX_WINDOW, rstStreamFrame, windowUpdateFrame } from './frames.ts';
 import { QueuedRequest } from './queued-request.ts';
 import type { RequestSender } from './request-sender.ts';
+import type { StreamConnection } from './sent-request.ts';
 import { StreamTable } from './stream-table.ts';
 
 /** Streams at once on one connection, however many more the backend takes: the next ones go on another, perhaps to another thread of it. */
@@ -27,6 +28,8 @@ export interface StreamsOwner {
   onRoom(): void;
   /** No more requests should be added: the connection seems dead, or has no stream identifiers left. */
   onUsedUp(): void;
+  /** The backend broke the protocol: the connection is over. */
+  onBroken(code: ErrorCode): void;
 }
 
 /** The streams of one connection to a backend: those that are open, those that wait for room, and those that wait for the socket. */
@@ -230,6 +233,28 @@ export class RequestStreams implements StreamConnection {
     }
     // Next time they come first, and behind them those that have had their turn.
     if (served < line.length) this.#line = line.slice(served).concat(this.#line);
+  }
+
+  readWindowUpdate(streamId: number, increment: number): void {
+    if (streamId === 0) {
+      if (increment === 0 || !this.sender.widen(increment)) this.#owner.onBroken(increment === 0 ? ErrorCode.ProtocolError : ErrorCode.FlowControlError);
+      else this.serveLine();
+      return;
+    }
+    if (!this.wasOpened(streamId)) {
+      this.#owner.onBroken(ErrorCode.ProtocolError);
+      return;
+    }
+    const stream = this.get(streamId);
+    if (stream === undefined) return;
+    stream.sendWindow += increment;
+    if (increment > 0 && stream.sendWindow <= MAX_WINDOW) {
+      stream.sendMore();
+      return;
+    }
+    this.release(stream, increment === 0 ? ErrorCode.ProtocolError : ErrorCode.FlowControlError);
+    stream.fail('malformed', true, new Error('the backend sent a bad WINDOW_UPDATE'));
+    this.settle();
   }
 
   /** SETTINGS_INITIAL_WINDOW_SIZE has changed (RFC 9113 section 6.9.2). @returns false where a window is larger than there can be */
