@@ -1,7 +1,7 @@
 /** Heads that come again are not read again: whatever came before, a request is what it is on a new connection. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { echo, get, post, type Seen, bench as serverBench } from './server-bench.fixture.ts';
 
 const REQUESTS = [

@@ -1,7 +1,7 @@
 /** Heads that come again are not read again: whatever came before, an answer is what it is on a new connection. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { FieldKind, maskOf } from '../exchange/field-names.ts';
 import { Fields } from '../exchange/fields.ts';
 import { NO_BODY } from '../exchange/streams.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../scripts/fast-check.ts';
 import { Fields } from '../exchange/fields.ts';
 import type { HeaderEdit, HeaderModifier } from '../snapshot/filters.ts';
 import { exchangeOf } from './exchange.fixture.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../scripts/fast-check.ts';
 import type { Limit } from '../../snapshot/rate-limit.ts';
 import { LimitHeaders } from './limit-headers.ts';
 import { limitOf } from './limiter.fixture.ts';

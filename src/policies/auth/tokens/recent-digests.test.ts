@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import fc from '../../../../scripts/fast-check.ts';
 import { RecentDigests } from './recent-digests.ts';
 
 const digestOf = (text: string): string => hash('sha256', text, 'latin1');
