@@ -11,6 +11,9 @@ export interface CompactToken {
   /** Absent: any key may be meant. */
   readonly kid: string | undefined;
   readonly claims: JsonObject;
+  /** What was signed, as it stands in the token. */
+  readonly signed: Buffer;
+  readonly signature: Buffer;
 }
 
 /** Why a text is no token that is taken. Fixed words, for the log. */
@@ -42,7 +45,9 @@ export function readCompactToken(text: string, algorithms: ReadonlySet<string>):
   if (typ !== undefined && !isAccessType(typ)) return 'token_type';
   if (cty !== undefined) return 'token_nested';
   const claims = parseStrictObject(payload);
-  return claims === undefined ? 'token_malformed' : { algorithm, kid, claims };
+  if (claims === undefined) return 'token_malformed';
+  const signed = Buffer.from(text.slice(0, text.lastIndexOf('.')), 'latin1');
+  return { algorithm, kid, claims, signed, signature };
 }
 
 /** RFC 8725 section 3.11, RFC 9068 section 2.1: a token of another type, such as a logout token or a proof of possession, gives access to nothing. */

@@ -1,5 +1,6 @@
 /** A JWK set (RFC 7517) as keys that verify signatures. What is no such key, or too weak, is passed over, as section 5 asks. */
 import type { JWK } from 'jose';
+import { type QuickCheck, quickCheckOf } from './quick-check.ts';
 
 /** RFC 7518 section 3.3: a key of 2048 bits or larger. */
 const LEAST_RSA_BITS = 2048;
@@ -35,8 +36,12 @@ function isEdwards(algorithm: string): boolean {
   return algorithm === 'EdDSA' || algorithm === 'Ed25519';
 }
 
-/** Whether a token is signed by a key. Never rejects. */
-export type Verify = (token: string) => Promise<boolean>;
+export interface ImportedKey {
+  /** Whether a token is signed by it; by jose, on another thread. Never rejects. */
+  verify(token: string): Promise<boolean>;
+  /** Absent: that would take too long. */
+  readonly quickCheck: QuickCheck | undefined;
+}
 
 /** Loaded with the first verifier: a worker whose routes ask for no tokens does without. */
 export function loadJose(): Promise<typeof import('jose')> {
@@ -44,23 +49,27 @@ export function loadJose(): Promise<typeof import('jose')> {
 }
 
 /** @throws (rejects) where the key is none */
-async function verifyBy(jwk: JWK, algorithm: string): Promise<Verify> {
+async function importKey(jwk: JWK, algorithm: string): Promise<ImportedKey> {
   const { compactVerify, importJWK } = await loadJose();
   // By the name that the token has: where the key has the other one, that is the same algorithm.
   const key = await importJWK({ ...jwk, alg: algorithm }, algorithm);
   const options = { algorithms: [algorithm] };
-  return (token) =>
-    compactVerify(token, key, options).then(
-      () => true,
-      () => false,
-    );
+  return {
+    verify: (token) =>
+      compactVerify(token, key, options).then(
+        () => true,
+        () => false,
+      ),
+    quickCheck: quickCheckOf(algorithm, key),
+  };
 }
 
 export class SetKey {
   readonly kid: string | undefined;
   readonly #jwk: JWK;
   /** By algorithm. */
-  readonly #imported = new Map<string, Promise<Verify>>();
+  readonly #imported = new Map<string, Promise<ImportedKey>>();
+  readonly #quickChecks = new Map<string, QuickCheck>();
 
   private constructor(kid: string | undefined, jwk: JWK) {
     this.kid = kid;
@@ -93,13 +102,24 @@ export class SetKey {
   }
 
   /** @param algorithm one that it fits @throws (rejects) where it is no point of its curve and the like */
-  import(algorithm: string): Promise<Verify> {
+  import(algorithm: string): Promise<ImportedKey> {
     let imported = this.#imported.get(algorithm);
     if (imported === undefined) {
-      imported = verifyBy(this.#jwk, algorithm);
+      imported = this.#import(algorithm);
       this.#imported.set(algorithm, imported);
     }
     return imported;
+  }
+
+  async #import(algorithm: string): Promise<ImportedKey> {
+    const key = await importKey(this.#jwk, algorithm);
+    if (key.quickCheck !== undefined) this.#quickChecks.set(algorithm, key.quickCheck);
+    return key;
+  }
+
+  /** Undefined before it is imported, and where there is none. */
+  quickCheck(algorithm: string): QuickCheck | undefined {
+    return this.#quickChecks.get(algorithm);
   }
 }
 

@@ -96,6 +96,8 @@ export class JwtVerifier {
     if (flaw !== undefined) return refused(flaw);
     if (keys === null) return UNAVAILABLE;
     if (keys !== undefined && known.bad.get(digest, scope) === keys) return refused('bad_signature');
+    const atOnce = keys === undefined ? undefined : this.#findAtOnce(text, token, { digest, scope }, keys);
+    if (atOnce !== undefined) return atOnce;
     const key = scope + digest;
     let pending = known.pending.get(key);
     if (pending === undefined) {
@@ -106,6 +108,26 @@ export class JwtVerifier {
       known.pending.set(key, pending);
     }
     return pending;
+  }
+
+  /** @returns undefined where it takes another thread, or keys that are not here */
+  #findAtOnce(text: string, token: CompactToken, place: TokenKey, keys: KeySet): JwtOutcome | undefined {
+    const { kid, algorithm, signed, signature } = token;
+    if (kid !== undefined && !keys.has(kid)) return undefined;
+    const [key, other] = keys.candidates(algorithm, kid);
+    const check = other === undefined ? key?.quickCheck(algorithm) : undefined;
+    if (check === undefined) return undefined;
+    this.#known.verifications++;
+    if (check(signed, signature)) return this.#learn(text, token, place, keys);
+    this.#known.bad.set(place, keys, 0);
+    return refused('bad_signature');
+  }
+
+  /** The token is good. */
+  #learn(text: string, { claims }: CompactToken, place: TokenKey, keys: KeySet): JwtOutcome {
+    const outcome: JwtOutcome = { type: 'verified', claims };
+    this.#known.good.set(place, { outcome, keys, until: expiryOf(claims, this.#rules) }, 4 * text.length);
+    return outcome;
   }
 
   async #find(text: string, token: CompactToken, place: TokenKey, current: KeySet | undefined): Promise<JwtOutcome> {
@@ -122,13 +144,10 @@ export class JwtVerifier {
     this.#known.verifications++;
     for (const key of candidates) {
       const isGood = await key.import(algorithm).then(
-        (verify) => verify(text),
+        (imported) => imported.verify(text),
         () => false,
       );
-      if (!isGood) continue;
-      const outcome: JwtOutcome = { type: 'verified', claims: token.claims };
-      this.#known.good.set(place, { outcome, keys, until: expiryOf(token.claims, this.#rules) }, 4 * text.length);
-      return outcome;
+      if (isGood) return this.#learn(text, token, place, keys);
     }
     this.#known.bad.set(place, keys, 0);
     return refused('bad_signature');
