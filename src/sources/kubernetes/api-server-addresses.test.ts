@@ -20,7 +20,12 @@ test('of servers that are replaced again and again the newest addresses are know
     },
     1,
   );
-  t.after(() => addresses.close());
+  // Its own timers keep no process alive.
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => {
+    clearInterval(alive);
+    addresses.close();
+  });
   await reached.promise;
   const found = new Set(addresses.of(new ObjectStore('test', () => {}).current));
   for (const known of ['192.0.2.9 6443', '192.0.2.1 6443', '192.0.2.199 443', '192.0.2.171 443']) assert.ok(found.has(known), known);
