@@ -21,7 +21,11 @@ const respond: Responder = (request, socket) => {
 
 before(async () => {
   const backend = await Backend.start(wholeFile, respond);
-  gateway = await GatewayUnderTest.start(wholeFile, { 'all.yaml': service('web', [backend.port]) + catchAll('web') });
+  gateway = await GatewayUnderTest.start(wholeFile, { 'all.yaml': service('web', [backend.port]) + catchAll('web') }, [
+    // No request is to be refused because this machine is busy.
+    '--max-concurrency',
+    'off',
+  ]);
 });
 
 /** Flags that make curl speak HTTP/2, and the URL's beginning, for each port. */
