@@ -73,7 +73,7 @@ const SECURE: ReadonlySet<string | undefined> = new Set(['https', 'grpcs', 'kube
 /** Resolves references to upstreams, and collects the upstreams that are in use. */
 export class Upstreams {
   readonly used = new Map<UpstreamKey, Upstream>();
-  readonly #set: ResourceSet;
+  readonly #set: Pick<ResourceSet, 'services' | 'apiServer'>;
   readonly #options: ServiceOptions;
   readonly #policies: BackendPolicies;
   readonly #annotated: AnnotatedBackends;
@@ -93,7 +93,8 @@ export class Upstreams {
     previous: ReadonlyMap<UpstreamKey, Upstream>,
     nameTroubles: NameTroubles,
   ) {
-    this.#set = set;
+    // It outlives the set, which holds every object that there was.
+    this.#set = { services: set.services, apiServer: set.apiServer };
     this.#options = options;
     this.#policies = policies;
     this.#annotated = annotated;
