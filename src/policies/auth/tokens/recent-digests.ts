@@ -1,34 +1,58 @@
 /**
  * SHA-256 digests of tokens that have come more than once: to find the digest of a text that is known costs a comparison, which is a
- * tenth of what making it costs. Texts are found by their last characters, which are of the signature.
+ * fraction of what making it costs. Texts are found by their last characters, which are of the signature. The comparison takes as long
+ * for every text of a length, so that nobody learns how much of a guess was right.
  */
-import { latin1Copy } from '../../../exchange/latin1-copy.ts';
 
 /** A power of two. Of two texts with the same place the later one stays. */
 const PLACES = 2048;
-/** Longer texts are not kept: all of them together are bounded by 4 MiB. */
+/** Longer texts are not kept: all of them together take up to 4 MiB. */
 const LONGEST = 2048;
+const WORDS = LONGEST / 4;
 /** Characters that a place is made of. */
 const LAST = 6;
 
+/** The text that is asked for, as words. */
+const asked = new Int32Array(WORDS);
+const askedBytes = Buffer.from(asked.buffer);
+
 export class RecentDigests {
-  readonly #texts: string[] = new Array(PLACES).fill('');
+  /** Made with the first text: most workers never see a token. */
+  #texts: Int32Array | undefined;
+  readonly #lengths = new Uint16Array(PLACES);
   readonly #digests: string[] = new Array(PLACES).fill('');
 
   /** @returns undefined where it is not kept */
   get(text: string): string | undefined {
+    const texts = this.#texts;
+    const { length } = text;
+    if (texts === undefined || length === 0) return undefined;
     const place = placeOf(text);
-    return this.#texts[place] === text && text !== '' ? this.#digests[place] : undefined;
+    if (this.#lengths[place] !== length) return undefined;
+    const words = writeAsked(text);
+    const start = place * WORDS;
+    let unlike = 0;
+    for (let index = 0; index < words; index++) unlike |= (asked[index] as number) ^ (texts[start + index] as number);
+    return unlike === 0 ? this.#digests[place] : undefined;
   }
 
   /** @param text whose characters are bytes @param digest its digest */
   keep(text: string, digest: string): void {
     if (text.length > LONGEST) return;
+    this.#texts ??= new Int32Array(PLACES * WORDS);
     const place = placeOf(text);
-    // It outlives the request that it is a part of.
-    this.#texts[place] = latin1Copy(text);
+    this.#texts.set(asked.subarray(0, writeAsked(text)), place * WORDS);
+    this.#lengths[place] = text.length;
     this.#digests[place] = digest;
   }
+}
+
+/** @returns how many words it takes; what the last one has beyond the text is 0 */
+function writeAsked(text: string): number {
+  const words = (text.length + 3) >>> 2;
+  asked[words - 1] = 0;
+  askedBytes.write(text, 'latin1');
+  return words;
 }
 
 function placeOf(text: string): number {
