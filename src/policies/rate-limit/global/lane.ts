@@ -40,6 +40,15 @@ class Call {
   }
 }
 
+/** The server's clock, and what each question asked for; or the clock alone, where the call came too late. What stands between may be no Redis. */
+function isAnswerTo(call: Call, answer: unknown): answer is readonly number[] {
+  if (!Array.isArray(answer) || typeof answer[0] !== 'number') return false;
+  if (answer.length === 1) return true;
+  let size = 1;
+  for (const question of call.questions) size += question.size;
+  return answer.length === size;
+}
+
 export class Lane {
   isUp = true;
   /** What stands in braces in keys of its slot. */
@@ -105,7 +114,11 @@ export class Lane {
 
   #answered(call: Call, answer: unknown): void {
     const now = performance.now();
-    const numbers = answer as readonly number[];
+    if (!isAnswerTo(call, answer)) {
+      this.#refused(call, new Error('an answer that the script does not give'));
+      return;
+    }
+    const numbers = answer;
     this.#clockOffset = (numbers[0] as number) / 1000 - now;
     if (call.isOver) return;
     this.#options.metrics.observe((now - call.startedAt) / 1000);

@@ -68,6 +68,29 @@ test('questions of one turn go out in one call, and each gets its part of the an
   assert.deepEqual(came, ['a 1', 'b 2', 'c 3']);
 });
 
+for (const [what, answer] of [
+  ['no list', 'OK'],
+  ['nothing', null],
+  ['an empty list', []],
+  ['no clock', ['OK', 1]],
+  ['fewer numbers than were asked for', [1_000_000, 1]],
+] as const) {
+  test(`an answer that is ${what} fails its questions, and nothing else`, async () => {
+    const { connection, came, ask } = played();
+    ask('a');
+    ask('b');
+    await turn();
+    connection.sent[0]?.answer(answer);
+    await turn();
+    assert.deepEqual(came, ['a refused', 'b refused']);
+    assert.equal(ask('c'), true);
+    await turn();
+    connection.sent[1]?.answer([2_000_000, 5]);
+    await turn();
+    assert.deepEqual(came.slice(2), ['c 5']);
+  });
+}
+
 test('a call has at most 64 questions, and calls do not wait for each other', async () => {
   const { connection, ask } = played();
   for (let index = 0; index < 130; index++) ask(String(index));
