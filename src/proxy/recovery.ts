@@ -91,8 +91,14 @@ export class Recovery {
     if (held === undefined) return this.onReply(reply);
     this.#held = undefined;
     const { status } = held.answer;
-    if (this.#fallBackFrom(status, '', status)) held.attempt.cancel();
-    else this.#life.passOn(held.attempt, held.answer);
+    let passesOn = false;
+    try {
+      passesOn = !this.#fallBackFrom(status, '', status);
+    } finally {
+      // Also where the fallback's answer can not be made: nobody else knows of it any more.
+      if (!passesOn) held.attempt.cancel();
+    }
+    if (passesOn) this.#life.passOn(held.attempt, held.answer);
     return true;
   }
 
