@@ -31,6 +31,7 @@ class Sink implements Connection {
   readonly tls = undefined;
   readonly bytesRead = 0;
   bytesWritten = 0;
+  readonly isBroken = false;
   writeLatin1(text: string): boolean {
     this.bytesWritten += written.write(text, 0, 'latin1');
     return true;

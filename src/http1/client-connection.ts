@@ -326,7 +326,7 @@ export class ClientConnection implements ConnectionHandler, Timed {
     this.#current = undefined;
     this.#state = IDLE;
     // A request that is not wholly sent could go on where the next one begins.
-    return this.#parser.keepAlive && this.#writer.ended && !this.#writer.held && !this.#peerEnded;
+    return this.#parser.keepAlive && this.#writer.ended && !this.#writer.held && !this.#peerEnded && !this.#connection.isBroken;
   }
 
   #settle(reusable: boolean): void {

@@ -25,6 +25,7 @@ export class MemoryConnection implements Connection {
   readonly tls = undefined;
   bytesRead = 0;
   bytesWritten = 0;
+  isBroken = false;
 
   /** Everything that the peer has got, characters being bytes. */
   received = '';

@@ -315,4 +315,31 @@ describe('HTTP/2 to backends: room on a connection', () => {
     await settled();
     assert.deepEqual([answer.failure, answer.bytesSent, client.hasRoom], ['reset', false, false]);
   });
+
+  it('sends nothing more where a write has failed, and says so', async () => {
+    const { backend, client, connection, send } = await ready();
+    const { answer: first } = send();
+    await settled();
+    backend.lines();
+    connection.isBroken = true;
+    const { answer } = send('POST', 3);
+    assert.equal(client.hasRoom, false);
+    await settled();
+    assert.deepEqual([answer.failure, answer.bytesSent, backend.lines()], ['reset', false, []]);
+    backend.send(backend.ok(1, 'early'));
+    assert.equal(first.body, 'early');
+  });
+
+  it('what waits stays unsent where a write has failed', async () => {
+    const { backend, connection, send } = clientBench(true, false);
+    const { answer: first } = send();
+    const { answer: queued } = send('POST', 3);
+    await settled();
+    connection.isBroken = true;
+    backend.settings();
+    backend.send(backend.ok(1, 'early'));
+    connection.break();
+    await settled();
+    assert.deepEqual([first.body, queued.failure, queued.bytesSent], ['early', 'reset', false]);
+  });
 });

@@ -100,7 +100,7 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   }
 
   get hasRoom(): boolean {
-    return !this.#retired && !this.#closed && this.#streams.hasRoom;
+    return !this.#retired && !this.#closed && !this.#connection.isBroken && this.#streams.hasRoom;
   }
 
   /** Whether the backend takes WebSocket beside other requests (RFC 8441 section 3); undefined: it has not said yet. */
@@ -112,7 +112,7 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   request(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     this.requests++;
     const reused = this.requests > 1;
-    if (!this.#closed && !this.#retired) return this.#streams.add(request, handler, reused);
+    if (!this.#closed && !this.#retired && !this.#connection.isBroken) return this.#streams.add(request, handler, reused);
     return this.#streams.refuse(request, handler, reused, new Error('the connection is closed'));
   }
 

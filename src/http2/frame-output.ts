@@ -28,6 +28,11 @@ export class FrameOutput implements Flushable {
     this.#connection = connection;
   }
 
+  /** As that of the connection. */
+  get isBroken(): boolean {
+    return this.#connection.isBroken;
+  }
+
   /** Bytes that wait for a write. */
   get pendingBytes(): number {
     return this.#pending.length;

@@ -123,7 +123,7 @@ export class RequestStreams implements StreamConnection {
 
   /** Before the backend's SETTINGS are known, one goes ahead: they may say that it takes no more than one at a time, and no tunnel. */
   #canOpen(request: UpstreamRequest): boolean {
-    if (!this.isUp || this.#closed || this.#nextId > MAX_STREAM_ID) return false;
+    if (!this.isUp || this.#closed || this.sender.output.isBroken || this.#nextId > MAX_STREAM_ID) return false;
     const isTunnel = request.upgrade === 'websocket';
     if (!this.isSettled) return this.#open.size < 1 && !isTunnel;
     return this.#open.size < this.limit && (!isTunnel || this.sender.settings.connectProtocol);

@@ -47,6 +47,8 @@ export interface Connection {
   readonly tls: TlsInfo | undefined;
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** A write has failed: what the peer sent before is still read, but nothing reaches it any more, and `onClose` follows. */
+  readonly isBroken: boolean;
 
   /**
    * Writes text whose characters are bytes (0 to 255). Returns true when the kernel took everything, false when some is

@@ -64,6 +64,10 @@ export class HandleConnection extends Outbound implements Connection {
     return !this.gone && this.tcp.getsockname(name) === 0 ? plainAddress(name.address) : '';
   }
 
+  get isBroken(): boolean {
+    return this.failure !== undefined;
+  }
+
   /** Bytes that were read before the connection was made; they come first. @param bytes stay unchanged */
   receive(bytes: Buffer): void {
     if (this.gone) return;

@@ -30,6 +30,8 @@ export class StreamConnection implements Connection {
   tls: TlsInfo | undefined;
   bytesRead = 0;
   bytesWritten = 0;
+  /** A socket whose write fails is read no further. */
+  readonly isBroken = false;
   /** Whether bytes that were read must stay unchanged; see the connector. Accepted sockets get a buffer a read anyway. */
   bulk = false;
 
