@@ -4,7 +4,8 @@ import { Fields } from '../exchange/fields.ts';
 import { UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { settled } from '../http1/memory-wire.fixture.ts';
 import { clientBench, ready } from './client.fixture.ts';
-import { ErrorCode, PREFACE, Setting, windowUpdateFrame } from './frames.ts';
+import type { RequestStream } from './client-stream.ts';
+import { ErrorCode, PREFACE, rstStreamFrame, Setting, windowUpdateFrame } from './frames.ts';
 
 const GET = ':method=GET :scheme=http :path=/x :authority=a te=trailers';
 
@@ -341,5 +342,17 @@ describe('HTTP/2 to backends: room on a connection', () => {
     connection.break();
     await settled();
     assert.deepEqual([first.body, queued.failure, queued.bytesSent], ['early', 'reset', false]);
+  });
+
+  it('keeps nothing of a stream that waited for the window of the connection and is over', async () => {
+    const { connection, send } = await ready();
+    const { stream: first } = send('POST', 100_000);
+    first.writeBody(Buffer.alloc(70_000), 0, 70_000, false);
+    const [one, other] = [send('POST', 3).stream, send('POST', 3).stream] as RequestStream[];
+    for (const stream of [one, other]) assert.equal(stream?.writeBody(Buffer.from('abc'), 0, 3, false), false);
+    assert.deepEqual([one?.waiting, other?.waiting], [true, true]);
+    one?.cancel();
+    connection.send(Buffer.from(rstStreamFrame(5, ErrorCode.Cancel), 'latin1'));
+    assert.deepEqual([one?.waiting, other?.waiting], [false, false]);
   });
 });

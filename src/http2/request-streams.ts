@@ -189,6 +189,7 @@ export class RequestStreams implements StreamConnection {
 
   release(stream: RequestStream, code: ErrorCode | undefined): void {
     if (!this.#open.delete(stream.id)) return;
+    this.#leaveLine(stream);
     if (code !== undefined || !stream.sendEnded) this.sender.output.send(rstStreamFrame(stream.id, code ?? ErrorCode.Cancel));
     if (code !== ErrorCode.Cancel || stream.answered) return;
     // Whoever came next would wait in vain as well.
@@ -216,6 +217,14 @@ export class RequestStreams implements StreamConnection {
   waitForRoom(stream: RequestStream): void {
     stream.waiting = true;
     this.#line.push(stream);
+  }
+
+  /** The line may stand for as long as the connection lives: what is over must not stay in it, with all that it holds. */
+  #leaveLine(stream: RequestStream): void {
+    if (!stream.waiting) return;
+    stream.waiting = false;
+    const index = this.#line.indexOf(stream);
+    if (index >= 0) this.#line.splice(index, 1);
   }
 
   // --- for the connection ---
@@ -269,13 +278,16 @@ export class RequestStreams implements StreamConnection {
 
   /** The backend has reset it. */
   remove(id: number): void {
+    const stream = this.#open.get(id);
+    if (stream === undefined) return;
     this.#open.delete(id);
+    this.#leaveLine(stream);
   }
 
   /** Takes out the open streams above an identifier. */
   takeAbove(id: number): RequestStream[] {
     const taken = this.#open.values().filter((stream) => stream.id > id);
-    for (const stream of taken) this.#open.delete(stream.id);
+    for (const stream of taken) this.remove(stream.id);
     return taken;
   }
 
