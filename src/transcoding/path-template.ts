@@ -75,7 +75,7 @@ export class PathTemplate {
       if (last?.endsWith(verb) !== true) return undefined;
       const bare = last.slice(0, -verb.length);
       given = bare === '' && path.length === 1 ? [] : [...path.slice(0, -1), bare];
-      if (!isOpen && given.length !== wanted.length) return undefined;
+      if (isOpen ? given.length < wanted.length - 1 : given.length !== wanted.length) return undefined;
     }
     for (const [index, element] of wanted.entries()) {
       if (element === '**') break;

@@ -23,6 +23,8 @@ describe('path templates', () => {
     assert.deepEqual(match('/v1/*/x', '/v1/1/x'), {});
     assert.deepEqual(match('/{all=**}:pay', '/a/b:pay'), { all: 'a/b' });
     assert.deepEqual(match('/:pay', '/:pay'), {});
+    assert.deepEqual(match('/{a}/{b=**}:pay', '/1:pay'), { a: '1', b: '' });
+    assert.equal(match('/{a}/{b=**}:pay', '/:pay'), undefined);
     for (const [template, path] of [
       ['/v1/orders/{id}', '/v1/orders'],
       ['/v1/orders/{id}', '/v1/orders/'],
