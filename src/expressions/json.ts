@@ -1,5 +1,6 @@
 /** JSON of bodies, as expressions read and make it. */
 import { randomBytes } from 'node:crypto';
+import { parseJsonText } from '../exchange/json-text.ts';
 import { endOfString, quoteLongNumbers } from '../exchange/long-numbers.ts';
 import { ExpressionError } from './expression-error.ts';
 import { ExpressionRecord, isMap, keysOf, LazyMap, MAX_NESTING, typeName } from './values.ts';
@@ -34,8 +35,8 @@ export function parseJson(body: Uint8Array): unknown {
   }
   if (text.length > 2 * MAX_BODY_NESTING && isNestedDeeper(text, MAX_BODY_NESTING)) throw new SyntaxError('nested too deeply');
   const marked = quoteLongNumbers(text, MARK);
-  if (marked === undefined) return JSON.parse(text);
-  const root = [JSON.parse(marked) as unknown];
+  if (marked === undefined) return parseJsonText(text);
+  const root = [parseJsonText(marked)];
   putNumbersBack(root);
   return root[0];
 }

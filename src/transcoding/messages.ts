@@ -12,6 +12,7 @@ import {
   toJson,
 } from '@bufbuild/protobuf';
 import type { Fields } from '../exchange/fields.ts';
+import { parseJsonText } from '../exchange/json-text.ts';
 import { endOfString, quoteLongNumbers } from '../exchange/long-numbers.ts';
 import { type Binding, fieldOf, isTextInJson } from './bindings.ts';
 import { HTTP_BODY } from './well-known-files.ts';
@@ -80,7 +81,7 @@ function parse(body: Buffer): JsonValue {
     const text = utf8.decode(body);
     if (hasTooManyValues(text)) throw new RequestFault(`the body has more than ${MAX_VALUES} values`);
     // Fields of 64 bits, which long numbers are for, take texts as well.
-    return JSON.parse(quoteLongNumbers(text, '') ?? text) as JsonValue;
+    return parseJsonText(quoteLongNumbers(text, '') ?? text) as JsonValue;
   } catch (error) {
     throw error instanceof RequestFault ? error : new RequestFault('the body is no JSON');
   }

@@ -1,5 +1,6 @@
 /** What a browser that has logged in keeps, sealed: the ID token, which says who it is, and by what the provider renews that. */
 import type { Exchange } from '../../../exchange/exchange.ts';
+import { parseJsonText } from '../../../exchange/json-text.ts';
 import { SessionCookies } from './cookies.ts';
 import { ProviderError, type Tokens } from './provider.ts';
 import type { Seal } from './seal.ts';
@@ -63,7 +64,7 @@ export class Sessions {
     if (text === undefined) return undefined;
     try {
       const [idToken, refreshToken, expiresAt] = JSON.parse(text) as [string, string | null, number];
-      const claims = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
+      const claims = parseJsonText(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString('utf8')) as Record<string, unknown>;
       return { idToken, claims, refreshToken: refreshToken ?? undefined, expiresAt };
     } catch {
       // Another version of the gateway, with the same key, may seal something else.

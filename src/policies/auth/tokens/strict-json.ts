@@ -2,6 +2,7 @@
  * JSON of which there is one reading only. `JSON.parse` takes the last of two members of the same name, other readers the first:
  * a token that says two things is none (RFC 8725 section 2.6 is about such differences; RFC 7515 section 4, RFC 7519 section 4 allow to refuse it).
  */
+import { parseJsonText } from '../../../exchange/json-text.ts';
 
 /** Far beyond what any token or key set has. */
 const MAX_DEPTH = 32;
@@ -24,10 +25,7 @@ export function parseStrictObject(bytes: Buffer): JsonObject | undefined {
   if (shape.depth > MAX_DEPTH) return undefined;
   let value: unknown;
   try {
-    const text = shape.isAscii ? bytes.toString('latin1') : UTF8.decode(bytes);
-    const plain = shape.hasEscapedNames ? withPlainNames(text) : text;
-    if (plain === undefined) return undefined;
-    value = JSON.parse(plain);
+    value = parseJsonText(shape.isAscii ? bytes.toString('latin1') : UTF8.decode(bytes));
   } catch {
     return undefined;
   }
@@ -36,31 +34,11 @@ export function parseStrictObject(bytes: Buffer): JsonObject | undefined {
   return membersOf(value) === shape.members ? (value as JsonObject) : undefined;
 }
 
-/** Each string, so that none is looked for within another one, and what makes it a name. */
-const STRING = /"(?:[^"\\]|\\.)*"([ \t\n\r]*:)?/g;
-
-/**
- * `JSON.parse` compares a name that it expects, from another text read before, with what is written, and not with what that means: after
- * `{"\\u0":1}` it reads `{"\u0073ub":1}` as `{"\\u0":1}` (nodejs/node#63785). Without escapes the two are the same.
- * @returns undefined where a name can't be written without escapes, as no claim's is @throws SyntaxError
- */
-function withPlainNames(text: string): string | undefined {
-  let isPlain = true;
-  const plain = text.replace(STRING, (string, colon?: string) => {
-    if (colon === undefined || !string.includes('\\')) return string;
-    const name = JSON.stringify(JSON.parse(string.slice(0, -colon.length)));
-    isPlain &&= !name.includes('\\');
-    return name + colon;
-  });
-  return isPlain ? plain : undefined;
-}
-
 interface Shape {
   readonly depth: number;
   /** Of all objects. */
   readonly members: number;
   readonly isAscii: boolean;
-  readonly hasEscapedNames: boolean;
 }
 
 /** @param bytes JSON; of anything else nothing is said */
@@ -70,23 +48,16 @@ function shapeOf(bytes: Buffer): Shape {
   let members = 0;
   let seen = 0;
   let isString = false;
-  /** The last string has a backslash. */
-  let isEscaped = false;
-  let hasEscapedNames = false;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at] as number;
     seen |= byte;
     if (isString) {
-      if (byte === BACKSLASH) {
-        isEscaped = true;
-        at++;
-      } else if (byte === QUOTE) isString = false;
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) isString = false;
     } else if (byte === QUOTE) {
       isString = true;
-      isEscaped = false;
     } else if (byte === COLON) {
       members++;
-      hasEscapedNames ||= isEscaped;
     } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
       open++;
       if (open > depth) depth = open;
@@ -94,7 +65,7 @@ function shapeOf(bytes: Buffer): Shape {
       open--;
     }
   }
-  return { depth, members, isAscii: seen < 0x80, hasEscapedNames };
+  return { depth, members, isAscii: seen < 0x80 };
 }
 
 function membersOf(value: object): number {
