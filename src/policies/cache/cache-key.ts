@@ -78,9 +78,23 @@ export function keyOf(exchange: Exchange, varyOnQuery: readonly string[]): Reque
   const url = originOf(scheme, host, authority) + path + part;
   // Of an untrusted peer these are the gateway's own words, and follow from what is in the key anyway.
   const via = peer.forwarding === undefined && requestFields.mayHave(FORWARDED) ? forwardedPart(requestFields) : '';
-  // Who authenticates may have taken a credential out, or put something in that says whose request it is.
-  const sent = upstreamQuery === query ? '' : `=${upstreamQuery}`;
+  // Who authenticates may have put something in that says whose request it is, or have taken a credential out.
+  const isLess = varyOnQuery.length > 0 && isLeftOf(query, upstreamQuery);
+  const sent = upstreamQuery === query || isLess ? '' : `=${upstreamQuery}`;
   return { url, primary: `${url}${PART}${exchange.routeId}${PART}${via}${PART}${sent}` };
+}
+
+/** Whether parameters were taken out of a query, and nothing else was done to it. */
+function isLeftOf(query: string, upstreamQuery: string): boolean {
+  if (upstreamQuery === '') return true;
+  const pairs = query.slice(1).split('&');
+  let next = 0;
+  for (const left of upstreamQuery.slice(1).split('&')) {
+    const found = pairs.indexOf(left, next);
+    if (found < 0) return false;
+    next = found + 1;
+  }
+  return true;
 }
 
 const FORWARDED_NAMES = ['forwarded', 'x-forwarded-host', 'x-forwarded-port', 'x-forwarded-proto', 'x-forwarded-prefix', 'x-forwarded-scheme'] as const;

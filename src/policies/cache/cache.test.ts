@@ -212,6 +212,19 @@ test('another query for the backend is another answer', async () => {
   assert.equal(route.results.hit, 3);
 });
 
+test('where only some parameters are in the key, a credential that was taken out is not, and what was put in is', async () => {
+  const route = new CachedRoute((_method, url) => ({ status: 200, fields: [['Cache-Control', 'max-age=60']], body: url }), { varyOnQuery: ['page'] });
+  const ask = (query: string, upstreamQuery: string) => route.send({ url: `http://a.test/${query}`, upstreamQuery });
+  await ask('?page=1&utm=1&key=K', '?page=1&utm=1');
+  for (const utm of [2, 3]) await ask(`?page=1&utm=${utm}&key=${utm}`, `?page=1&utm=${utm}`);
+  await ask('?key=K&page=1', '?page=1');
+  assert.equal(route.results.hit, 3);
+  const others = ['?page=1&user=bob', '?page=1&user=alice', '?user=alice&page=1'];
+  for (const upstreamQuery of others) await ask('?page=1&key=K', upstreamQuery);
+  await ask('?page=2&key=K', '?page=2');
+  assert.equal(route.results.hit, 3);
+});
+
 test('after an answer that was too long, each asks by itself for minutes', async () => {
   const { origin, release, asked } = named(() => ({ status: 200, fields: [['Cache-Control', 'max-age=60']], body: 'x'.repeat(100), inPieces: true }));
   const route = new CachedRoute((method, url, fields) => ({ ...origin(method, url, fields), length: UNKNOWN_LENGTH }), { maxEntryBytes: 60 });
