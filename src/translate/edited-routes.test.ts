@@ -182,3 +182,15 @@ describe('not by themselves', () => {
     );
   }
 });
+
+test('one that comes after the youngest went is looked at by itself, though it is of the same second and before it by its name', () => {
+  const first = buildSet([...others, ...last, ingress('z', ['/'])]);
+  const sets = [first, editedSet(first, buildSet([...others, ...last])), editedSet(first, buildSet([...others, ...last, ingress('a', ['/'])]))];
+  let previous: TranslateResult | undefined;
+  for (const set of sets) {
+    const next = translate(set, options, previous);
+    assert.deepEqual(said(next), said(translate(set, options)));
+    if (previous !== undefined) assert.equal(next.otherProblems, previous.otherProblems);
+    previous = next;
+  }
+});

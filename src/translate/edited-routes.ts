@@ -43,7 +43,7 @@ export interface EditBasis {
   readonly context: Pick<RouteContext, 'issues' | 'upstreams' | 'rateLimits' | 'authPolicies' | 'sessionHosts' | 'configMaps'>;
   /** No canary, and nothing that is passed through or asks for client certificates: those tie objects to each other. */
   readonly isPlain: boolean;
-  /** The last one of the Ingresses and ApiRoutes by age, or one that was when it was there. */
+  /** The last one of the Ingresses and ApiRoutes by age. */
   readonly youngest: Entry<unknown> | undefined;
   /** How many statuses are those of Ingresses and ApiRoutes, which come first. */
   readonly routeStatuses: number;
@@ -175,6 +175,8 @@ class EditTranslation {
       this.#routes.splice(placeOf(this.#routes, known.routes[0] as Route), known.routes.length);
       this.#statuses.splice(this.#statuses.indexOf(known.status as ObjectStatus), 1);
       this.#routeStatuses--;
+      // Another one of the same second may follow it.
+      if (before === this.#youngest) this.#youngest = this.#findYoungest();
     }
     const led = this.#ledNow();
     if (led === undefined) return undefined;
@@ -214,6 +216,20 @@ class EditTranslation {
     if (entry.age !== before.age) return undefined;
     const known = this.#previous.repeatable.get(before) as Repeated;
     return { route: placeOf(this.#routes, known.routes[0] as Route), status: this.#statuses.indexOf(known.status as ObjectStatus) };
+  }
+
+  /** As `compareAge` has it, with the keys of the maps: ten thousand may be of one second. */
+  #findYoungest(): Entry<unknown> | undefined {
+    let youngest: Entry<unknown> | undefined;
+    let youngestKey = '';
+    for (const entries of [this.#set.apiRoutes, this.#set.ingresses]) {
+      for (const [key, entry] of entries) {
+        if (youngest !== undefined && (entry.age < youngest.age || (entry.age === youngest.age && key < youngestKey))) continue;
+        youngest = entry;
+        youngestKey = key;
+      }
+    }
+    return youngest;
   }
 
   #countLed(routes: readonly Route[], by: number): void {
