@@ -64,16 +64,31 @@ async function importKey(jwk: JWK, algorithm: string): Promise<ImportedKey> {
   };
 }
 
+/** @param number in base64url, which may have leading zeros */
+function bytesOf(number: string): number {
+  const bytes = Buffer.from(number, 'base64url');
+  return (
+    bytes.length -
+    Math.max(
+      0,
+      bytes.findIndex((byte) => byte !== 0),
+    )
+  );
+}
+
 export class SetKey {
   readonly kid: string | undefined;
   readonly #jwk: JWK;
   /** By algorithm. */
   readonly #imported = new Map<string, Promise<ImportedKey>>();
   readonly #quickChecks = new Map<string, QuickCheck>();
+  /** Of an RSA key. */
+  readonly #modulusBytes: number | undefined;
 
   private constructor(kid: string | undefined, jwk: JWK) {
     this.kid = kid;
     this.#jwk = jwk;
+    this.#modulusBytes = jwk.n === undefined ? undefined : bytesOf(jwk.n);
   }
 
   /** @returns undefined for what no signature can be verified by */
@@ -99,6 +114,11 @@ export class SetKey {
     if (fitting === undefined || fitting.kty !== kty || (alg !== undefined && !isSame(alg, algorithm))) return false;
     if (fitting.crv !== undefined && fitting.crv !== crv) return false;
     return fitting.bytes === undefined || Buffer.from(k ?? '', 'base64url').length >= fitting.bytes;
+  }
+
+  /** RFC 8017 sections 8.1.2 and 8.2.2: an RSA signature is as long as the modulus. OpenSSL takes a PSS one without its leading zeros, too. */
+  takes(signature: Buffer): boolean {
+    return this.#modulusBytes === undefined || signature.length === this.#modulusBytes;
   }
 
   /** @param algorithm one that it fits @throws (rejects) where it is no point of its curve and the like */

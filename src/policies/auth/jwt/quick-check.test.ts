@@ -77,6 +77,22 @@ test('ES256: a signature in DER is none', async () => {
   assert.equal(atOnce(await used('ES256', ecPair), token), 'bad_signature');
 });
 
+test('PS256: a signature without its leading zero is none, at once or later', async () => {
+  const sub = 'first';
+  const algorithm = 'PS256';
+  let token = '';
+  // Each has another salt; one of 256 begins with a zero.
+  for (let signature = Buffer.of(1); signature[0] !== 0; ) {
+    token = tokenOf(rsaPair, { alg: algorithm }, { ...goodClaims, sub });
+    signature = Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url');
+  }
+  const short = withSignature(token, Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url').subarray(1));
+  const fresh = new JwtVerifier(rules({ algorithms: [algorithm] }), new CellKeys({ value: setOf(jwkOf(rsaPair)) }), new KnownTokens(), '', () => NOW * 1000);
+  assert.deepEqual(await fresh.verify(short), { type: 'refused', reason: 'bad_signature' });
+  const verifier = await used(algorithm, rsaPair);
+  assert.deepEqual([atOnce(verifier, short), atOnce(verifier, token)], ['bad_signature', 'verified']);
+});
+
 test('PS256: the salt is as long as the hash, and the padding that of PSS', async () => {
   const verifier = await used('PS256', rsaPair);
   const input = `${encode({ alg: 'PS256' })}.${encode(goodClaims)}`;

@@ -118,7 +118,7 @@ export class JwtVerifier {
     const check = other === undefined ? key?.quickCheck(algorithm) : undefined;
     if (check === undefined) return undefined;
     this.#known.verifications++;
-    if (check(signed, signature)) return this.#learn(text, token, place, keys);
+    if (key?.takes(signature) === true && check(signed, signature)) return this.#learn(text, token, place, keys);
     this.#known.bad.set(place, keys, 0);
     return refused('bad_signature');
   }
@@ -133,7 +133,7 @@ export class JwtVerifier {
   async #find(text: string, token: CompactToken, place: TokenKey, current: KeySet | undefined): Promise<JwtOutcome> {
     let keys = current ?? (await this.#keys.first());
     if (keys === null) return UNAVAILABLE;
-    const { kid, algorithm } = token;
+    const { kid, algorithm, signature } = token;
     // RFC 8725 section 3.10: it is a name among the keys that we have, and leads nowhere else.
     if (kid !== undefined && !keys.has(kid)) {
       keys = await this.#keys.newer();
@@ -143,6 +143,7 @@ export class JwtVerifier {
     if (candidates.length === 0) return refused('unknown_key');
     this.#known.verifications++;
     for (const key of candidates) {
+      if (!key.takes(signature)) continue;
       const isGood = await key.import(algorithm).then(
         (imported) => imported.verify(text),
         () => false,
