@@ -87,6 +87,16 @@ function named(answer: (who: string) => Omit<OriginAnswer, 'after'>) {
 const ALICE = { headers: { 'x-user': 'alice' } };
 const BOB = { headers: { 'x-user': 'bob' } };
 
+/** Bob waits for what is on its way to Alice, who leaves before it comes. @returns what Bob gets */
+async function waitedForAlice(route: CachedRoute, release: () => void) {
+  const leave = route.begin(ALICE);
+  const bob = route.send(BOB);
+  await settled();
+  leave();
+  release();
+  return bob;
+}
+
 test('what came for somebody who has left is for nobody who waits, but for what is for all', async () => {
   const cases: readonly (readonly [fields: OriginAnswer['fields'], bob: string])[] = [
     [[['Cache-Control', 'private']], 'page of bob'],
@@ -115,13 +125,7 @@ test('what came for somebody who has left is for nobody who waits, but for what 
   ];
   for (const [fields, expected] of cases) {
     const { origin, release } = named((who) => ({ status: 200, fields, body: `page of ${who}` }));
-    const route = new CachedRoute(origin);
-    const leave = route.begin(ALICE);
-    const bob = route.send(BOB);
-    await settled();
-    leave();
-    release();
-    const { body, fields: got } = await bob;
+    const { body, fields: got } = await waitedForAlice(new CachedRoute(origin), release);
     assert.equal(body, expected);
     if (expected === 'page of alice') assert.equal(got.get('set-cookie'), undefined);
   }
@@ -129,13 +133,7 @@ test('what came for somebody who has left is for nobody who waits, but for what 
 
 test('no more is what the gateway says of one who has left', async () => {
   const { origin, release } = named((who) => ({ status: 0, fields: [], body: '', reply: { status: 500, reason: 'grpc_status', body: `orders of ${who}` } }));
-  const route = new CachedRoute(origin);
-  const leave = route.begin(ALICE);
-  const bob = route.send(BOB);
-  await settled();
-  leave();
-  release();
-  assert.equal((await bob).body, 'orders of bob');
+  assert.equal((await waitedForAlice(new CachedRoute(origin), release)).body, 'orders of bob');
 });
 
 test('nor is what brings a stored answer up to date for one who has had that', async () => {

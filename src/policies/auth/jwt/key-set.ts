@@ -64,18 +64,6 @@ async function importKey(jwk: JWK, algorithm: string): Promise<ImportedKey> {
   };
 }
 
-/** @param number in base64url, which may have leading zeros */
-function bytesOf(number: string): number {
-  const bytes = Buffer.from(number, 'base64url');
-  return (
-    bytes.length -
-    Math.max(
-      0,
-      bytes.findIndex((byte) => byte !== 0),
-    )
-  );
-}
-
 export class SetKey {
   readonly kid: string | undefined;
   readonly #jwk: JWK;
@@ -88,7 +76,7 @@ export class SetKey {
   private constructor(kid: string | undefined, jwk: JWK) {
     this.kid = kid;
     this.#jwk = jwk;
-    this.#modulusBytes = jwk.n === undefined ? undefined : bytesOf(jwk.n);
+    this.#modulusBytes = jwk.n === undefined ? undefined : Math.ceil(bitLength(Buffer.from(jwk.n, 'base64url')) / 8);
   }
 
   /** @returns undefined for what no signature can be verified by */

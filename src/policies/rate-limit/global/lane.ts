@@ -118,11 +118,10 @@ export class Lane {
       this.#refused(call, new Error('an answer that the script does not give'));
       return;
     }
-    const numbers = answer;
-    this.#clockOffset = (numbers[0] as number) / 1000 - now;
+    this.#clockOffset = (answer[0] as number) / 1000 - now;
     if (call.isOver) return;
     this.#options.metrics.observe((now - call.startedAt) / 1000);
-    if (numbers.length === 1) {
+    if (answer.length === 1) {
       this.#fail(call, 'late');
       return;
     }
@@ -130,7 +129,7 @@ export class Lane {
     this.#end(call);
     let from = 1;
     for (const question of call.questions) {
-      this.#guard(() => question.onAnswer(numbers, from));
+      this.#guard(() => question.onAnswer(answer, from));
       from += question.size;
     }
   }
