@@ -1,4 +1,5 @@
 /** The report as text, for people. */
+import { describeDuration } from '../snapshot/words.ts';
 import type { BackendReport, ExplainReport, LimitReport, PassthroughReport, RouteReport } from './report.ts';
 
 /** In text; the JSON has them all. */
@@ -19,7 +20,7 @@ export function renderExplanation(report: ExplainReport): string {
     section(lines, 'route', [
       `${route.id}${route.isDefaultBackend ? ' (default backend)' : ''}`,
       `host: ${route.host}; match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
-      `timeouts: request ${duration(route.timeouts.request)}, backendRequest ${duration(route.timeouts.backendRequest)}, idle ${duration(route.timeouts.idle)}${route.timeouts.tunnel === undefined ? '' : `, tunnel ${duration(route.timeouts.tunnel)}`}`,
+      `timeouts: request ${describeDuration(route.timeouts.request)}, backendRequest ${describeDuration(route.timeouts.backendRequest)}, idle ${describeDuration(route.timeouts.idle)}${route.timeouts.tunnel === undefined ? '' : `, tunnel ${describeDuration(route.timeouts.tunnel)}`}`,
       ...renderRecovery(route),
     ]);
     section(
@@ -59,7 +60,7 @@ function renderPassthrough({ id, host, idleTimeout, closed }: PassthroughReport)
   return [
     id,
     `server name: ${host}; the connection goes to a backend with its TLS, and nothing of requests is seen`,
-    `timeouts: idle ${idleTimeout === Number.MAX_SAFE_INTEGER ? 'none' : duration(idleTimeout)}`,
+    `timeouts: idle ${idleTimeout === Number.MAX_SAFE_INTEGER ? 'none' : describeDuration(idleTimeout)}`,
     ...(closed === undefined ? [] : [`connections are closed: ${closed}`]),
   ];
 }
@@ -70,7 +71,7 @@ function renderRecovery({ retry, hedge, fallback }: RouteReport): string[] {
     const any = retry.nonIdempotent ? ', any method' : '';
     lines.push(`retry: ${retry.attempts} on ${retry.on.join(', ')}, budget ${retry.budgetPercent} %${any}`);
   }
-  if (hedge !== undefined) lines.push(`hedge: ${hedge.max} after ${duration(hedge.after)}`);
+  if (hedge !== undefined) lines.push(`hedge: ${hedge.max} after ${describeDuration(hedge.after)}`);
   if (fallback !== undefined) {
     const to = fallback.response === undefined ? (fallback.upstream ?? 'nothing (not resolved)') : `answer ${fallback.response.statusCode}`;
     lines.push(`fallback: ${to} on ${fallback.on.join(', ')}`);
@@ -79,7 +80,7 @@ function renderRecovery({ retry, hedge, fallback }: RouteReport): string[] {
 }
 
 function renderLimit({ policy, limit, algorithm, requests, period, burst, key, when, cost, mode, scope, onStoreFailure }: LimitReport): string {
-  const per = typeof period === 'number' ? duration(period) : period;
+  const per = typeof period === 'number' ? describeDuration(period) : period;
   const bucket = algorithm === 'TokenBucket' || algorithm === 'LeakyBucket' ? `, burst ${burst}` : '';
   const by = key.length === 0 ? 'one bucket' : `by ${key.join(', ')}`;
   const parts = [`${algorithm}, ${requests} per ${per}${bucket}, ${by}`];
@@ -112,12 +113,4 @@ const INDENT = ' '.repeat(13);
 
 function section(lines: string[], title: string, content: readonly string[]): void {
   for (const [index, line] of content.entries()) lines.push(`${index === 0 ? `${title}:`.padEnd(INDENT.length) : INDENT}${line}`);
-}
-
-/** As Gateway API writes durations. */
-function duration(milliseconds: number): string {
-  if (milliseconds === 0) return '0s';
-  if (milliseconds % 1000 !== 0) return `${milliseconds}ms`;
-  const seconds = milliseconds / 1000;
-  return seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
 }

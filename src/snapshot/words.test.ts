@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Match } from './match.ts';
-import { describeMatch } from './words.ts';
+import { describeDuration, describeMatch } from './words.ts';
 
 const plain: Match = { path: { type: 'Exact', value: '/a' }, headers: [], queryParams: [], cookies: [] };
 
@@ -25,4 +25,8 @@ test('a long match is cut', () => {
   const line = describeMatch({ ...plain, cookies: [{ name: 'c', type: 'Exact', value: 'x'.repeat(4000) }] });
   assert.match(line, /^Exact \/a with cookie c = "x+\.\.\.$/);
   assert.ok(line.length < 400);
+});
+
+test('durations in the units of manifests', () => {
+  assert.deepEqual([0, 250, 1500, 90_000, 3_600_000, 86_400_001].map(describeDuration), ['0s', '250ms', '1s500ms', '1m30s', '1h', '24h1ms']);
 });

@@ -1,4 +1,4 @@
-/** Matches and hosts as people would say them, for messages and for `explain`. */
+/** Matches, hosts and durations as people would say them, for messages and for `explain`. */
 import type { FieldMatch, HostPattern, Match, PathMatch } from './match.ts';
 
 export function describeHost(pattern: HostPattern): string {
@@ -51,4 +51,23 @@ export function describeField({ name, type, value }: FieldMatch): string {
     case 'RegularExpression':
       return `${name} matching ${JSON.stringify(value)}`;
   }
+}
+
+const UNITS = [
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+] as const;
+
+/** As Gateway API and manifests write durations: `1m30s`. @param milliseconds a whole number */
+export function describeDuration(milliseconds: number): string {
+  let rest = milliseconds;
+  let text = '';
+  for (const [unit, length] of UNITS) {
+    const amount = Math.floor(rest / length);
+    rest -= amount * length;
+    if (amount > 0) text += `${amount}${unit}`;
+  }
+  return text === '' ? '0s' : text;
 }

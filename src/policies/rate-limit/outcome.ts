@@ -1,6 +1,7 @@
 /** What becomes of a request once its limits have decided, whoever keeps their counters. */
 import type { Exchange, Reply } from '../../exchange/exchange.ts';
 import type { Limit, LimitKeyPart } from '../../snapshot/rate-limit.ts';
+import { describeDuration } from '../../snapshot/words.ts';
 import type { LimitDecisions } from '../policy.ts';
 import { wholeSeconds } from './limit-headers.ts';
 import type { ShownMeter } from './meter.ts';
@@ -53,24 +54,7 @@ export function describeLimit({ name, algorithm, requests, period, calendar, bur
   const condition = when === undefined ? '' : `, when ${when}`;
   const scope = onStoreFailure === undefined ? '' : `, over all replicas (without Redis: ${onStoreFailure})`;
   const by = key.length === 0 ? '' : `, by ${key.map(describePart).join(' and ')}`;
-  return `${name}: ${algorithm} ${requests} per ${calendar ?? durationText(period)}${bucket}${by}${costs}${condition}${scope}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
-}
-
-/** As manifests have it: `1m30s`. */
-function durationText(milliseconds: number): string {
-  let rest = milliseconds;
-  let text = '';
-  for (const [unit, length] of [
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1000],
-    ['ms', 1],
-  ] as const) {
-    const amount = Math.floor(rest / length);
-    rest -= amount * length;
-    if (amount > 0) text += `${amount}${unit}`;
-  }
-  return text;
+  return `${name}: ${algorithm} ${requests} per ${calendar ?? describeDuration(period)}${bucket}${by}${costs}${condition}${scope}${mode === 'Shadow' ? ' (Shadow)' : ''}`;
 }
 
 function describePart({ type, name, expression }: LimitKeyPart): string {
