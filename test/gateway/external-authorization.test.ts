@@ -204,6 +204,13 @@ test('a check that fails, is late, or has nowhere to go closes the route; only f
   // What is no failure is no reason to let anybody pass.
   answerCheck = (_message, response) => response.writeHead(403).end();
   await refused('/open', 403, 'ext_authz_denied');
+  answerCheck = (_message, response) => response.writeHead(500).end();
+  assert.equal((await reach('/open')).status, 200);
+  // A client can bring about what is no answer: by conditions, ranges, or more than the service takes.
+  for (const status of [304, 400, 404, 412, 416, 431]) {
+    answerCheck = (_message, response) => response.writeHead(status).end();
+    await refused('/open', 503, 'ext_authz_bad_answer', { 'if-none-match': '*' });
+  }
 });
 
 test('gRPC: the server is told of the request, and changes what the backend and the client get', async () => {
@@ -276,6 +283,13 @@ test('gRPC: denied with what the server says; by URL; and no answer is no permis
   // A header that would split the message.
   grpc.decide = () => ({ ...ALLOWED, ok_response: { headers: [{ header: { key: 'x-a', value: 'a\r\nx-b: c' } }] } });
   await refused('/grpc', 503, 'ext_authz_bad_answer');
+  // A no stays one, whatever comes along with it; and so does what the service says of the request.
+  grpc.decide = () => ({ status: { code: status.PERMISSION_DENIED }, denied_response: { headers: [{ header: { key: 'x-a', value: 'a\r\nx-b: c' } }] } });
+  await refused('/grpcopen', 503, 'ext_authz_bad_answer');
+  for (const code of [status.INVALID_ARGUMENT, status.PERMISSION_DENIED, status.UNAUTHENTICATED]) {
+    grpc.decide = () => code;
+    await refused('/grpcopen', 503, 'ext_authz_bad_answer');
+  }
   grpc.decide = () => ALLOWED;
 });
 

@@ -23,7 +23,10 @@ export const externalAuthorization = strictObject(
     timeout: duration({ positive: true, max: 60_000 }).prefault('200ms').describe('How long an answer is waited for.'),
     requestHeaders: names('Headers of the client that go to the check. Absent: all of them.'),
     headersToBackend: names("Headers of the check's answer that go to the backend. Clients' own ones of these names are removed."),
-    failOpen: z.boolean().default(false).describe('Let requests pass when the check fails or is late. Else they are answered with 503.'),
+    failOpen: z
+      .boolean()
+      .default(false)
+      .describe('Let requests pass when the check can not be made, is late, or the service is in trouble (5xx). Else they are answered with 503.'),
   },
   {
     cel: [

@@ -33,6 +33,11 @@ export interface CheckProtocol {
   request(exchange: Exchange): CallRequest;
   /** @returns undefined where that is no answer to the question */
   read(answer: CallAnswer): CheckOutcome | undefined;
+  /**
+   * Of what is no answer: whether it tells of trouble of the service's own. What it says of the request, or can't be read though the service has
+   * decided, may be what the client has brought about: that opens nothing.
+   */
+  isTrouble(answer: CallAnswer): boolean;
 }
 
 /** Fields that belong to a message, its framing, its connection or its target: whoever is asked has no say in those. */

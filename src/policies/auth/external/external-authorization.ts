@@ -61,7 +61,7 @@ export class ExternalAuthorizationCheck implements AuthCheck {
     if (headersToBackend.length > 0) exchange.ownFields = [...(exchange.ownFields ?? []), ...headersToBackend];
     if (outcome.failure !== undefined) return this.#fail(outcome.failure.status === TIMED_OUT ? LATE : FAILED);
     const answer = this.#protocol.read(outcome);
-    if (answer === undefined) return this.#fail(NO_ANSWER);
+    if (answer === undefined) return this.#protocol.isTrouble(outcome) ? this.#fail(NO_ANSWER) : NO_ANSWER;
     if (!answer.allowed) return denial(exchange, answer);
     applyChanges(exchange, answer.changes);
     return undefined;

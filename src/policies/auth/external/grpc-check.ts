@@ -12,6 +12,12 @@ const PREFIX_BYTES = 5;
 /** What a call carries of the exchange besides its message. */
 const CONTEXT = ['traceparent', 'tracestate', 'x-request-id'] as const;
 
+/**
+ * What says something of the request, and nothing of the service: OK (whatever came with it), INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
+ * PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAUTHENTICATED.
+ */
+const OF_REQUESTS: ReadonlySet<string> = new Set(['0', '3', '5', '6', '7', '9', '11', '16']);
+
 export class GrpcCheck implements CheckProtocol {
   readonly #spec: ExternalAuthorization;
   readonly #requestHeaders: ReadonlySet<string>;
@@ -35,10 +41,9 @@ export class GrpcCheck implements CheckProtocol {
     return { name: 'externalAuthorization', method: 'POST', path: CHECK_PATH, query: '', fields, body, maxAnswerBytes: MAX_ANSWER_BYTES, decode: false };
   }
 
-  read({ status, fields, trailers, body }: CallAnswer): CheckOutcome | undefined {
-    // An answer without a body has its status among the fields ("Trailers-Only").
-    const grpcStatus = trailers?.get('grpc-status') ?? fields.get('grpc-status');
-    if (status !== 200 || grpcStatus !== '0') return undefined;
+  read(answer: CallAnswer): CheckOutcome | undefined {
+    const { body } = answer;
+    if (answer.status !== 200 || statusOf(answer) !== '0') return undefined;
     // One message, not compressed: nobody asked for that.
     if (body.length < PREFIX_BYTES || body[0] !== 0 || body.readUInt32BE(1) !== body.length - PREFIX_BYTES) return undefined;
     try {
@@ -55,6 +60,12 @@ export class GrpcCheck implements CheckProtocol {
     }
   }
 
+  isTrouble(answer: CallAnswer): boolean {
+    if (answer.status !== 200) return answer.status >= 500;
+    const code = statusOf(answer);
+    return code === undefined || !OF_REQUESTS.has(code);
+  }
+
   /** By lower-case name; those of one name are joined (RFC 9110 section 5.3, of cookies RFC 9113 section 8.2.3). */
   #headers({ requestFields }: Exchange): Map<string, string> {
     const headers = new Map<string, string>();
@@ -69,6 +80,11 @@ export class GrpcCheck implements CheckProtocol {
     });
     return headers;
   }
+}
+
+/** An answer without a body has its status among the fields ("Trailers-Only"). */
+function statusOf({ fields, trailers }: CallAnswer): string | undefined {
+  return trailers?.get('grpc-status') ?? fields.get('grpc-status');
 }
 
 /** As the fields of an answer that has none before. */

@@ -51,6 +51,11 @@ export class HttpCheck implements CheckProtocol {
     return { allowed: false, status, fields: passed, body };
   }
 
+  /** A client can have 304, 412, 416 or 431 for a header of its own. */
+  isTrouble({ status }: CallAnswer): boolean {
+    return status >= 500;
+  }
+
   /** Those named, and the gateway's own. */
   #chosen(all: Fields): Fields {
     const fields = new Fields();
