@@ -29,7 +29,10 @@ export const FieldKind = {
   XRealIp: 20,
   /** `client-cert` and what begins with `client-cert-` (RFC 9440). */
   ClientCert: 21,
-  /** Any name that begins with `ssl-client-`. */
+  /**
+   * Any name that begins with `ssl-client-`; and `Proxy`, which programs of CGI get as HTTP_PROXY and take for a proxy of their own
+   * (CVE-2016-5385): neither is believed of any client.
+   */
   SslClient: 22,
   Authorization: 23,
   Cookie: 24,
@@ -76,7 +79,7 @@ export const FORWARDING = maskOf(
   FieldKind.XRealIp,
 );
 
-/** Fields by which a proxy tells what a client certificate said. */
+/** Fields by which a proxy tells what a client certificate said, and `Proxy`. */
 export const CLIENT_CERTIFICATE = maskOf(FieldKind.ClientCert, FieldKind.SslClient);
 
 const NAMES: readonly (readonly [string, FieldKind])[] = [
@@ -100,6 +103,7 @@ const NAMES: readonly (readonly [string, FieldKind])[] = [
   ['X-Forwarded-Port', FieldKind.XForwardedPort],
   ['X-Real-IP', FieldKind.XRealIp],
   ['Client-Cert', FieldKind.ClientCert],
+  ['Proxy', FieldKind.SslClient],
   ['Authorization', FieldKind.Authorization],
   ['Cookie', FieldKind.Cookie],
   ['X-Request-Id', FieldKind.XRequestId],

@@ -37,6 +37,7 @@ const NAMES = [
   'Client-Cert',
   'client-cert-chain',
   'ssl-client-verify',
+  'Proxy',
   'SSL-Client-DN',
   'Cookie',
   'Connection',

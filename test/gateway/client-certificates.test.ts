@@ -144,7 +144,7 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
 }
 
 test('the backend is told of a good certificate, and never what a client says of itself', async () => {
-  const forged = 'Client-Cert: :Zm9yZ2Vk:\r\nssl-client-verify: SUCCESS\r\nX-Forwarded-Client-Cert: forged\r\n';
+  const forged = 'Client-Cert: :Zm9yZ2Vk:\r\nssl-client-verify: SUCCESS\r\nX-Forwarded-Client-Cert: forged\r\nProxy: forged\r\n';
   await visit('strict.test', good, { fields: forged });
   const head = backend.requests.at(-1)?.head ?? '';
   assert.deepEqual(head.match(/^client-cert:.*$/gim), [`Client-Cert: :${new X509Certificate(good.cert).raw.toString('base64')}:`]);

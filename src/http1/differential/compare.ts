@@ -29,7 +29,8 @@ const HOP_BY_HOP = new Set([
   'http2-settings',
 ]);
 /** What Connection may name without effect. */
-const KEPT = /^(?:host|content-length|authorization|cookie|date|forwarded|x-forwarded-.*|x-real-ip|x-request-id|traceparent|client-cert.*|ssl-client-.*)$/;
+const KEPT =
+  /^(?:host|content-length|authorization|cookie|date|forwarded|x-forwarded-.*|x-real-ip|x-request-id|traceparent|client-cert.*|ssl-client-.*|proxy)$/;
 
 type Pair = readonly [name: string, value: string];
 
