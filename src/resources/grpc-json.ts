@@ -13,7 +13,8 @@ const serviceName = text(
 );
 
 /** What means something to gRPC, to the framing of a message or to its connection, or is the gateway's own. */
-const NO_METADATA = /^(grpc-.*|content-.*|te|trailer|transfer-encoding|connection|keep-alive|proxy-.*|upgrade|host|expect|accept-encoding|date|x-request-id)$/i;
+const NO_METADATA =
+  /^(grpc-.*|content-.*|te|trailer|transfer-encoding|connection|keep-alive|proxy-.*|upgrade|host|expect|accept-encoding|date|x-request-id|traceparent|tracestate)$/i;
 
 const metadataName = text(
   (value) =>

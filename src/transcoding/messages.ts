@@ -15,6 +15,7 @@ import type { Fields } from '../exchange/fields.ts';
 import { parseJsonText } from '../exchange/json-text.ts';
 import { endOfString, quoteLongNumbers } from '../exchange/long-numbers.ts';
 import { type Binding, fieldOf, isTextInJson } from './bindings.ts';
+import { MARK, putLongNumbersBack } from './long-numbers.ts';
 import { HTTP_BODY } from './well-known-files.ts';
 
 /** A request that does not fit its method. */
@@ -40,7 +41,7 @@ export function requestMessage(
 ): Buffer {
   let json: JsonObject = {};
   const isRaw = rule === '*' ? method.input.typeName === HTTP_BODY : isHttpBody(bodyField);
-  const given = body === undefined || body.length === 0 ? undefined : isRaw ? rawBody(body, fields) : parse(body);
+  const given = body === undefined || body.length === 0 ? undefined : isRaw ? rawBody(body, fields) : parse(body, bodyField ?? method.input, registry);
   if (rule === '*' && given !== undefined) {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) throw new RequestFault('the body is no object');
     json = given;
@@ -76,12 +77,13 @@ function rawBody(body: Buffer, fields: Pick<Fields, 'get'>): JsonValue {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-function parse(body: Buffer): JsonValue {
+/** @param type what the body is JSON of */
+function parse(body: Buffer, type: DescMessage | DescField, registry: FileRegistry): JsonValue {
   try {
     const text = utf8.decode(body);
     if (hasTooManyValues(text)) throw new RequestFault(`the body has more than ${MAX_VALUES} values`);
-    // Fields of 64 bits, which long numbers are for, take texts as well.
-    return parseJsonText(quoteLongNumbers(text, '') ?? text) as JsonValue;
+    const marked = quoteLongNumbers(text, MARK);
+    return marked === undefined ? (parseJsonText(text) as JsonValue) : putLongNumbersBack(parseJsonText(marked) as JsonValue, type, registry);
   } catch (error) {
     throw error instanceof RequestFault ? error : new RequestFault('the body is no JSON');
   }

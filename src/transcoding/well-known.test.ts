@@ -60,6 +60,16 @@ test('whole numbers within 2^53 are numbers to a Struct', () => {
   assert.deepEqual(sent(put, '', JSON.stringify({ extra })), { extra });
 });
 
+test('whole numbers beyond that are exact to 64 bits, and numbers to all else', () => {
+  const long = '9007199254740993';
+  const wrapped = { '@type': 'type.googleapis.com/google.protobuf.Int64Value', value: long };
+  const body = `{"count":${long},"large":${long},"extra":{"a":[${long}],"fields":{"b":-${long}0}},"value":${long},"any":{"@type":"${wrapped['@type']}","value":${long}}}`;
+  const extra = { a: [2 ** 53], fields: { b: -10 * 2 ** 53 - 10 } };
+  assert.deepEqual(sent(put, '', body), { count: long, large: long, extra, value: 2 ** 53, any: wrapped });
+  for (const bad of [`{"label":${long}}`, `{"data":${long}}`, `{"extra":{${long}:1}}`, `{"extra":{"a":{${long}:1}}}`])
+    assert.throws(() => sent(put, '', bad), RequestFault, bad);
+});
+
 describe('queries and paths', () => {
   test('what is a text, a number or a truth value in JSON can stand there', () => {
     const query = 'lasts=1.5s&mask=label,extra.a&count=-7&flag=true&label=a&flags=true&flags=false&data=AP8%3D&large=18446744073709551615';

@@ -40,6 +40,13 @@ export const BAD_AGGREGATES: readonly BadObject[] = [
     /./,
   ],
   [
+    'grpcJson with the trace context, which the gateway writes',
+    grpcJson({ requestHeaders: ['Traceparent'] }),
+    'spec.rules[0].filters.grpcJson.requestHeaders[0]',
+    /no metadata/,
+    /./,
+  ],
+  [
     'grpcJson with a header of framing',
     grpcJson({ responseHeaders: ['content-length'] }),
     'spec.rules[0].filters.grpcJson.responseHeaders[0]',
