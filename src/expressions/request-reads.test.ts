@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { withCalls } from './environments.ts';
-import { addReads, type RequestReads } from './request-reads.ts';
+import { addReads, noReads } from './request-reads.ts';
 
 const UNNAMED = 'request.headers, by names that are not written down';
 
 function reads(source: string): { readonly fields: string[]; readonly others: string[] } {
-  const found: RequestReads = { fields: new Set(), others: new Set() };
+  const found = noReads();
   addReads(source, withCalls(['user']), found);
   return { fields: [...found.fields].sort(), others: [...found.others].sort() };
 }
@@ -42,4 +42,20 @@ test('the URL, and results of calls, are neither', () => {
     "request.method == 'GET' || request.body == null || request.host == request.scheme",
   ])
     assert.deepEqual(reads(source), { fields: [], others: [] }, source);
+});
+
+test('parameters of the query are told by name, or that nobody knows which', () => {
+  const cases: readonly (readonly [string, readonly (string | undefined)[]])[] = [
+    ["request.query.a + request.query['b'] + string('c' in request.query)", ['a', 'b', 'c']],
+    ['has(request.query.a) && user.failed', ['a']],
+    ["'/users/' + request.path.id", []],
+    ['size(request.query)', [undefined]],
+    ["request.query[request.headers['x-a']]", [undefined]],
+    ['[request].map(all, all.query.a)', [undefined]],
+  ];
+  for (const [source, parameters] of cases) {
+    const found = noReads();
+    addReads(source, withCalls(['user']), found);
+    assert.deepEqual([...found.parameters], parameters, source);
+  }
 });

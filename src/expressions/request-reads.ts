@@ -9,6 +9,12 @@ export interface RequestReads {
   readonly fields: Set<string>;
   /** What no field says, or nobody knows beforehand which: as expressions call it. */
   readonly others: Set<string>;
+  /** Names of parameters of the query; undefined among them: any of them may be read. */
+  readonly parameters: Set<string | undefined>;
+}
+
+export function noReads(): RequestReads {
+  return { fields: new Set(), others: new Set(), parameters: new Set() };
 }
 
 /**
@@ -20,30 +26,33 @@ export function addReads(source: string, environment: ExpressionEnvironment, rea
 }
 
 function collect(node: ASTNode, reads: RequestReads): void {
-  const name = headerRead(node);
+  const name = memberRead(node, 'headers');
   if (name !== undefined) {
     reads.fields.add(name.toLowerCase());
+    return;
+  }
+  const parameter = memberRead(node, 'query');
+  if (parameter !== undefined) {
+    reads.parameters.add(parameter);
     return;
   }
   const field = fieldOfRequest(node);
   if (field === 'headers') reads.others.add('request.headers, by names that are not written down');
   else if (field === 'cookies') reads.fields.add('cookie');
   else if (field === 'client') reads.others.add('request.client');
+  else if (field === 'query') reads.parameters.add(undefined);
   if (field !== undefined) return;
   // A variable of a macro that is called so counts, too: better one thing too many.
   if (node.op === 'id' && (node.args === 'request' || node.args === 'identity')) reads.others.add(node.args);
+  if (node.op === 'id' && node.args === 'request') reads.parameters.add(undefined);
   for (const part of parts(node.args)) collect(part, reads);
 }
 
-/** `request.headers['name']`, `request.headers.name` or `'name' in request.headers`. */
-function headerRead(node: ASTNode): string | undefined {
-  if (node.op === '.' && isHeaders(node.args[0])) return node.args[1];
-  if (node.op === '[]' && isHeaders(node.args[0])) return literal(node.args[1]);
-  return node.op === 'in' && isHeaders(node.args[1]) ? literal(node.args[0]) : undefined;
-}
-
-function isHeaders(node: ASTNode): boolean {
-  return fieldOfRequest(node) === 'headers';
+/** Of `headers`: `request.headers['name']`, `request.headers.name` or `'name' in request.headers`. */
+function memberRead(node: ASTNode, field: 'headers' | 'query'): string | undefined {
+  if (node.op === '.' && fieldOfRequest(node.args[0]) === field) return node.args[1];
+  if (node.op === '[]' && fieldOfRequest(node.args[0]) === field) return literal(node.args[1]);
+  return node.op === 'in' && fieldOfRequest(node.args[1]) === field ? literal(node.args[0]) : undefined;
 }
 
 function fieldOfRequest(node: ASTNode): string | undefined {

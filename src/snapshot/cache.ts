@@ -7,6 +7,8 @@ export interface CacheSpec {
   readonly varyOnQuery: readonly string[];
   readonly staleWhileRevalidate: number;
   readonly staleIfError: number;
+  /** A digest of what the rule makes of a request; an answer to another question is not found. Absent: there is but one question. */
+  readonly asks?: string;
   /** An AuthPolicy is in force on the route: every request counts as one with Authorization (RFC 9111 section 3.5). */
   readonly authorized?: true;
   /** Headers that expressions make of the request on its way from the cache to the backend; absent: none. */

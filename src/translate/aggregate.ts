@@ -1,5 +1,5 @@
 import { withCalls } from '../expressions/environments.ts';
-import { addReads, type RequestReads } from '../expressions/request-reads.ts';
+import { addReads, noReads, type RequestReads } from '../expressions/request-reads.ts';
 import type { WrittenAggregate } from '../resources/aggregate.ts';
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
@@ -43,6 +43,14 @@ export function translateAggregate(
   };
 }
 
+/** What the expressions of calls and of the answer read. */
+export function aggregateReads({ calls, response }: WrittenAggregate): RequestReads {
+  const environment = withCalls(calls.map(({ name }) => name));
+  const reads = noReads();
+  for (const source of sourcesOf(calls, response)) addReads(source, environment, reads);
+  return reads;
+}
+
 /**
  * What the answers are kept by, where the rule has a cache: as the fields that expressions read are known, nobody has to write
  * `Vary`. An answer that depends on what no field says is nobody else's, which is told.
@@ -50,20 +58,19 @@ export function translateAggregate(
  */
 export function cachedBy(
   entry: Entry<ApiRoute>,
-  { calls, response }: WrittenAggregate,
+  aggregate: WrittenAggregate,
   modified: RequestReads,
   field: string,
   { issues }: RouteContext,
 ): Pick<Aggregate, 'cachedBy'> {
-  const environment = withCalls(calls.map(({ name }) => name));
-  const reads: RequestReads = { fields: new Set(modified.fields), others: new Set(modified.others) };
-  for (const source of sourcesOf(calls, response)) addReads(source, environment, reads);
-  if (reads.others.size === 0) return { cachedBy: [...reads.fields].sort() };
+  const own = aggregateReads(aggregate);
+  const others = new Set([...own.others, ...modified.others]);
+  if (others.size === 0) return { cachedBy: [...new Set([...own.fields, ...modified.fields])].sort() };
   issues.add(entry, 'told', {
     severity: 'warning',
     reason: 'UnsupportedValue',
     field,
-    message: `answers of this aggregate are not cached, because they depend on ${[...reads.others].sort().join(' and ')}`,
+    message: `answers of this aggregate are not cached, because they depend on ${[...others].sort().join(' and ')}`,
     hint: 'leave cache out, or read headers by their names and nothing of the client',
   });
   return {};

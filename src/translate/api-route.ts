@@ -1,18 +1,16 @@
 /** tidegate.dev/v1alpha1 ApiRoute: a route for each rule. */
 
-import { requestHead } from '../expressions/environments.ts';
-import { addReads, type RequestReads } from '../expressions/request-reads.ts';
 import type { ApiRoute, ApiRouteRule } from '../resources/api-route.ts';
 import type { Entry } from '../resources/resource-set.ts';
-import type { CacheSpec, MadeHeader } from '../snapshot/cache.ts';
 import { MAX_BODY_BYTES, ROUTE_TIMEOUTS } from '../snapshot/defaults.ts';
-import type { HeaderEdit, RouteFilters } from '../snapshot/filters.ts';
+import type { RouteFilters } from '../snapshot/filters.ts';
 import { hostKey } from '../snapshot/host-key.ts';
 import type { HostPattern, Match } from '../snapshot/match.ts';
 import type { Backend, Route, Timeouts } from '../snapshot/route.ts';
 import { describeMatch } from '../snapshot/words.ts';
 import { cachedBy, translateAggregate } from './aggregate.ts';
 import { translateMirror, translateRecovery } from './api-route-recovery.ts';
+import { keepsReplies, modifierReads, translateCache } from './cached-rules.ts';
 import { claimKey, matchKey, mayClaim } from './conflicts.ts';
 import { translateGrpcJson } from './grpc-json.ts';
 import { ANY_HOST, hostPattern, namedPathMatch } from './hosts-and-paths.ts';
@@ -175,17 +173,19 @@ function translateFilters(
   const rateLimit = rateLimits.limits('ApiRoute', entry.namespace, entry.name, label);
   const isKept = keepsReplies(entry, rule.filters, `${field}.filters`, context);
   const guards = authPolicies.filters('ApiRoute', entry.namespace, entry.name, label);
+  const guarded = guards.auth !== undefined || hasClientCertificates;
+  const rpc = grpcJson && translateGrpcJson(entry, grpcJson, rule.timeouts, `${field}.filters.grpcJson`, context);
   return {
     ...filters,
     limits: { maxRequestBodyBytes: MAX_BODY_BYTES, ...filters.limits },
     ...guards,
     ...sessionHosts.filter(hosts, guards.auth),
-    ...(cache === undefined ? {} : { cache: translateCache(cache, rule, guards.auth !== undefined || hasClientCertificates) }),
+    ...(cache === undefined
+      ? {}
+      : { cache: translateCache(entry, cache, rule, { guarded, descriptors: rpc?.descriptors }, `${field}.filters.cache`, context) }),
     ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(mirror === undefined ? {} : { mirror }),
-    ...(grpcJson === undefined
-      ? {}
-      : { grpcJson: { ...translateGrpcJson(entry, grpcJson, rule.timeouts, `${field}.filters.grpcJson`, context), ...(isKept ? { cached: true } : {}) } }),
+    ...(rpc === undefined ? {} : { grpcJson: { ...rpc, ...(isKept ? { cached: true } : {}) } }),
     ...(aggregate === undefined
       ? {}
       : {
@@ -195,58 +195,6 @@ function translateFilters(
           },
         }),
   };
-}
-
-/** @param guarded by a token or a certificate: who is let in so is as good as an Authorization field (RFC 9111 section 3.5) */
-function translateCache(cache: NonNullable<ApiRouteRule['filters']['cache']>, rule: ApiRouteRule, guarded: boolean): CacheSpec {
-  const made = madeHeaders(rule);
-  // So is one that the gateway makes itself of what the client sends; an aggregate's answer says what it is made of.
-  const authorized = guarded || (rule.filters.aggregate === undefined && made.some(({ name }) => name === 'authorization'));
-  return { ...cache, ...(authorized ? { authorized } : {}), ...(made.length === 0 ? {} : { made }) };
-}
-
-/**
- * Whether the cache keeps what another filter of the rule answers; where it does not, that is told. A redirect or a fixed answer
- * costs less than a look into the cache, and a transform knows answers of the gateway from those of backends, which the cache does not.
- */
-function keepsReplies(entry: Entry<ApiRoute>, filters: ApiRouteRule['filters'], field: string, { issues }: RouteContext): boolean {
-  const { cache, transform } = filters;
-  const answering = (['requestRedirect', 'directResponse', 'aggregate', 'grpcJson'] as const).find((name) => filters[name] !== undefined);
-  if (cache === undefined || answering === undefined) return false;
-  const isMade = answering === 'aggregate' || answering === 'grpcJson';
-  const { fields, others } = modifierReads(filters);
-  // An aggregate's answer says what it varies by; that of a method can't.
-  const isModified = answering === 'grpcJson' && fields.size + others.size > 0;
-  if (isMade && transform?.response === undefined && !isModified) return true;
-  const beside = isModified ? ' beside expressions of requestHeaderModifier that read headers or the client' : isMade ? ' beside transform.response' : '';
-  const message = `answers of ${answering} are not cached${beside}`;
-  issues.add(entry, 'told', { severity: 'warning', reason: 'UnsupportedValue', field: `${field}.cache`, message, hint: 'leave cache out' });
-  return false;
-}
-
-/** What the expressions of a request header modifier read: they run behind the cache, and what is made of them may go on to calls. */
-function modifierReads({ requestHeaderModifier }: ApiRouteRule['filters']): RequestReads {
-  const reads: RequestReads = { fields: new Set(), others: new Set() };
-  for (const { expression } of editsOf(requestHeaderModifier)) if (expression !== undefined) addReads(expression, requestHead, reads);
-  return reads;
-}
-
-/** The same for each header by itself, those of single backends first. */
-function madeHeaders({ filters, backendRefs }: ApiRouteRule): MadeHeader[] {
-  const modifiers = [...backendRefs.map((ref) => ref.filters.requestHeaderModifier), filters.requestHeaderModifier];
-  const made: MadeHeader[] = [];
-  for (const { name, expression } of modifiers.flatMap(editsOf)) {
-    if (expression === undefined) continue;
-    const reads: RequestReads = { fields: new Set(), others: new Set() };
-    addReads(expression, requestHead, reads);
-    if (reads.others.size > 0) made.push({ name: name.toLowerCase() });
-    else if (reads.fields.size > 0) made.push({ name: name.toLowerCase(), of: [...reads.fields].sort() });
-  }
-  return made;
-}
-
-function editsOf(modifier: ApiRouteRule['filters']['requestHeaderModifier']): readonly HeaderEdit[] {
-  return [...(modifier?.set ?? []), ...(modifier?.add ?? [])];
 }
 
 function translateBackends(entry: Entry<ApiRoute>, rule: ApiRouteRule, field: string, { upstreams }: RouteContext): Backend[] {

@@ -451,6 +451,22 @@ test('purges by host and path, at all workers', async () => {
   assert.match(metrics.body, /^tidegate_cache_requests_total\{route="ApiRoute\/default\/shop\/cached",result="hit"\} \d+$/m);
 });
 
+test('an edit of what a rule asks its backend leaves behind what was answered before', async () => {
+  const [one, two] = ['one', 'two'].map((body) => path(answer('200 OK', 'Cache-Control: max-age=60\r\n', body))) as [string, string];
+  const route = (target: string): string =>
+    apiRoute(
+      'edited',
+      `  hostnames: [edited.test]\n  rules: [{ filters: { cache: {}, urlRewrite: { path: { type: ReplaceFullPath, value: ${target} } } }, backendRefs: [{ name: a, port: 80 }] }]`,
+    );
+  const host = { host: 'edited.test' };
+  await gateway.write('edited.yaml', route(one));
+  await gateway.until('/page', (_status, body) => body === 'one', host);
+  assert.equal(statusOf(await ask('/page', host)), 'tidegate; hit');
+  await gateway.write('edited.yaml', route(two));
+  await gateway.until('/page', (_status, body) => body === 'two', host);
+  assert.equal(asked(one), 1);
+});
+
 test('poisoning: what is not in the key makes no answer for others', async () => {
   const reflecting =
     (header: string): Script =>
@@ -469,12 +485,14 @@ test('poisoning: what is not in the key makes no answer for others', async () =>
   const fat = path((request, count) => answer('200 OK', 'Cache-Control: max-age=60\r\n', `${request.body} ${count}`));
   await send(gateway.http, fat, { headers: { host: 'shop.test', 'content-length': '4' }, body: 'evil' });
   assert.equal((await ask(fat)).body, ' 1');
-  // The port of Host is a part of it, its case and a trailing dot are not.
+  // The port of Host is a part of it, and so is a dot at its end, which browsers keep in links; its case is not.
   const host = path(reflecting('host'));
   assert.equal((await ask(host, { host: 'shop.test:1234' })).body, 'shop.test:1234 0');
   assert.equal((await ask(host)).body, 'shop.test 1');
   assert.equal((await ask(host, { host: 'SHOP.test' })).body, 'shop.test 1');
   assert.equal((await ask(host, { host: 'shop.test:80' })).body, 'shop.test 1');
+  assert.equal((await ask(host, { host: 'shop.test.' })).body, 'shop.test. 2');
+  assert.equal((await ask(host)).body, 'shop.test 1');
   // What leads to another rule is another answer.
   const beta = path(reflecting('x-beta'));
   assert.equal((await ask(beta, { 'x-beta': 'evil' })).body, 'evil 0');

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from '../../../scripts/fast-check.ts';
 import { Fields } from '../../exchange/fields.ts';
-import { originOf, purgeOf, queryPart, variantKey } from './cache-key.ts';
+import { exchangeOf } from '../exchange.fixture.ts';
+import { keyOf, originOf, purgeOf, queryPart, variantKey } from './cache-key.ts';
+import { DEFAULTS } from './cached-route.fixture.ts';
 
 test('parameters that a backend may take for one of the key are in the key, however they are written', () => {
   for (const query of ['?id=1', '?%69d=1', '?id[]=1', '?id[%0a]=1', '?id%5B%0A%5D=1', '?%20id=1', '?+id=1', '?ID=1', '?id%00x=1', '?id']) {
@@ -23,6 +25,12 @@ test('of several of one name the order counts, of different names it does not', 
       assert.equal(key(one) === key(other), JSON.stringify(seen(one)) === JSON.stringify(seen(other)));
     }),
   );
+});
+
+test('what a rule asks its backends is in the key, and not in what purges and invalidations go by', () => {
+  const keys = [{}, { asks: 'one' }, { asks: 'two' }].map((change) => keyOf(exchangeOf({ url: 'http://a.test/b?c' }), { ...DEFAULTS, ...change }));
+  assert.deepEqual([...new Set(keys.map((key) => key?.url))], ['http://a.test/b?c']);
+  assert.equal(new Set(keys.map((key) => key?.primary)).size, 3);
 });
 
 test('hosts with and without the port of the scheme', () => {

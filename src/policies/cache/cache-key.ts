@@ -3,6 +3,7 @@ import type { Exchange } from '../../exchange/exchange.ts';
 import { FieldKind, maskOf } from '../../exchange/field-names.ts';
 import type { Fields } from '../../exchange/fields.ts';
 import { normalizePath } from '../../exchange/path.ts';
+import type { CacheSpec } from '../../snapshot/cache.ts';
 
 /** Separates the parts of a key; in none of them. */
 const PART = '\n';
@@ -65,12 +66,15 @@ function decoded(name: string): string | undefined {
 export interface RequestKey {
   /** Scheme, host and path; with the query: the URL. */
   readonly url: string;
-  /** `url`, the route, what a trusted proxy says of where the request came in, and the query that the backend gets where that is another one. */
+  /**
+   * `url`, the route, what it makes of requests, what a trusted proxy says of where this one came in, and the query that the backend gets where that
+   * is another one.
+   */
   readonly primary: string;
 }
 
 /** @returns undefined where the request has no key */
-export function keyOf(exchange: Exchange, varyOnQuery: readonly string[]): RequestKey | undefined {
+export function keyOf(exchange: Exchange, { varyOnQuery, asks = '' }: CacheSpec): RequestKey | undefined {
   const { scheme, host, path, query, upstreamQuery, authority, requestFields, peer } = exchange;
   if (host === '' || !path.startsWith('/')) return undefined;
   const part = queryPart(query, varyOnQuery);
@@ -81,8 +85,13 @@ export function keyOf(exchange: Exchange, varyOnQuery: readonly string[]): Reque
   // Who authenticates may have put something in that says whose request it is, or have taken a credential out.
   const isLess = varyOnQuery.length > 0 && isLeftOf(query, upstreamQuery);
   const sent = upstreamQuery === query || isLess ? '' : `=${upstreamQuery}`;
-  return { url, primary: `${url}${PART}${exchange.routeId}${PART}${via}${PART}${sent}` };
+  // The same host to routes, and another origin to browsers, if a backend makes links of it.
+  const dot = DOTTED.test(authority) ? '.' : '';
+  return { url, primary: `${url}${dot}${PART}${exchange.routeId}${PART}${asks}${PART}${via}${PART}${sent}` };
 }
+
+/** A host that is written with a dot at its end. */
+const DOTTED = /\.(?::\d*)?$/;
 
 /** Whether parameters were taken out of a query, and nothing else was done to it. */
 function isLeftOf(query: string, upstreamQuery: string): boolean {

@@ -63,7 +63,7 @@ class CacheFilter implements Filter, Returns {
     const { method, requestFields } = exchange;
     if (method !== 'GET' && method !== 'HEAD') return this.#passMethod(exchange);
     if (exchange.upgrade !== '' || !isEmptyBody(exchange.stream.requestBody) || mayBeAnother(requestFields)) return this.#pass(exchange, 'fwd=bypass');
-    const key = keyOf(exchange, this.#spec.varyOnQuery);
+    const key = keyOf(exchange, this.#spec);
     if (key === undefined) return this.#pass(exchange, 'fwd=bypass');
     const asking = askingOf(requestFields);
     if (asking.noStore) return this.#pass(exchange, 'fwd=request');
@@ -105,7 +105,7 @@ class CacheFilter implements Filter, Returns {
     if (SAFE.has(exchange.method)) return this.#pass(exchange, 'fwd=method');
     this.#cache.results(exchange.routeId).bypass++;
     const { scheme, host, authority } = exchange;
-    const key = keyOf(exchange, this.#spec.varyOnQuery);
+    const key = keyOf(exchange, this.#spec);
     if (key === undefined) return Verdict.Continue;
     keepState(exchange, FilterSlot.cache, new Unsafe(key.url, originOf(scheme, host, authority)));
     return Verdict.Continue;
@@ -223,7 +223,7 @@ class CacheFilter implements Filter, Returns {
 
   again({ exchange, asking }: Waiter): void {
     try {
-      const key = keyOf(exchange, this.#spec.varyOnQuery);
+      const key = keyOf(exchange, this.#spec);
       if (key === undefined || this.#look(exchange, key, asking) !== Verdict.Waiting) exchange.resume();
     } catch (error) {
       exchange.fail(error);
