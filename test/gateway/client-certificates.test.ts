@@ -224,8 +224,9 @@ test('a changed authority holds at once: for sessions and for connections that a
   assert.equal(await ask(kept, 'rotating.test', '/'), 200);
   await gateway.write('c-rotating.yaml', configMap('rotating', { 'ca.crt': new Authority('Next Root').cert }));
   for (let reason = ''; reason !== '403 client_certificate_untrusted'; ) {
-    reason = await visit('rotating.test', good, { session });
-    assert.match(reason, /^(200|403 client_certificate_untrusted)$/);
+    // The change may also come between a handshake and its request: closed, or told so, never served by the old one's word.
+    reason = await visit('rotating.test', good, { session }).catch(() => 'closed');
+    assert.match(reason, /^(200|403 client_certificate_untrusted|421 misdirected_request|closed)$/);
   }
   await gateway.untilAllWorkers();
   // Closed, or told that it is no longer right: never served.
