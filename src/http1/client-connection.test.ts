@@ -68,6 +68,15 @@ describe('ClientConnection: requests', () => {
     assert.equal(connection.writes, 1);
   });
 
+  it('keeps body and trailers that come before the connection is up', () => {
+    const { connection, send } = bench(false);
+    const { stream } = send('POST', UNKNOWN_LENGTH);
+    stream.writeBody(Buffer.from('hello'), 0, 5, false);
+    stream.endBody(Fields.of([['X-Sum', '1']]));
+    connection.handler.onConnect?.();
+    assert.equal(connection.received, 'POST /x?y HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n');
+  });
+
   it('tells when a connection that a body waits for is up', () => {
     const { connection, send } = bench(false);
     const { answer, stream } = send('POST', 5);

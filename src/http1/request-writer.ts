@@ -30,6 +30,7 @@ export class RequestWriter {
   /** Of the body, from before the connection was up. */
   #early = NOTHING;
   #endsEarly = false;
+  #earlyTrailers: Fields | undefined = undefined;
 
   begin({ method, target, fields, body, upgrade }: UpstreamRequest): void {
     fields.removeKinds(NOT_SENT);
@@ -49,7 +50,7 @@ export class RequestWriter {
       this.#early = NOTHING;
       this.write(early, 0, early.length, true);
     }
-    if (this.#endsEarly) return this.end(undefined);
+    if (this.#endsEarly) return this.end(this.#earlyTrailers);
     if (this.ended) this.flushHead();
     return true;
   }
@@ -89,6 +90,7 @@ export class RequestWriter {
     if (this.ended) return true;
     if (connection === undefined) {
       this.#endsEarly = true;
+      this.#earlyTrailers = trailers;
       return true;
     }
     if (!this.#chunked && this.#left > 0) return false;

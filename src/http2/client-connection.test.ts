@@ -5,7 +5,7 @@ import { UNKNOWN_LENGTH } from '../exchange/streams.ts';
 import { settled } from '../http1/memory-wire.fixture.ts';
 import { clientBench, ready } from './client.fixture.ts';
 import type { RequestStream } from './client-stream.ts';
-import { ErrorCode, PREFACE, rstStreamFrame, Setting, windowUpdateFrame } from './frames.ts';
+import { ErrorCode, goAwayFrame, PREFACE, rstStreamFrame, Setting, windowUpdateFrame } from './frames.ts';
 
 const GET = ':method=GET :scheme=http :path=/x :authority=a te=trailers';
 
@@ -179,6 +179,25 @@ describe('HTTP/2 to backends: room on a connection', () => {
       ['one', 'two', 'three', 'four'],
     );
     assert.deepEqual([counts.reusable, connection.destroyed], [1, false]);
+  });
+
+  it('says once that it is idle, also where the end of one answer cancels the other request', async () => {
+    for (const inOneFrame of [true, false]) {
+      const { backend, client, counts, send } = clientBench();
+      const [winner, loser] = [send(), send()];
+      winner.answer.onEnded = () => loser.stream.cancel();
+      if (!inOneFrame) backend.send(backend.head(1, [[':status', '200']]), backend.data(1, 'fir'));
+      backend.send(inOneFrame ? backend.ok(1, 'first') : backend.data(1, 'st', true));
+      await settled();
+      assert.deepEqual([winner.answer.body, client.hasRoom, counts.reusable], ['first', true, 1]);
+      // Taken again, it says so again.
+      send();
+      backend.send(backend.ok(5, 'next'));
+      assert.equal(counts.reusable, 2);
+      // And an idle one that the backend leaves is closed.
+      backend.send(goAwayFrame(0x7fff_ffff, 0));
+      assert.deepEqual([counts.retired, counts.gone], [1, 1]);
+    }
   });
 
   it('sends elsewhere what the backend has no room for, with what came of it meanwhile', async () => {

@@ -74,6 +74,8 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   /** Our SETTINGS are. */
   #acknowledged = false;
   #goAways = 0;
+  /** `requests` when the owner was told last that none is under way. */
+  #reusableAfter = 0;
   /** The last stream of the last GOAWAY. */
   #lastServed = MAX_STREAM_ID;
 
@@ -122,8 +124,13 @@ export class ClientConnection implements ConnectionHandler, StreamsOwner, Timed 
   }
 
   onIdle(): void {
-    if (this.#retired) this.#lose('reset', undefined, ErrorCode.NoError);
-    else this.#owner.onReusable(this);
+    if (this.#retired) {
+      this.#lose('reset', undefined, ErrorCode.NoError);
+    } else if (this.#reusableAfter !== this.requests) {
+      // Once only, also where the end of one request cancels the last other one, as that of a hedge does, and so is told from within.
+      this.#reusableAfter = this.requests;
+      this.#owner.onReusable(this);
+    }
   }
 
   onRoom(): void {
