@@ -10,7 +10,8 @@ export const FLUSH_TIMEOUT = 60_000;
 /**
  * The end of a client's connection: after what was written it half-closes, and drops what still comes in until the client
  * closes too, since closing at once would reset the answer on its way (RFC 9112 section 9.6). It is the connection's
- * handler from then on.
+ * handler from then on. What comes in is bounded by time alone, as with nginx: a client that reads no answer before its upload
+ * is over gets it so, and dropping bytes is cheaper than the new connection that it would make otherwise.
  */
 export class LingeringClose implements ConnectionHandler, Timed {
   deadline: number;

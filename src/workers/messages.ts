@@ -102,6 +102,8 @@ export interface WorkerSettings {
   readonly cacheChannel: string;
   /** The gateway's own; empty: unknown. */
   readonly zone: string;
+  /** How often the worker shows that its event loop goes round (ms). */
+  readonly pulse: number;
   /** Share of the traces that are recorded, 0 to 1; undefined: spans go nowhere. */
   readonly traceRatio: number | undefined;
   /** Where replicas count together; absent: nowhere. */
@@ -129,6 +131,8 @@ export interface SharedBuffers {
   readonly clients: SharedArrayBuffer;
   /** Stored answers. */
   readonly cache: SharedArrayBuffer;
+  /** Whether each worker's event loop goes round. */
+  readonly pulses: SharedArrayBuffer;
 }
 
 /** What workers and the health thread say to each other, past the main thread, which may be busy with a translation. */

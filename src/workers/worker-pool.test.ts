@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { Session } from 'node:inspector';
 import { connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
@@ -39,7 +40,7 @@ function snapshot(body: string): Snapshot {
   };
 }
 
-async function startPool(workers: number, http: number, log: PoolLog = () => {}): Promise<WorkerPool> {
+async function startPool(workers: number, http: number, log: PoolLog = () => {}, pulse?: number): Promise<WorkerPool> {
   const pool = new WorkerPool(
     {
       workers,
@@ -64,6 +65,7 @@ async function startPool(workers: number, http: number, log: PoolLog = () => {})
     },
     { onListenFailed: (listener, address, code) => assert.fail(`${listener} ${address.port} ${code}`) },
     log,
+    pulse,
   );
   pool.snapshot(snapshot('one'));
   await pool.untilServing();
@@ -158,6 +160,40 @@ test('a drain does not wait for a worker that died and has no successor yet', as
   await dying.closeListeners();
   assert.equal(dying.restarts, 0);
   await dying.stop();
+});
+
+/** Lets the newest worker thread run something that does not end, as a debugger would. */
+async function hang(): Promise<void> {
+  const session = new Session();
+  session.connect();
+  const attached = new Promise<string>((resolve) => {
+    session.on('NodeWorker.attachedToWorker', ({ params }) => params.workerInfo.title.includes('worker-') && resolve(params.sessionId));
+  });
+  session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
+  const sessionId = await attached;
+  const expression = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)';
+  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
+  session.post('NodeWorker.sendMessageToWorker', { sessionId, message }, () => session.disconnect());
+}
+
+test('a worker whose event loop hangs is told of, does not count as one that serves, and is replaced', async () => {
+  const told = new Set<string>();
+  const http = await freePort();
+  const alone = await startPool(1, http, (_level, message) => told.add(message), 100);
+  await alone.scrape();
+  await hang();
+  const until = async (isSo: () => boolean): Promise<void> => {
+    while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await until(() => !alone.ready);
+  assert.ok(told.has('worker hangs: its event loop does not go round'));
+  for (const { eventLoopDelay } of (await alone.scrape()).workers) assert.ok(eventLoopDelay >= 0.5, `${eventLoopDelay}`);
+  await until(() => told.has('worker died'));
+  assert.ok(told.has('worker still hangs: it is replaced'));
+  await alone.untilServing();
+  const answer = await fetch(`http://127.0.0.1:${http}/`, { headers: { connection: 'close' } });
+  assert.equal(await answer.text(), 'one');
+  await alone.stop();
 });
 
 test('connections above the limit of a listener are closed at once, counted over all workers', async () => {

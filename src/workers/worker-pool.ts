@@ -27,8 +27,9 @@ import { HealthThread } from './health-thread.ts';
 import type { Address, FromWorker, SharedBuffers, ToWorker, WorkerSettings } from './messages.ts';
 import { Publication } from './publication.ts';
 import { setWorkerFlags } from './worker-flags.ts';
+import { PULSE, Pulses, WorkerWatch } from './worker-watch.ts';
 
-export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared' | 'healthChannel' | 'cacheChannel'>;
+export type PoolSettings = Omit<WorkerSettings, 'worker' | 'shared' | 'healthChannel' | 'cacheChannel' | 'pulse'>;
 
 export type PoolLog = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>) => void;
 
@@ -77,6 +78,8 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   readonly #breakers: BreakerMemory;
   readonly #breakerSlots: BreakerSlots;
   readonly #publication: Publication;
+  readonly #pulse: number;
+  readonly #watch: WorkerWatch;
   readonly #fetcher: Fetcher;
   readonly #documents: PodDocuments;
   readonly #refreshes: PodRefreshes;
@@ -93,8 +96,10 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
   #applySeconds: number[] = [];
   restarts = 0;
 
-  constructor(settings: PoolSettings, events: PoolEvents, log: PoolLog) {
+  /** @param pulse how often workers show that they live, and are looked at (ms) */
+  constructor(settings: PoolSettings, events: PoolEvents, log: PoolLog, pulse = PULSE) {
     this.#settings = settings;
+    this.#pulse = pulse;
     this.#ticketKeys = settings.ticketKeys;
     this.#events = events;
     this.#log = log;
@@ -117,7 +122,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       logBaton: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
       health: SharedHealth.allocate(ENDPOINT_SLOTS),
       retries: RetryBudget.allocate(workers),
+      pulses: Pulses.allocate(workers),
     };
+    this.#watch = new WorkerWatch(new Pulses(this.#shared.pulses), pulse, log, (worker) => void this.#members[worker]?.thread.terminate());
     // No worker has that number.
     this.#cache = new CacheMemory(this.#shared.cache, workers);
     const endpointHealth = new SharedHealth(this.#shared.health);
@@ -140,9 +147,9 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     return !this.#publication.isEmpty && this.#members.every((member) => member.serving);
   }
 
-  /** The first snapshot serves. It goes on doing so while a worker that died is replaced, as long as there is another one. */
+  /** The first snapshot serves. It goes on doing so while a worker hangs, or one that died is replaced, as long as there is another one. */
   get ready(): boolean {
-    return this.#hasServed && this.#members.some((member) => member.serving);
+    return this.#hasServed && this.#members.some(({ serving, index }) => serving && !this.#watch.isHanging(index));
   }
 
   /** Requests that were judged by a rate-limit bucket shared with other keys, since the start. */
@@ -207,7 +214,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     const members = [...this.#members];
     const [health] = await Promise.all([this.#health.scrape(), ...members.map((member) => this.#scrapeMember(member))]);
     // One that died meanwhile is among the buried, and must not count twice.
-    const workers = members.filter((member) => !member.isDead).map((member) => member.lastScrape);
+    const workers = members.filter((member) => !member.isDead).map((member) => this.#lastScrape(member));
     const applySeconds = this.#applySeconds;
     this.#applySeconds = [];
     return { workers: workers.filter((scrape) => scrape !== undefined), buried: [...this.#buried, ...health], applySeconds };
@@ -242,6 +249,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#watch.close();
     this.#documents.close();
     await Promise.all([this.#fetcher.close(), this.#health.stop(), ...this.#members.map((member) => member.thread.terminate())]);
   }
@@ -254,6 +262,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
       shared: this.#shared,
       healthChannel: this.#healthChannel,
       cacheChannel: this.#cacheChannel,
+      pulse: this.#pulse,
     };
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     setWorkerFlags();
@@ -284,6 +293,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     switch (message.type) {
       case 'serving':
         member.serving = true;
+        this.#watch.begin(member.index);
         this.#hasServed ||= this.serving;
         this.#log('info', 'worker serves', { worker: member.index, wire: message.wire });
         break;
@@ -351,6 +361,7 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#log('error', 'worker died', { worker: member.index, code, error: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? '') });
     member.serving = false;
     member.isDead = true;
+    this.#watch.end(member.index);
     for (const reply of this.#scrapeReplies.values()) if (reply.member === member) reply.resolve();
     const delay = performance.now() - member.startedAt < CRASH_LOOP_WINDOW ? CRASH_LOOP_DELAY : 0;
     setTimeout(() => this.#replace(member), delay);
@@ -368,9 +379,15 @@ export class WorkerPool implements Publisher, ScrapedWorkers {
     this.#members[member.index] = this.#start(member.index);
   }
 
+  /** The figures as last told; how late its loop is, one that hangs can't tell. */
+  #lastScrape({ index, lastScrape }: Member): WorkerScrape | undefined {
+    const lateness = this.#watch.lateness(index);
+    return lastScrape && { ...lastScrape, eventLoopDelay: Math.max(lastScrape.eventLoopDelay, lateness) };
+  }
+
   /** Resolves when the worker has told its figures, is dead, or takes too long: then its last known ones are taken. */
   async #scrapeMember(member: Member): Promise<void> {
-    if (!member.serving) return;
+    if (!member.serving || this.#watch.isHanging(member.index)) return;
     const id = ++this.#scrapes;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {

@@ -7,6 +7,7 @@ import { EventLoopDelay } from '../telemetry/event-loop-delay.ts';
 import { createWire } from '../wire/index.ts';
 import type { ChangePart, FromWorker, HealthNews, PublishedEndpoints, ToWorker, WorkerSettings } from './messages.ts';
 import { oneStep, SlicedWork, type Steps } from './sliced-work.ts';
+import { Pulses } from './worker-watch.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('worker.ts runs only as a worker thread');
@@ -21,6 +22,8 @@ function log(level: 'info' | 'warn' | 'error', message: string, fields: Readonly
 }
 
 const eventLoopDelay = new EventLoopDelay();
+const pulses = new Pulses(settings.shared.pulses);
+setInterval(() => pulses.beat(settings.worker), settings.pulse);
 
 const wire = await createWire(settings.wire, (message) => log('warn', message, { wire: settings.wire }));
 const news = new BroadcastChannel(settings.healthChannel);
