@@ -86,15 +86,27 @@ describe('version 2', () => {
     assert.deepEqual(v2('20 ff 0003 010203'), { length: 19, ends: undefined });
   });
 
+  for (const [what, family, addresses] of [
+    ['a Unix socket', '31', '00'.repeat(216)],
+    ['a Unix socket for datagrams', '32', '00'.repeat(216)],
+    ['UDP over IPv4', '12', 'c0000207 c6336401 dc04 01bb'],
+    ['UDP over IPv6', '22', '00'.repeat(36)],
+  ] as const) {
+    const size = addresses.replaceAll(' ', '').length / 2;
+    test(`${what} keeps it, for it is valid and says nothing of use`, () => {
+      assert.deepEqual(v2(`21 ${family} ${size.toString(16).padStart(4, '0')} ${addresses}`), { length: 16 + size, ends: undefined });
+    });
+  }
+
   test('PROXY without a family keeps it, too', () => assert.deepEqual(v2('21 00 0002 0102'), { length: 18, ends: undefined }));
 
   for (const [what, hex] of [
     ['version 1 in its place', '11 11 000c c0000207 c6336401 dc04 01bb'],
     ['version 3', '31 11 000c c0000207 c6336401 dc04 01bb'],
     ['an unknown command', '22 11 000c c0000207 c6336401 dc04 01bb'],
-    ['datagrams', '21 12 000c c0000207 c6336401 dc04 01bb'],
-    ['a Unix socket', `21 31 00d8 ${'00'.repeat(216)}`],
     ['an unknown family', '21 41 000c c0000207 c6336401 dc04 01bb'],
+    ['an unknown transport', '21 13 000c c0000207 c6336401 dc04 01bb'],
+    ['a family without a transport', '21 10 000c c0000207 c6336401 dc04 01bb'],
     ['a block too short for its addresses', '21 11 000b c0000207 c6336401 dc04 01'],
     ['the same for IPv6', '21 21 000c c0000207 c6336401 dc04 01bb'],
     ['more than 4,096 bytes', '21 11 0ff1'],

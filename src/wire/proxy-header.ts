@@ -15,7 +15,7 @@ export interface ProxiedEnds {
 export interface ProxyHeader {
   /** Bytes that the header takes. */
   readonly length: number;
-  /** Undefined: the connection is the sender's own (LOCAL), or it does not say whose it is (UNKNOWN, UNSPEC). */
+  /** Undefined: the connection is the sender's own (LOCAL), or it does not say whose it is (UNKNOWN, UNSPEC, a Unix socket's). */
   readonly ends: ProxiedEnds | undefined;
 }
 
@@ -32,6 +32,8 @@ const PROXY = 0x21;
 const UNSPEC = 0x00;
 const TCP4 = 0x11;
 const TCP6 = 0x21;
+/** Valid, and of no use here: UDP over IPv4 and IPv6, streams and datagrams of Unix sockets. They count as UNSPEC (section 2.2). */
+const OTHERS: readonly (number | undefined)[] = [0x12, 0x22, 0x31, 0x32];
 
 /**
  * Reads the header at the beginning of a connection.
@@ -89,12 +91,13 @@ function readV2(bytes: Uint8Array): ProxyHeader | 'more' | 'bad' {
   const family = bytes[13];
   if (family === undefined) return 'more';
   // Of a connection of the sender's own the family means nothing.
-  if (command === PROXY && family !== UNSPEC && family !== TCP4 && family !== TCP6) return 'bad';
+  const isKnown = family === TCP4 || family === TCP6;
+  if (command === PROXY && !isKnown && family !== UNSPEC && !OTHERS.includes(family)) return 'bad';
   if (bytes.length < V2_HEAD) return 'more';
   const addresses = ((bytes[14] as number) << 8) | (bytes[15] as number);
   const length = V2_HEAD + addresses;
   if (length > MAX_V2) return 'bad';
-  const size = command === LOCAL || family === UNSPEC ? 0 : family === TCP4 ? 4 : 16;
+  const size = command === LOCAL || !isKnown ? 0 : family === TCP4 ? 4 : 16;
   if (size > 0 && addresses < 2 * size + 4) return 'bad';
   // What comes after the addresses (TLVs) is skipped: nothing in it is for us.
   if (bytes.length < length) return 'more';
