@@ -21,5 +21,11 @@ export function normalSubject(written: string): string {
     } else if (character === ',') parts.push('');
     else parts[parts.length - 1] += character;
   }
-  return parts.map((part) => part.trim().replace(/^([A-Za-z0-9.]+) *= */, '$1=')).join(',');
+  return parts.map((part) => trimmed(part).replace(/^([A-Za-z0-9.]+) *= */, '$1=')).join(',');
+}
+
+/** But for a blank at the end that is escaped. */
+function trimmed(part: string): string {
+  const text = part.trim();
+  return /(?<!\\)(\\\\)*\\$/.test(text) ? `${text} ` : text;
 }

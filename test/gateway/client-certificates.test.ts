@@ -52,7 +52,8 @@ before(async () => {
       'b-trust.yaml':
         configMap('ca', { 'ca.crt': authority.cert, 'ca.crl': authority.revocationList([revoked]) }) +
         secret('ca-secret', authority.cert) +
-        configMap('none', { 'ca.crt': 'no certificate' }),
+        configMap('none', { 'ca.crt': 'no certificate' }) +
+        configMap('stale', { 'ca.crt': authority.cert, 'ca.crl': authority.revocationList([revoked], new Date(Date.now() - 60_000)) }),
       'c-rotating.yaml': configMap('rotating', { 'ca.crt': authority.cert }),
       'c-ending.yaml': ending([]),
       'd-routes.yaml':
@@ -65,6 +66,7 @@ before(async () => {
         route('open', 'open.wild.test', undefined, '/open') +
         route('plain', 'plain.test', undefined) +
         route('empty', 'empty.test', '{ caCertificateRefs: [{ name: none }] }') +
+        route('stale', 'stale.test', '{ caCertificateRefs: [{ name: stale }], crlRefs: [{ name: stale }] }') +
         route('missing', 'missing.test', '{ caCertificateRefs: [{ name: ca }], crlRefs: [{ name: nowhere }] }') +
         route('younger', 'strict.test', '{ caCertificateRefs: [{ name: ca }], mode: Request }', '/younger'),
     },
@@ -185,7 +187,25 @@ test('421 where server name and Host disagree, either way', async () => {
   assert.equal(await visit('plain.test', undefined, { sni: 'unknown.test' }), '200');
 });
 
-test('without authorities or a revocation list nobody is good', async () => {
+test('names are compared as hosts are: letters of either case, the dot of the root', async () => {
+  for (const [sni, host] of [
+    ['STRICT.test', 'strict.test'],
+    ['strict.test.', 'strict.test'],
+    ['strict.test', 'Strict.Test'],
+    ['strict.test', 'strict.test.'],
+    ['strict.test', 'strict.test:8443'],
+    ['A.Wild.Test.', 'b.WILD.test'],
+  ] as const) {
+    assert.equal(await visit(host, good, { sni }), '200', `${sni} and ${host}`);
+    assert.match(await visit(host, undefined, { sni }), /^403 client_certificate_required$/, `${sni} and ${host}`);
+  }
+  for (const sni of ['strict.test..', 'xstrict.test', '127.0.0.1.strict.test']) {
+    assert.equal(await visit('strict.test', good, { sni }), '421 misdirected_request', sni);
+  }
+});
+
+test('without authorities or a revocation list that is up to date nobody is good', async () => {
+  for (const certificate of [good, revoked]) assert.equal(await visit('stale.test', certificate), '403 client_certificate_no_revocation_list');
   assert.match(await visit('empty.test', good), /^403 client_certificate_/);
   assert.match(await visit('missing.test', good), /^403 client_certificate_/);
 });
