@@ -179,7 +179,7 @@ async function hang(): Promise<void> {
 test('a worker whose event loop hangs is told of, does not count as one that serves, and is replaced', async () => {
   const told = new Set<string>();
   const http = await freePort();
-  const alone = await startPool(1, http, (_level, message) => told.add(message), 100);
+  const alone = await startPool(1, http, (_level, message) => told.add(message), 50);
   await alone.scrape();
   await hang();
   const until = async (isSo: () => boolean): Promise<void> => {

@@ -4,9 +4,9 @@ import type { PoolLog } from './worker-pool.ts';
 /** How often a worker shows that its event loop goes round, and how often that is looked at (ms). */
 export const PULSE = 1000;
 /** Looks in a row that found nothing new: from then on the log tells of the worker, and it does not count as one that serves. */
-export const HANGS_AFTER = 5;
+export const HANGS_AFTER = 10;
 /** And from then on it is given up. Nothing that a worker does takes nearly as long. */
-export const LOST_AFTER = 20;
+export const LOST_AFTER = 30;
 
 /** A counter for each worker, in memory that all threads see: a loop that hangs takes no message. */
 export class Pulses {

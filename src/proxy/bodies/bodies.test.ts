@@ -227,6 +227,7 @@ for (const [protocol, ask] of protocols) {
       };
       const { status, body, cut } = await ask();
       onPiece = undefined;
+      bench.backend = (_request, response) => void response.end('whole');
       assert.deepEqual([status, body, cut], [200, 'first', true]);
       assert.deepEqual(lastLine(), { status: 200, reason: 'too_much' });
       bench.filters = [failing(0, new Error('broken'))];
