@@ -8,6 +8,8 @@ export const POLICY_COUNTERS = {
   tidegate_decompression_requests_total: 'Requests with an encoded body on routes that decode it, by result: decoded, or why not.',
   tidegate_cors_requests_total: 'Requests with an Origin on routes with cors, by kind (preflight, actual) and decision (allowed, refused).',
   tidegate_error_pages_total: 'Error answers that got a page of their route, by status code.',
+  tidegate_filter_results_total:
+    'Requests that a filter has answered as its manifest says (answered), and messages of which it could not make what that says (failed), by filter.',
   tidegate_faults_injected_total: 'Requests that a route has held back or failed on purpose, by kind (delay, abort).',
   tidegate_grpc_json_calls_total:
     'Methods of gRPC that were called for JSON requests, by route, method and status of gRPC (NO_ANSWER, MALFORMED: it gave none).',

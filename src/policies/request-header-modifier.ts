@@ -1,8 +1,9 @@
 import type { Exchange } from '../exchange/exchange.ts';
+import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { HeaderModifier } from '../snapshot/filters.ts';
 import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
-import { type Filter, type Policy, Verdict } from './policy.ts';
+import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 
 /**
  * Changes the request's headers before it goes to the backend; also on a single backendRef. Host is not among them: the
@@ -11,14 +12,17 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
  */
 export const requestHeaderModifier: Policy<'requestHeaderModifier'> = {
   name: 'requestHeaderModifier',
-  compile: (modifier) => new RequestHeaderFilter(modifier),
+  compile: (modifier, context) => new RequestHeaderFilter(modifier, context),
 };
 
 class RequestHeaderFilter implements Filter {
   readonly policy = 'requestHeaderModifier';
   readonly #edits: HeaderEdits;
 
-  constructor(modifier: HeaderModifier) {
+  readonly #failed: PolicyCounter;
+
+  constructor(modifier: HeaderModifier, { counter }: PolicyContext) {
+    this.#failed = counter('tidegate_filter_results_total', { filter: this.policy, result: 'failed' });
     this.#edits = new HeaderEdits('request', modifier);
   }
 
@@ -31,6 +35,7 @@ class RequestHeaderFilter implements Filter {
       this.#edits.apply(exchange.requestFields, exchange);
       return Verdict.Continue;
     } catch (error) {
+      this.#failed.value++;
       exchange.reply = expressionReply(error);
       return Verdict.Answered;
     }

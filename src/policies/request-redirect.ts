@@ -1,8 +1,9 @@
 import { parseAuthority } from '../exchange/authority.ts';
 import type { Exchange, Reply } from '../exchange/exchange.ts';
+import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { RequestRedirect } from '../snapshot/filters.ts';
 import { compilePathRewrite, describePathRewrite, type RewritePath } from './path-rewrite.ts';
-import { type Filter, type Policy, Verdict } from './policy.ts';
+import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 
 /**
  * Answers with a redirect. What the manifest leaves out stays as the client has it, the query always; the port is that of
@@ -11,7 +12,7 @@ import { type Filter, type Policy, Verdict } from './policy.ts';
  */
 export const requestRedirect: Policy<'requestRedirect'> = {
   name: 'requestRedirect',
-  compile: (spec) => new RedirectFilter(spec),
+  compile: (spec, context) => new RedirectFilter(spec, context),
 };
 
 const FAILED: Reply = { status: 500, reason: 'rewrite_failed', detail: 'The route makes no valid path of this request.' };
@@ -25,8 +26,13 @@ class RedirectFilter implements Filter {
   readonly #spec: RequestRedirect;
   readonly #rewritePath: RewritePath | undefined;
 
-  constructor(spec: RequestRedirect) {
+  readonly #answered: PolicyCounter;
+  readonly #failed: PolicyCounter;
+
+  constructor(spec: RequestRedirect, { counter }: PolicyContext) {
     this.#spec = spec;
+    this.#answered = counter('tidegate_filter_results_total', { filter: this.policy, result: 'answered' });
+    this.#failed = counter('tidegate_filter_results_total', { filter: this.policy, result: 'failed' });
     this.#rewritePath = spec.path && compilePathRewrite(spec.path);
   }
 
@@ -43,6 +49,7 @@ class RedirectFilter implements Filter {
     const path = this.#rewritePath === undefined || exchange.path === '*' ? exchange.path : this.#rewritePath(exchange);
     const host = spec.hostname ?? exchange.host;
     if (path === undefined || host === '') {
+      this.#failed.value++;
       exchange.reply = path === undefined ? FAILED : NO_HOST;
       return Verdict.Answered;
     }
@@ -53,6 +60,7 @@ class RedirectFilter implements Filter {
     // `*` stands for no path at all (RFC 9112 section 3.2.4).
     const target = path === '*' ? '/' : path;
     const location = `${scheme}://${host}${port === DEFAULT_PORT[scheme] ? '' : `:${port}`}${target}${exchange.query}`;
+    this.#answered.value++;
     exchange.reply = { status: spec.statusCode, reason: 'redirect', fields: [['Location', location]] };
     return Verdict.Answered;
   }

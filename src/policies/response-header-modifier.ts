@@ -1,10 +1,11 @@
 import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
+import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { HeaderModifier } from '../snapshot/filters.ts';
 import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
-import type { Filter, Policy } from './policy.ts';
+import type { Filter, Policy, PolicyContext } from './policy.ts';
 
 /**
  * Changes the headers of every answer of the route, the gateway's own included, as Envoy does (nginx's `always`); also on a
@@ -12,14 +13,17 @@ import type { Filter, Policy } from './policy.ts';
  */
 export const responseHeaderModifier: Policy<'responseHeaderModifier'> = {
   name: 'responseHeaderModifier',
-  compile: (modifier) => new ResponseHeaderFilter(modifier),
+  compile: (modifier, context) => new ResponseHeaderFilter(modifier, context),
 };
 
 class ResponseHeaderFilter implements Filter {
   readonly policy = 'responseHeaderModifier';
   readonly #edits: HeaderEdits;
 
-  constructor(modifier: HeaderModifier) {
+  readonly #failed: PolicyCounter;
+
+  constructor(modifier: HeaderModifier, { counter }: PolicyContext) {
+    this.#failed = counter('tidegate_filter_results_total', { filter: this.policy, result: 'failed' });
     this.#edits = new HeaderEdits('response', modifier);
   }
 
@@ -33,6 +37,7 @@ class ResponseHeaderFilter implements Filter {
       this.#edits.apply(fields, exchange, status);
     } catch (error) {
       const reply = expressionReply(error);
+      this.#failed.value++;
       if (exchange.reply === undefined || exchange.reply.status < 400) throw new AnswerRefusal(reply);
     }
   }

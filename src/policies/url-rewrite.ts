@@ -1,12 +1,13 @@
 import type { Exchange, Reply } from '../exchange/exchange.ts';
+import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { UrlRewrite } from '../snapshot/filters.ts';
 import { compilePathRewrite, describePathRewrite, type RewritePath } from './path-rewrite.ts';
-import { type Filter, type Policy, Verdict } from './policy.ts';
+import { type Filter, type Policy, type PolicyContext, Verdict } from './policy.ts';
 
 /** Changes Host and path of what goes to the backend; the query stays. */
 export const urlRewrite: Policy<'urlRewrite'> = {
   name: 'urlRewrite',
-  compile: (spec) => new UrlRewriteFilter(spec),
+  compile: (spec, context) => new UrlRewriteFilter(spec, context),
 };
 
 /** The manifest's fault, in a way that only the request at hand shows. */
@@ -17,8 +18,11 @@ class UrlRewriteFilter implements Filter {
   readonly #spec: UrlRewrite;
   readonly #rewritePath: RewritePath | undefined;
 
-  constructor(spec: UrlRewrite) {
+  readonly #failed: PolicyCounter;
+
+  constructor(spec: UrlRewrite, { counter }: PolicyContext) {
     this.#spec = spec;
+    this.#failed = counter('tidegate_filter_results_total', { filter: this.policy, result: 'failed' });
     this.#rewritePath = spec.path && compilePathRewrite(spec.path);
   }
 
@@ -35,6 +39,7 @@ class UrlRewriteFilter implements Filter {
     if (this.#rewritePath === undefined || exchange.path === '*') return Verdict.Continue;
     const path = this.#rewritePath(exchange);
     if (path === undefined) {
+      this.#failed.value++;
       exchange.reply = FAILED;
       return Verdict.Answered;
     }

@@ -143,6 +143,9 @@ test('redirect and direct response', async () => {
   assert.equal(down.body, '{"down":"ä"}');
   assert.equal(down.headers['content-type'], 'application/json');
   assert.equal(down.headers['x-d'], '1');
+  const metrics = (await get(gateway.admin, '/metrics')).body;
+  for (const filter of ['requestRedirect', 'directResponse'])
+    assert.match(metrics, new RegExp(`^tidegate_filter_results_total\\{filter="${filter}",result="answered"\\} [1-9]`, 'm'));
 });
 
 test('an Ingress with a guard that is not supported serves nobody', async () => {
