@@ -1,5 +1,5 @@
 /** Bodies that transforms read and write. */
-import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync, inflateSync, constants as zlib, zstdDecompressSync } from 'node:zlib';
 import type { Fields } from '../../exchange/fields.ts';
 
 /** Longest body that is read, decoded. */
@@ -12,7 +12,8 @@ const DECODERS: Readonly<Record<string, (body: Buffer, options: { maxOutputLengt
   'x-gzip': gunzipSync,
   deflate: inflateSync,
   br: brotliDecompressSync,
-  zstd: zstdDecompressSync,
+  // RFC 9659: a client may not ask for more memory than 8 MiB.
+  zstd: (body, options) => zstdDecompressSync(body, { ...options, params: { [zlib.ZSTD_d_windowLogMax]: 23 } }),
 };
 
 /** What is wrong with a body's coding. */

@@ -109,6 +109,12 @@ describe('bodies of requests', () => {
     });
   }
 
+  /** A frame of zstd with a window of 128 MiB, which its decoder would have to have, and one raw block (RFC 8878 section 3.1.1). */
+  const LARGE_WINDOW = Buffer.concat([
+    Buffer.from('28b52ffd0088', 'hex'),
+    Buffer.from([(order.body.length << 3) | 1, order.body.length >> 5, 0]),
+    Buffer.from(order.body),
+  ]);
   const bombs = gzipSync(Buffer.alloc(2 * 1024 * 1024, '0'));
   for (const [name, change, status] of [
     ['no JSON', { body: '{"id":' }, 400],
@@ -119,6 +125,7 @@ describe('bodies of requests', () => {
     ['two codings', { headers: { ...order.headers, 'content-encoding': 'gzip, gzip' } }, 415],
     ['a coding of the prototype', { headers: { ...order.headers, 'content-encoding': 'constructor' } }, 415],
     ['too long', { body: `{"id":"${'x'.repeat(1024 * 1024)}"}` }, 413],
+    ['more memory than a client may ask for', { headers: { ...order.headers, 'content-encoding': 'zstd' }, body: LARGE_WINDOW }, 400],
     ['too long when decoded', { headers: { ...order.headers, 'content-encoding': 'gzip' }, body: bombs }, 413],
     ['without what the expression reads', { body: '{"id":1}' }, 503],
     ['without a header that it reads', { headers: json }, 503],
