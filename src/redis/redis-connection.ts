@@ -76,8 +76,9 @@ export class RedisConnection implements ScriptConnection {
 
   async #connect(): Promise<void> {
     let client: Client | undefined;
-    const library = await this.#load();
+    let library: Library;
     try {
+      library = await this.#load();
       client = await this.#find(library);
     } catch (error) {
       this.#retry(reasonOf(error));

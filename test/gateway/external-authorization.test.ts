@@ -10,7 +10,7 @@ import { before, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { Authority } from '../certificates/authority.ts';
 import { Backend } from './backend.ts';
-import { type Answer, send } from './client.ts';
+import { type Answer, raw, send } from './client.ts';
 import { ALLOWED, type Check, ExtAuthzServer } from './ext-authz-server.ts';
 import { GatewayUnderTest } from './gateway.ts';
 import { endWith, wholeFile } from './lifetime.ts';
@@ -289,6 +289,34 @@ test('gRPC: denied with what the server says; by URL; and no answer is no permis
   for (const code of [status.INVALID_ARGUMENT, status.PERMISSION_DENIED, status.UNAUTHENTICATED]) {
     grpc.decide = () => code;
     await refused('/grpcopen', 503, 'ext_authz_bad_answer');
+  }
+  grpc.decide = () => ALLOWED;
+});
+
+test('gRPC: a denial is one message, whatever its status and its headers are', async () => {
+  const header = (key: string, value: string): object => ({ header: { key, value }, append: { value: true } });
+  for (const code of [200, 204, 205, 304, 299, 599]) {
+    grpc.decide = () => ({
+      status: { code: status.PERMISSION_DENIED },
+      denied_response: {
+        status: { code },
+        headers: [
+          header('set-cookie', 'a=1'),
+          header('set-cookie', 'b=2'),
+          ...['content-length', 'transfer-encoding', 'connection', 'upgrade', 'trailer', 'keep-alive', 'content-type'].map((name) => header(name, '5')),
+        ],
+        body: 'no\r\n\r\nHTTP/1.1 200 OK\r\n\r\n',
+      },
+    });
+    const answers = await raw(gateway.http, 'GET /grpc HTTP/1.1\r\nHost: shop.test\r\n\r\nGET /none HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n');
+    assert.match(answers, new RegExp(`^HTTP/1.1 ${code} .*\\r\\nset-cookie: a=1\\r\\nset-cookie: b=2\\r\\n`));
+    assert.equal(answers.match(/^HTTP\/1\.1 404 /gm)?.length, 1, answers);
+    assert.doesNotMatch(answers, /^(?:content-length: 5\r|transfer-encoding|upgrade|trailer|keep-alive)/im);
+  }
+  // What HTTP has no such status for is a plain no.
+  for (const code of [0, 100, 101, 199, 600, 1000]) {
+    grpc.decide = () => ({ status: { code: status.PERMISSION_DENIED }, denied_response: { status: { code } } });
+    await refused('/grpc', 403, 'ext_authz_denied');
   }
   grpc.decide = () => ALLOWED;
 });
