@@ -188,6 +188,10 @@ describe('Fields', () => {
     copy.set('B', '3');
     assert.equal(fields.serialize(), 'A: 1\r\nB: 2\r\n');
     assert.equal(copy.serialize(), 'B: 3\r\n');
+    const before = fields.clone();
+    fields.removeKinds(1 << FieldKind.Other);
+    assert.equal(fields.serialize(), '');
+    assert.equal(before.serialize(), 'A: 1\r\nB: 2\r\n');
   });
 
   it('refuses what would split a message', () => {
@@ -212,11 +216,15 @@ describe('Fields', () => {
       fc.record({ op: fc.constant('lines'), name, value }),
       fc.record({ op: fc.constant('remove'), name, value }),
       fc.record({ op: fc.constant('kinds'), name, value }),
+      // To go on with the copy, or with the original.
+      fc.record({ op: fc.constant('copy'), name, value }),
+      fc.record({ op: fc.constant('original'), name, value }),
     );
     fc.assert(
       fc.property(fc.array(pair, { maxLength: 8 }), fc.array(step, { maxLength: 12 }), fc.boolean(), (pairs, steps, look) => {
-        const fields = fromLines(pairs);
+        let fields = fromLines(pairs);
         let model = pairs.map(([n, v]): [string, string] => [n, v]);
+        const all: [Fields, [string, string][]][] = [];
         const same = (other: string) => (item: [string, string]) => item[0].toLowerCase() === other.toLowerCase();
         for (const { op, name, value } of steps) {
           if (op === 'set') {
@@ -231,6 +239,10 @@ describe('Fields', () => {
           } else if (op === 'remove') {
             fields.remove(name.toLowerCase());
             model = model.filter((item) => !same(name)(item));
+          } else if (op === 'copy' || op === 'original') {
+            const copy = fields.clone();
+            all.push([op === 'copy' ? fields : copy, model.slice()]);
+            if (op === 'copy') fields = copy;
           } else {
             const mask = 1 << kindOfName(name);
             if (kindOfName(name) === FieldKind.Other) continue;
@@ -242,14 +254,17 @@ describe('Fields', () => {
             assert.equal(fields.has(name.toLowerCase()), model.some(same(name)));
           }
         }
-        const expected = model.map(([n, v]) => `${n}:${v}\r\n`).join('');
-        assert.equal(fields.serialize().replaceAll(': ', ':'), expected);
-        assert.deepEqual(pairsOf(fields), model);
-        for (const other of NAMES) {
-          assert.deepEqual(
-            fields.getAll(other.toLowerCase()),
-            model.filter(same(other)).map((item) => item[1]),
-          );
+        all.push([fields, model]);
+        for (const [one, pairs] of all) {
+          const expected = pairs.map(([n, v]) => `${n}:${v}\r\n`).join('');
+          assert.equal(one.serialize().replaceAll(': ', ':'), expected);
+          assert.deepEqual(pairsOf(one), pairs);
+          for (const other of NAMES) {
+            assert.deepEqual(
+              one.getAll(other.toLowerCase()),
+              pairs.filter(same(other)).map((item) => item[1]),
+            );
+          }
         }
       }),
       { numRuns: 1000 },

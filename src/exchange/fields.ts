@@ -57,6 +57,8 @@ export class Fields {
   #text: string;
   /** See packLine. */
   #lines: number[];
+  /** A clone has the same lines: to be copied before one is removed, which most messages never do. */
+  #linesShared = false;
   /** Where the last line ends in the text, its CRLF included. */
   #end: number;
   /** How many of the lines are removed ones. */
@@ -91,8 +93,10 @@ export class Fields {
   }
 
   clone(): Fields {
-    const copy = new Fields(this.#text, this.#lines.length === 0 ? NO_LINES : this.#lines.slice(), this.#end, this.#mask, this.#gaps);
-    copy.#added = this.#added?.slice();
+    const copy = new Fields(this.#text, this.#lines, this.#end, this.#mask, this.#gaps);
+    this.#linesShared = true;
+    copy.#linesShared = true;
+    if (this.#added !== undefined) copy.#added = this.#added.slice();
     copy.#addedMask = this.#addedMask;
     return copy;
   }
@@ -225,8 +229,11 @@ export class Fields {
   appendLines(lines: string, mask: number): void {
     this.#mask |= mask;
     this.#addedMask |= mask;
-    if (this.#added === undefined) this.#added = ['', lines];
-    else this.#added.push('', lines);
+    const added = this.#added;
+    if (added === undefined) this.#added = ['', lines];
+    // An array that grows gets room for 16 more.
+    else if (added.length === 2) this.#added = [added[0] as string, added[1] as string, '', lines];
+    else added.push('', lines);
   }
 
   remove(name: string): void {
@@ -263,10 +270,7 @@ export class Fields {
     const lines = this.#lines;
     for (let index = 0; index < lines.length; index++) {
       const kind = (lines[index] as number) & KIND_MASK;
-      if (kind !== FieldKind.Removed && (mask & (1 << kind)) !== 0) {
-        lines[index] = (lines[index] as number) | KIND_MASK;
-        this.#gaps++;
-      }
+      if (kind !== FieldKind.Removed && (mask & (1 << kind)) !== 0) this.#removeLine(index);
     }
     const added = this.#addedOf(mask);
     if (added === undefined) return;
@@ -360,16 +364,21 @@ export class Fields {
   }
 
   #remove(name: string, kind: FieldKind): void {
-    const lines = this.#lines;
-    for (let line = this.#find(name, kind, 0); line >= 0; line = this.#find(name, kind, line + 1)) {
-      lines[line] = (lines[line] as number) | KIND_MASK;
-      this.#gaps++;
-    }
+    for (let line = this.#find(name, kind, 0); line >= 0; line = this.#find(name, kind, line + 1)) this.#removeLine(line);
     const added = this.#addedOf(1 << kind);
     if (added !== undefined) {
       for (let index = added.length - 2; index >= 0; index -= 2) if (sameName(added[index] as string, name)) added.splice(index, 2);
     }
     if ((FAMILY_KINDS & (1 << kind)) === 0) this.#mask &= ~(1 << kind);
+  }
+
+  #removeLine(index: number): void {
+    if (this.#linesShared) {
+      this.#lines = this.#lines.slice();
+      this.#linesShared = false;
+    }
+    this.#lines[index] = (this.#lines[index] as number) | KIND_MASK;
+    this.#gaps++;
   }
 
   /** Index of the first line from `from` on with that name, or -1. */
