@@ -38,8 +38,15 @@ export class RequestWriter {
     this.ended = isEmptyBody(body);
     this.#chunked = body === UNKNOWN_LENGTH;
     this.#left = Math.max(body, 0);
-    this.#head = `${method} ${target} HTTP/1.1\r\n${fields.serialize()}${upgrade === 'websocket' ? WEBSOCKET_LINES : ''}${framing(body)}`;
-    if (this.ended) this.flushHead();
+    const head = `${method} ${target} HTTP/1.1\r\n${fields.serialize()}${upgrade === 'websocket' ? WEBSOCKET_LINES : ''}${framing(body)}`;
+    const { connection } = this;
+    if (!this.ended || connection === undefined) {
+      this.#head = head;
+      return;
+    }
+    // Not kept for a moment: that would tell the collector of a young text in an old object.
+    this.sent = true;
+    if (!connection.writeLatin1(head)) this.held = true;
   }
 
   /** The connection is up: what waited for it goes out. @returns false where the body that was given is shorter than announced */
