@@ -56,9 +56,13 @@ export class RouterBuilder<T> {
       this.#remove(route.id);
       this.#routes.set(route.id, route);
       const routeValue = value(route);
-      const candidates = route.matches.map(
-        (match, matchIndex) => new Candidate({ match, rank: route.rank, found: { value: routeValue, matchIndex } }, compilePattern),
-      );
+      const candidates: Candidate<T>[] = [];
+      for (const [matchIndex, match] of route.matches.entries()) {
+        const known = patterns.size;
+        candidates.push(new Candidate({ match, rank: route.rank, found: { value: routeValue, matchIndex } }, compilePattern));
+        // A pattern takes as long as hundreds of matches without one.
+        if (patterns.size > known) yield;
+      }
       this.#levelsOf(route).add(route.id, route.hosts, candidates);
       if (++steps % ROUTES_A_STEP === 0) yield;
     }
@@ -121,12 +125,21 @@ class LevelBuilder<T> {
   *build(): Generator<void, Table<T>> {
     if (this.#touched.size === 0) return this.#table;
     const changes: LevelChange<PathTrie<T>>[] = [];
+    const built = new Map<string, PathTrie<T>>();
     let done = 0;
     for (const [key, host] of this.#touched) {
       const candidates = this.#candidatesOf(key, host);
-      const level = candidates.length === 0 ? undefined : yield* PathTrie.build(candidates, CANDIDATES_A_STEP);
+      // An object may have a thousand hosts and thousands of matches: hosts with the same routes share one trie.
+      const routes = [...candidates.keys()].join('\n');
+      let level = built.get(routes);
+      done++;
+      if (level === undefined && candidates.size > 0) {
+        const list = [...candidates.values()].flat();
+        level = yield* PathTrie.build(list, CANDIDATES_A_STEP);
+        built.set(routes, level);
+        done += list.length;
+      }
       changes.push({ host, level });
-      done += candidates.length + 1;
       if (done < CANDIDATES_A_STEP) continue;
       done = 0;
       yield;
@@ -148,15 +161,13 @@ class LevelBuilder<T> {
     return key;
   }
 
-  #candidatesOf(key: string, host: HostPattern): Candidate<T>[] {
+  /** By route id. */
+  #candidatesOf(key: string, host: HostPattern): ReadonlyMap<string, readonly Candidate<T>[]> {
     const own = this.#hosts.get(key);
-    if (own === undefined) return [];
-    const all = [...own.candidates.values()].flat();
-    if (host.type !== 'OneLabel') return all;
-    const suffix = this.#hosts.get(hostKey({ type: 'Suffix', value: host.value }));
-    if (suffix === undefined) return all;
+    if (own === undefined) return new Map();
+    const suffix = host.type === 'OneLabel' ? this.#hosts.get(hostKey({ type: 'Suffix', value: host.value })) : undefined;
     // A route may name both.
-    return [...new Set([...all, ...[...suffix.candidates.values()].flat()])];
+    return suffix === undefined ? own.candidates : new Map([...own.candidates, ...suffix.candidates]);
   }
 }
 

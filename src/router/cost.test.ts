@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { Session } from 'node:inspector';
 import { test } from 'node:test';
 import type { Route } from '../snapshot/route.ts';
-import { compileRouter } from './compile.ts';
+import { compileRouter, RouterBuilder } from './compile.ts';
 import { compileOracle } from './oracle.ts';
 import type { CompileRouter } from './router.ts';
 import { type RequestText, request, route } from './testdata/routes.ts';
@@ -139,4 +139,28 @@ test('a look-up costs with the depth of the path', () => {
 test('the counting sees what grows: the oracle looks at every route', () => {
   const [{ routes, requests }] = growths as [Growth];
   assert.ok(cost(compileOracle, routes(800), requests(800)) > cost(compileOracle, routes(SMALL), requests(SMALL)) * 20);
+});
+
+/** Steps of making a router. */
+function buildSteps(routes: readonly Route[]): number {
+  const steps = new RouterBuilder<string>().change([], routes, ({ name }) => name);
+  let count = 0;
+  while (steps.next().done !== true) count++;
+  return count;
+}
+
+test('hosts with the same routes share what is made of them: a route with many hosts and many paths costs their sum, not their product', () => {
+  const made = (hosts: number): number => {
+    const names = repeat(hosts, (index) => `h${index}.example.com`);
+    return blocks(() => compileRouter([route('r', 0, { hosts: names, matches: repeat(400, (index) => ({ path: `/p${index}` })) })], ({ name }) => name));
+  };
+  made(2);
+  const [few, many] = [made(1), made(400)];
+  assert.ok(many < few * 4, `${few} blocks with one host, ${many} with 400`);
+});
+
+test('a router is made in steps of one pattern at most', () => {
+  const plain = buildSteps([route('r', 0, { matches: repeat(60, (index) => ({ path: `/p${index}` })) })]);
+  const matches = repeat(60, (index) => ({ path: `~/p${index}/[a-z]+`, headers: [`x~v${index}+`] }));
+  assert.ok(buildSteps([route('r', 0, { matches })]) >= plain + 120);
 });

@@ -50,7 +50,7 @@ export class PathTrie<T> {
     for (const [node, list] of prefix) node.prefix = rankCandidates(list);
     if (candidates.length >= each) yield;
     linkOuter(trie.#root);
-    if (patterns.length > 0) trie.#patterns = new PatternPaths(patterns);
+    if (patterns.length > 0) trie.#patterns = yield* PatternPaths.build(patterns);
     return trie;
   }
 
@@ -179,12 +179,20 @@ class PatternPaths<T> {
   /** By the pattern's index in the set, longest pattern first. */
   readonly #candidates: readonly (readonly Candidate<T>[])[];
 
-  constructor(candidates: readonly Candidate<T>[]) {
+  private constructor(set: PatternSet, candidates: readonly (readonly Candidate<T>[])[]) {
+    this.#set = set;
+    this.#candidates = candidates;
+  }
+
+  static *build<T>(candidates: readonly Candidate<T>[]): Generator<void, PatternPaths<T>> {
     const byPattern = new Map<string, Candidate<T>[]>();
     for (const candidate of candidates) add(byPattern, candidate.match.path.value, candidate);
     const longestFirst = [...byPattern].sort(([a], [b]) => b.length - a.length);
-    this.#set = new PatternSet(longestFirst.map(([pattern]) => pattern));
-    this.#candidates = longestFirst.map(([, list]) => rankCandidates(list));
+    const set = yield* PatternSet.build(longestFirst.map(([pattern]) => pattern));
+    return new PatternPaths(
+      set,
+      longestFirst.map(([, list]) => rankCandidates(list)),
+    );
   }
 
   find(request: Routable): Candidate<T> | undefined {

@@ -18,9 +18,20 @@ type Matcher = (text: string, found: number[] | undefined) => number[] | undefin
 export class PatternSet {
   readonly #matchers: readonly Matcher[];
 
-  /** @param patterns RE2 syntax, known to be good */
-  constructor(patterns: readonly string[]) {
-    const compiled = patterns.map((pattern) => RE2JS.compile(pattern));
+  private constructor(matchers: readonly Matcher[]) {
+    this.#matchers = matchers;
+  }
+
+  /**
+   * In steps: what takes longest is a whole set, tens of milliseconds.
+   * @param patterns RE2 syntax, known to be good
+   */
+  static *build(patterns: readonly string[]): Generator<void, PatternSet> {
+    const compiled: RE2JS[] = [];
+    for (const pattern of patterns) {
+      compiled.push(RE2JS.compile(pattern));
+      yield;
+    }
     const matchers: Matcher[] = [];
     let start = 0;
     let size = 0;
@@ -30,11 +41,12 @@ export class PatternSet {
         matchers.push(matcher(patterns, compiled, start, index));
         start = index;
         size = 0;
+        yield;
       }
       size += added;
     }
     if (start < patterns.length) matchers.push(matcher(patterns, compiled, start, patterns.length));
-    this.#matchers = matchers;
+    return new PatternSet(matchers);
   }
 
   /** How many passes a look-up takes. */
