@@ -2,6 +2,7 @@
 import { RE2JS } from 're2js';
 import type { Frame } from './budget.ts';
 import { ExpressionError } from './expression-error.ts';
+import { patternSizeFlaw } from './pattern-size.ts';
 
 /** Characters of a pattern, as elsewhere in the API. */
 export const MAX_PATTERN_LENGTH = 1024;
@@ -16,6 +17,8 @@ export class Pattern {
   /** @throws Error with what is wrong with the pattern */
   constructor(source: string) {
     if (source.length > MAX_PATTERN_LENGTH) throw new Error(`the regular expression is longer than ${MAX_PATTERN_LENGTH} characters`);
+    const tooBig = patternSizeFlaw(source);
+    if (tooBig !== undefined) throw new Error(tooBig.message);
     this.#pattern = RE2JS.compile(source);
     this.#instructions = this.#pattern.programSize();
   }

@@ -17,6 +17,7 @@ import {
   portNumber,
   preciseHostname,
   quote,
+  regexFlaw,
   replacedPattern,
   text,
   wholeNumber,
@@ -157,7 +158,8 @@ function pathRewriteFlaws(value: PathRewriteInput): Flaw[] {
   ) {
     found.push({ message: `${quote(value.value)} does not begin with /`, hint: `write /${value.value}`, path: ['value'] });
   }
-  if (value.pattern !== undefined && value.substitution !== undefined) {
+  // What is wrong with the pattern itself is told by its field.
+  if (value.pattern !== undefined && value.substitution !== undefined && regexFlaw(value.pattern) === undefined) {
     const groups = RE2JS.compile(value.pattern).groupCount();
     for (const [reference, digits] of value.substitution.matchAll(/\\([0-9]+)/g)) {
       if (Number(digits) > groups) {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { z } from 'zod';
 import fc from '../../scripts/fast-check.ts';
-import { decode } from './decode.ts';
+import { decode, judge } from './decode.ts';
 import { fieldPath, parseFieldPath } from './field-path.ts';
 import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';
 import { BAD_AUTH } from './testdata/bad-auth.ts';
@@ -205,6 +206,26 @@ describe('normal form', () => {
       ['spec.__proto__'],
     );
   });
+});
+
+test('a check that fails by itself makes its object invalid, and is no end of whoever reads on', () => {
+  const fails = (): never => {
+    throw new Error('out of order');
+  };
+  const kind = { kind: 'ApiRoute', apiVersion: 'tidegate.dev/v1alpha1', field: 'apiRoutes', scope: 'Namespaced' } as const;
+  const closed = [{ kind: 'ApiRoute', name: 'shop' }] as const;
+  for (const broken of [
+    { ...kind, schema: z.unknown().superRefine(fails) },
+    { ...kind, schema: z.unknown(), warnings: fails },
+  ]) {
+    const judged = judge({ ...broken, closes: () => closed as never }, {}, undefined);
+    assert.equal(judged.object, undefined);
+    assert.deepEqual(judged.closes, closed);
+    assert.deepEqual(
+      judged.problems.map(({ severity, message }) => [severity, message]),
+      [['error', 'the object can not be judged: out of order']],
+    );
+  }
 });
 
 test('a rule that answers nothing is taken, with a warning', () => {

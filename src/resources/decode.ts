@@ -3,6 +3,7 @@
  * by looking at the object alone is judged here; what needs other objects is for translation.
  */
 import type { z } from 'zod';
+import { withPatternAllowance } from '../expressions/pattern-size.ts';
 import { fieldPath } from './field-path.ts';
 import { identify, type Kind } from './kinds.ts';
 import { problemsOf } from './problems.ts';
@@ -55,14 +56,34 @@ export function decode(raw: unknown, options: { readonly now?: number } = {}): D
   if (identified.type === 'Rejected') return { ...identity(kind, value), problems: [problem(identified.flaw)] };
   const known = { ...identity(kind, value, identified.kind), kind: identified.kind };
   if (identified.type === 'WrongVersion') return { ...known, problems: [problem(identified.flaw)] };
-  const result = identified.kind.schema.safeParse(value);
-  if (!result.success) {
-    const problems = problemsOf(result.error.issues as z.core.$ZodIssue[], identified.kind.schema, value);
-    const closes = identified.kind.closes?.(value);
-    return { ...known, ...(closes === undefined ? {} : { closes }), problems };
+  return { ...known, ...judge(identified.kind, value, options.now) };
+}
+
+type Judged = Pick<Decoded, 'object' | 'closes' | 'problems'>;
+
+/** Never throws: whoever reads an object has others to read, and a check of ours that fails must not take them along. */
+export function judge(kind: Kind, value: Readonly<Record<string, unknown>>, now: number | undefined): Judged {
+  try {
+    return check(kind, value, now);
+  } catch (error) {
+    const closes = kind.closes?.(value);
+    const flaw = {
+      message: `the object can not be judged: ${(error as Error).message}`,
+      hint: 'this is a fault of Tidegate; please report it with the object',
+    };
+    return { ...(closes === undefined ? {} : { closes }), problems: [problem(flaw)] };
   }
-  const warnings = identified.kind.warnings?.(result.data as never, options.now) ?? [];
-  return { ...known, object: result.data, problems: warnings.map((flaw) => ({ ...problem(flaw), severity: 'warning' as const })) };
+}
+
+function check(kind: Kind, value: Readonly<Record<string, unknown>>, now: number | undefined): Judged {
+  const result = withPatternAllowance(() => kind.schema.safeParse(value));
+  if (!result.success) {
+    const problems = problemsOf(result.error.issues as z.core.$ZodIssue[], kind.schema, value);
+    const closes = kind.closes?.(value);
+    return { ...(closes === undefined ? {} : { closes }), problems };
+  }
+  const warnings = kind.warnings?.(result.data as never, now) ?? [];
+  return { object: result.data, problems: warnings.map((flaw) => ({ ...problem(flaw), severity: 'warning' as const })) };
 }
 
 function problem(flaw: Flaw): Problem {

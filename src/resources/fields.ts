@@ -6,6 +6,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { RE2JS } from 're2js';
 import { z } from 'zod';
+import { patternSizeFlaw } from '../expressions/pattern-size.ts';
 import { type Check, type Flaw, flaws, schemaFacts } from './strict-object.ts';
 
 /** User regexes run in linear time; their length is bounded as well, since compiled size grows with it. */
@@ -168,6 +169,8 @@ export const cidr = text(
 export function regexFlaw(value: string): Flaw | undefined {
   if (value.length > MAX_REGEX_LENGTH)
     return { message: `the regular expression is ${value.length} characters long`, hint: `keep it within ${MAX_REGEX_LENGTH}` };
+  const tooBig = patternSizeFlaw(value);
+  if (tooBig !== undefined) return tooBig;
   try {
     RE2JS.compile(value);
     return undefined;

@@ -130,6 +130,13 @@ export const BAD_FILTERS: readonly BadObject[] = [
     /what to replace/,
   ],
   [
+    'rewrite by a pattern that is none',
+    filters({ urlRewrite: { path: { type: 'ReplaceRegex', pattern: '(', substitution: '\\1' } } }),
+    'spec.rules[0].filters.urlRewrite.path.pattern',
+    /not a regular expression/,
+    /RE2/,
+  ],
+  [
     'group that the pattern lacks',
     filters({ urlRewrite: { path: { type: 'ReplaceRegex', pattern: '(a)', substitution: '\\2' } } }),
     'spec.rules[0].filters.urlRewrite.path.substitution',

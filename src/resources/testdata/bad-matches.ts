@@ -38,6 +38,25 @@ export const BAD_MATCHES: readonly BadObject[] = [
     /lookaround/,
   ],
   [
+    'regex with counts that make it huge',
+    match({ path: { type: 'RegularExpression', value: '/(([a-z]{1,20}-){1,20}[0-9]{1,9}){1,9}' } }),
+    'spec.rules[0].matches[0].path.value',
+    /8\d{3} parts when its counts are written out/,
+    /4000: write \* or \+/,
+  ],
+  [
+    'regexes of one object that are too much together',
+    route({
+      rules: Array.from({ length: 13 }, (_, index) => ({
+        matches: [{ path: { type: 'RegularExpression', value: `/${index}/[a-z]{1,1000}[a-z]{1,990}` } }],
+        backendRefs,
+      })),
+    }),
+    'spec.rules[12].matches[0].path.value',
+    /more than 50000 parts together/,
+    /fewer or smaller/,
+  ],
+  [
     'regex of a header too long',
     match({ headers: [{ name: 'a', type: 'RegularExpression', value: 'a'.repeat(1025) }] }),
     'spec.rules[0].matches[0].headers[0].value',
