@@ -122,6 +122,22 @@ describe('an ExternalName Service', () => {
   });
 });
 
+describe('a regular expression', () => {
+  const huge = Array.from({ length: 64 }, (_, index) => ({ path: { type: 'RegularExpression', value: `/${index}/[a-z]{1,999}` } }));
+  for (const [name, rule, message] of [
+    ['no-pattern', { filters: { urlRewrite: { path: { type: 'ReplaceRegex', pattern: '(', substitution: 'b' } } } }, /missing closing \)/],
+    ['huge-pattern', { matches: [{ path: { type: 'RegularExpression', value: `/${'[a-z]{1,99}'.repeat(80)}` } }] }, /parts when its counts are written out/],
+    ['many-patterns', { matches: huge }, /parts together/],
+  ] as const)
+    test(`that the CRD takes and nobody could serve (${name}) is told, and routes that are made after it serve`, async () => {
+      await cluster.apply([apiRoute(name, 'web', {}, rule), apiRoute(`${name}-next`, 'web')]);
+      await askUntil(gateway, { host: hostOf(`${name}-next`) }, (answer) => answer.service === 'web');
+      const { reason, message: told } = await untilCondition(name, 'Accepted', ({ status }) => status === 'False');
+      assert.equal(reason, 'Invalid');
+      assert.match(told, message);
+    });
+});
+
 describe('a Secret', () => {
   const secret = (type: string): KubernetesObject => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'late', namespace }, type });
 
