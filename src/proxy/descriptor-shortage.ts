@@ -6,6 +6,12 @@ const LOG_INTERVAL = 10_000;
 /** How often idle connections to backends are closed meanwhile, at most (ms). */
 const ROOM_INTERVAL = 200;
 
+/**
+ * How often it is told in the pod, at most (ms): each that hears it pauses for as long. Without this as many workers as there are
+ * would each tell all others at each pause.
+ */
+const TELL_INTERVAL = 20;
+
 /** What pauses. */
 interface Accepting {
   pauseAccepting(): void;
@@ -17,24 +23,31 @@ interface Accepting {
  */
 export class DescriptorShortage {
   readonly #log: WorkerLog;
-  readonly #upstreams: Upstreams;
+  readonly #upstreams: Pick<Upstreams, 'closeIdle'>;
   readonly #tellOthers: () => void;
+  readonly #now: () => number;
+  /** By this worker or another one. */
+  #told = Number.NEGATIVE_INFINITY;
   #logged = Number.NEGATIVE_INFINITY;
   #roomMade = Number.NEGATIVE_INFINITY;
   /** Another worker has said so just now. */
   #isHeard = false;
 
-  /** @param tellOthers that no worker is to accept for now */
-  constructor(log: WorkerLog, upstreams: Upstreams, tellOthers: () => void) {
+  /** @param tellOthers that no worker is to accept for now @param now milliseconds */
+  constructor(log: WorkerLog, upstreams: Pick<Upstreams, 'closeIdle'>, tellOthers: () => void, now: () => number = () => performance.now()) {
     this.#log = log;
     this.#upstreams = upstreams;
     this.#tellOthers = tellOthers;
+    this.#now = now;
   }
 
   /** A listener of this worker has paused, which may be many times a second, or is still paused. */
   paused(): void {
-    const now = performance.now();
-    if (!this.#isHeard) this.#tellOthers();
+    const now = this.#now();
+    if (!this.#isHeard && now >= this.#told + TELL_INTERVAL) {
+      this.#told = now;
+      this.#tellOthers();
+    }
     if (now >= this.#roomMade + ROOM_INTERVAL) {
       this.#roomMade = now;
       this.#upstreams.closeIdle();
@@ -47,6 +60,7 @@ export class DescriptorShortage {
   /** Another worker has none left. */
   heard(listeners: readonly Accepting[]): void {
     this.#isHeard = true;
+    this.#told = this.#now();
     try {
       for (const listener of listeners) listener.pauseAccepting();
     } finally {
