@@ -1,6 +1,9 @@
 /** The admin port: health, metrics and debugging. Not on any hot path, so it stands on node:http. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+
+// An import would have Node.js load undici, see problem.ts in exchange/.
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface AdminAnswer {
   readonly status: number;

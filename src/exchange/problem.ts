@@ -1,5 +1,7 @@
 /** The gateway's own errors as problem documents (RFC 9457). */
-import { STATUS_CODES } from 'node:http';
+
+// Not by an import: that reads all that node:http exports, WebSocket too, for which Node.js loads undici, in every thread anew.
+const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
 /** Phrases of RFC 9110 that Node.js has older ones for. */
 const PHRASES: Readonly<Record<number, string>> = { ...STATUS_CODES, 413: 'Content Too Large', 422: 'Unprocessable Content' };

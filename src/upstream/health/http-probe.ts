@@ -1,7 +1,9 @@
-import { request } from 'node:http';
 import type { ActiveCheck } from '../../snapshot/upstream.ts';
 import { dial } from './dial.ts';
 import { authorityOf, outcomeOf, type Probe, USER_AGENT } from './probe.ts';
+
+// An import would have Node.js load undici, see problem.ts in exchange/.
+const { request } = process.getBuiltinModule('node:http');
 
 /** Passes when a GET in HTTP/1.1 is answered with an expected status; the answer's body is nobody's business. */
 export const httpProbe: Probe<ActiveCheck & { readonly type: 'HTTP' }> = (target, { path, expectedStatuses }, signal) =>
