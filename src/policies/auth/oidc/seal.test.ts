@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from '../../../../scripts/fast-check.ts';
+import fc, { anyCharacter } from '../../../../scripts/fast-check.ts';
 import { Seal } from './seal.ts';
 
 const SECRET = 'a secret of thirty-two characters';
@@ -9,7 +9,7 @@ const seal = new Seal(SECRET, 'session');
 test('what was sealed opens again, by anybody with the same secret and purpose', () => {
   const other = new Seal(Buffer.from(SECRET), 'session');
   fc.assert(
-    fc.property(fc.string({ unit: 'grapheme' }), (text) => {
+    fc.property(fc.string({ unit: anyCharacter }), (text) => {
       const sealed = seal.close(text);
       assert.match(sealed, /^[A-Za-z0-9_-]+$/);
       assert.equal(other.open(sealed), text);
