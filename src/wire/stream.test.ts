@@ -1,4 +1,3 @@
 import { wireSuite } from './suite.ts';
 
 wireSuite('stream');
-wireSuite('handle');
