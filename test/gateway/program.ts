@@ -18,6 +18,8 @@ process.once('SIGTERM', () => process.exit(128 + 15));
 export interface Limits {
   /** Files that it may have open; undefined: as many as we may. */
   readonly descriptors?: number;
+  /** The only processor that it may run on; undefined: as we may. */
+  readonly core?: number;
   /** Folder of the cgroup that it is in; undefined: ours. */
   readonly cgroup?: string | undefined;
   /** Folder that it finds at `/sys/fs/cgroup`, in a mount namespace of its own, which only root can make; undefined: what is there. */
@@ -25,10 +27,11 @@ export interface Limits {
 }
 
 /** Starts `bin/tidegate`; whoever calls stops it. */
-export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, { descriptors, cgroup, cgroupFiles }: Limits = {}): ChildProcess {
+export function spawnProgram(args: readonly string[], options: SpawnOptions = {}, { descriptors, core, cgroup, cgroupFiles }: Limits = {}): ChildProcess {
   const before = [
     // Node.js raises its soft limit to the hard one, so that both have to be set.
     ...(descriptors === undefined ? [] : [`ulimit -n ${descriptors}`]),
+    ...(core === undefined ? [] : [`taskset --pid --cpu-list ${core} $$ >/dev/null`]),
     // What it has used until then is counted where it was before.
     ...(cgroup === undefined ? [] : [`echo $$ > '${cgroup}/cgroup.procs'`]),
     ...(cgroupFiles === undefined ? [] : [`mount --bind '${cgroupFiles}' /sys/fs/cgroup`]),
