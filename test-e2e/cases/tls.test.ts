@@ -39,11 +39,11 @@ function route(name: string, host: string, spec: object): KubernetesObject {
 }
 
 /** One request over TLS with a client certificate. @returns its status */
-function statusWith(host: string, certificate: IssuedCertificate | undefined): Promise<number> {
+function statusWith(host: string, certificate: IssuedCertificate | undefined, path = '/'): Promise<number> {
   return new Promise((resolve, reject) => {
     request(
       {
-        ...{ host: gateway.host, port: gateway.https, servername: host, headers: { host }, rejectUnauthorized: false, agent: false },
+        ...{ host: gateway.host, port: gateway.https, servername: host, path, headers: { host }, rejectUnauthorized: false, agent: false },
         ...(certificate === undefined ? {} : { cert: certificate.cert, key: certificate.key }),
       },
       (response) => {
@@ -56,9 +56,9 @@ function statusWith(host: string, certificate: IssuedCertificate | undefined): P
   });
 }
 
-async function untilStatus(wanted: number, host: string, certificate: IssuedCertificate | undefined): Promise<void> {
+async function untilStatus(wanted: number, host: string, certificate: IssuedCertificate | undefined, path = '/'): Promise<void> {
   for (const deadline = Date.now() + PATIENCE; ; await sleep(50)) {
-    const status = await statusWith(host, certificate);
+    const status = await statusWith(host, certificate, path);
     if (status === wanted) return;
     if (Date.now() > deadline) assert.fail(`${host} still answers ${status}, not ${wanted}`);
   }
@@ -102,11 +102,29 @@ test('clients show a certificate of the authority of a ConfigMap, and none that 
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'client-crl', namespace }, stringData: { 'ca.crl': authority.revocationList([]) } },
     route(name, host, {
       tls: { clientValidation: { caCertificateRefs: [{ name: 'client-ca' }], crlRefs: [{ kind: 'Secret', name: 'client-crl' }] } },
-      rules: [{ backendRefs: [{ name, port: 80 }] }],
+      rules: [
+        { backendRefs: [{ name, port: 80 }] },
+        { name: 'known', matches: [{ path: { value: '/known' } }], filters: { directResponse: { statusCode: 200 } } },
+      ],
     }),
+    // Whose certificate it is, is who calls.
+    {
+      ...{ apiVersion: 'tidegate.dev/v1alpha1', kind: 'AuthPolicy', metadata: { name: 'known', namespace } },
+      spec: {
+        targetRefs: [{ group: 'tidegate.dev', kind: 'ApiRoute', name, sectionName: 'known' }],
+        methods: [{ clientCertificate: {} }],
+        authorization: [{ expression: "identity.consumer == 'good' && identity.subject == 'CN=good'" }],
+      },
+    },
+    {
+      ...{ apiVersion: 'tidegate.dev/v1alpha1', kind: 'ApiConsumer', metadata: { name: 'good', namespace } },
+      spec: { certificateSubjects: ['CN=good'] },
+    },
   ]);
   await untilStatus(200, host, good);
   await untilStatus(200, host, revoked);
+  await untilStatus(403, host, revoked, '/known');
+  await untilStatus(200, host, good, '/known');
   assert.equal(await statusWith(host, undefined), 403);
   assert.equal(await statusWith(host, new Authority('Unknown Root').issue({ subject: 'stranger' })), 403);
   assert.equal((await ask(gateway, { host })).status, 403);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { type FileRegistry, fromBinary, fromJson, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
 import { type Binding, readTranscoding } from '../../src/transcoding/bindings.ts';
 import { endWith, type Lifetime } from './lifetime.ts';
@@ -31,6 +31,11 @@ export function failing(code: number, message: string, details?: Uint8Array): Gr
   };
 }
 
+async function onLoopback(server: Server): Promise<void> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+}
+
 export class GrpcBackend {
   readonly calls: GrpcCall[] = [];
   respond: GrpcResponder = echo;
@@ -44,14 +49,14 @@ export class GrpcBackend {
     this.#registry = registry;
   }
 
-  static async start(lifetime: Lifetime, descriptors: Uint8Array, services: readonly string[]): Promise<GrpcBackend> {
+  /** @param listen opens its port; absent: any on loopback */
+  static async start(lifetime: Lifetime, descriptors: Uint8Array, services: readonly string[], listen = onLoopback): Promise<GrpcBackend> {
     const backend = new GrpcBackend(descriptors, services);
     const server = backend.#server;
     const sessions = new Set<{ destroy(): void }>();
     server.on('session', (session) => sessions.add(session));
     server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => backend.#serve(stream, headers));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
+    await listen(server);
     endWith(lifetime, () => {
       for (const session of sessions) session.destroy();
       server.close();
