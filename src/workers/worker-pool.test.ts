@@ -162,18 +162,20 @@ test('a drain does not wait for a worker that died and has no successor yet', as
   await dying.stop();
 });
 
-/** Lets the newest worker thread run something that does not end, as a debugger would. */
-async function hang(): Promise<void> {
+/** Lets the newest worker thread run something that does not end, as a debugger would. @returns to be disconnected once it hangs */
+async function hang(): Promise<Session> {
+  const title = `[worker ${threads.at(-1)?.threadId}] `;
   const session = new Session();
   session.connect();
   const attached = new Promise<string>((resolve) => {
-    session.on('NodeWorker.attachedToWorker', ({ params }) => params.workerInfo.title.includes('worker-') && resolve(params.sessionId));
+    session.on('NodeWorker.attachedToWorker', ({ params }) => params.workerInfo.title.startsWith(title) && resolve(params.sessionId));
   });
   session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
   const sessionId = await attached;
   const expression = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)';
   const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
-  session.post('NodeWorker.sendMessageToWorker', { sessionId, message }, () => session.disconnect());
+  session.post('NodeWorker.sendMessageToWorker', { sessionId, message });
+  return session;
 }
 
 test('a worker whose event loop hangs is told of, does not count as one that serves, and is replaced', async () => {
@@ -181,7 +183,7 @@ test('a worker whose event loop hangs is told of, does not count as one that ser
   const http = await freePort();
   const alone = await startPool(1, http, (_level, message) => told.add(message), 50);
   await alone.scrape();
-  await hang();
+  const session = await hang();
   const until = async (isSo: () => boolean): Promise<void> => {
     while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
   };
@@ -189,6 +191,7 @@ test('a worker whose event loop hangs is told of, does not count as one that ser
   assert.ok(told.has('worker hangs: its event loop does not go round'));
   for (const { eventLoopDelay } of (await alone.scrape()).workers) assert.ok(eventLoopDelay >= 0.5, `${eventLoopDelay}`);
   await until(() => told.has('worker died'));
+  session.disconnect();
   assert.ok(told.has('worker still hangs: it is replaced'));
   await alone.untilServing();
   const answer = await fetch(`http://127.0.0.1:${http}/`, { headers: { connection: 'close' } });
