@@ -33,6 +33,11 @@ test('what a rule asks its backends is in the key, and not in what purges and in
   assert.equal(new Set(keys.map((key) => key?.primary)).size, 3);
 });
 
+test('a dot at the end of a host is no dot at the end of a path or a query', () => {
+  const urls = ['http://a.test/b', 'http://a.test./b', 'http://a.test/b.', 'http://a.test:80/b?c=1', 'http://a.test.:80/b?c=1', 'http://a.test/b?c=1.'];
+  assert.equal(new Set(urls.map((url) => keyOf(exchangeOf({ url }), DEFAULTS)?.primary)).size, urls.length);
+});
+
 test('hosts with and without the port of the scheme', () => {
   assert.equal(originOf('http', 'a.test', 'A.test:80'), 'http://a.test');
   assert.equal(originOf('https', 'a.test', 'a.test:80'), 'https://a.test:80');

@@ -85,9 +85,9 @@ export function keyOf(exchange: Exchange, { varyOnQuery, asks = '' }: CacheSpec)
   // Who authenticates may have put something in that says whose request it is, or have taken a credential out.
   const isLess = varyOnQuery.length > 0 && isLeftOf(query, upstreamQuery);
   const sent = upstreamQuery === query || isLess ? '' : `=${upstreamQuery}`;
-  // The same host to routes, and another origin to browsers, if a backend makes links of it.
+  // The same host to routes, and another origin to browsers, if a backend makes links of it. Apart: at the end of the URL it would be one of the path's.
   const dot = DOTTED.test(authority) ? '.' : '';
-  return { url, primary: `${url}${dot}${PART}${exchange.routeId}${PART}${asks}${PART}${via}${PART}${sent}` };
+  return { url, primary: `${url}${PART}${dot}${PART}${exchange.routeId}${PART}${asks}${PART}${via}${PART}${sent}` };
 }
 
 /** A host that is written with a dot at its end. */
