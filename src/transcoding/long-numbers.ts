@@ -1,6 +1,6 @@
 /** Whole numbers beyond 2^53 in a body: texts to fields of 64 bits, which take those as well, and numbers to all else, as JSON has them. */
 import { randomBytes } from 'node:crypto';
-import { type DescField, type DescMessage, type FileRegistry, type JsonValue, ScalarType } from '@bufbuild/protobuf';
+import { type DescExtension, type DescField, type DescMessage, type FileRegistry, type JsonValue, ScalarType } from '@bufbuild/protobuf';
 import { fieldOf } from './bindings.ts';
 
 /** Begins the text that stands for such a number while it is parsed. Nobody can guess it. */
@@ -22,7 +22,7 @@ export function putLongNumbersBack(json: JsonValue, field: DescField | DescMessa
   return back(json, field.kind === 'message' ? { message: field } : typeOf(field), registry);
 }
 
-function typeOf(field: DescField | undefined): Type {
+function typeOf(field: DescField | DescExtension | undefined): Type {
   return field && { message: field.message, scalar: field.scalar, isMap: field.fieldKind === 'map' };
 }
 
@@ -40,11 +40,18 @@ function back(json: JsonValue, type: Type, registry: FileRegistry): JsonValue {
   const message = type?.message?.typeName === ANY ? messageOf(json['@type'], registry) : type?.message;
   for (const [name, value] of Object.entries(json)) {
     if (name.startsWith(MARK)) throw new SyntaxError('a name is a number');
-    const changed = back(value, type?.isMap === true ? { ...type, isMap: false } : message && typeOf(fieldOf(message, name)), registry);
+    const changed = back(value, type?.isMap === true ? { ...type, isMap: false } : message && memberType(message, name, registry), registry);
     // Not by assignment, which would be something else for `__proto__`.
     if (changed !== value) Object.defineProperty(json, name, { value: changed, writable: true, enumerable: true, configurable: true });
   }
   return json;
+}
+
+/** @param message of an Any: the one that it holds */
+function memberType(message: DescMessage, name: string, registry: FileRegistry): Type {
+  // An Any that is held by another one stands there as its value.
+  if (message.typeName === ANY) return name === 'value' ? { message } : undefined;
+  return typeOf(name.startsWith('[') ? registry.getExtension(name.slice(1, -1)) : fieldOf(message, name));
 }
 
 function isOf64Bits(type: Type): boolean {

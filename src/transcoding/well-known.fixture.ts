@@ -4,7 +4,7 @@ import { FieldDescriptorProto_Label, FieldDescriptorProto_Type, FileDescriptorSe
 import { ruledMethod } from './shop.fixture.ts';
 import { WELL_KNOWN_FILES } from './well-known-files.ts';
 
-const { STRING, MESSAGE, BYTES, UINT64 } = FieldDescriptorProto_Type;
+const { STRING, MESSAGE, BYTES, INT64, UINT64 } = FieldDescriptorProto_Type;
 const { OPTIONAL, REPEATED } = FieldDescriptorProto_Label;
 
 function known(name: string, number: number, type: string, label = OPTIONAL) {
@@ -39,6 +39,24 @@ export function wellKnownDescriptors(imports = true): Buffer {
           },
         ],
         service: [{ name: 'Things', method: [{ name: 'Put', inputType: '.demo.Thing', outputType: '.demo.Thing' }] }],
+      },
+    ],
+  });
+  return Buffer.from(toBinary(FileDescriptorSetSchema, set));
+}
+
+/** `demo.Notes/Put` takes and gives a `demo.Note`, which others may extend: `demo.size` is of 64 bits. */
+export function extensionDescriptors(): Buffer {
+  const set = create(FileDescriptorSetSchema, {
+    file: [
+      {
+        name: 'notes.proto',
+        package: 'demo',
+        syntax: 'proto2',
+        dependency: ['google/protobuf/any.proto'],
+        messageType: [{ name: 'Note', field: [known('any', 1, 'Any')], extensionRange: [{ start: 100, end: 200 }] }],
+        extension: [{ name: 'size', extendee: '.demo.Note', number: 100, type: INT64, label: OPTIONAL }],
+        service: [{ name: 'Notes', method: [{ name: 'Put', inputType: '.demo.Note', outputType: '.demo.Note' }] }],
       },
     ],
   });

@@ -9,7 +9,7 @@ import { type Binding, DescriptorFault, readTranscoding } from './bindings.ts';
 import { answerBody, RequestFault, requestMessage } from './messages.ts';
 import { PathTemplate } from './path-template.ts';
 import { codeName, statusJson } from './status.ts';
-import { fileDescriptors, wellKnownDescriptors } from './well-known.fixture.ts';
+import { extensionDescriptors, fileDescriptors, wellKnownDescriptors } from './well-known.fixture.ts';
 
 const { registry, bindings } = readTranscoding(wellKnownDescriptors(), ['demo.Things']);
 const put = bindings[0] as Binding;
@@ -68,6 +68,15 @@ test('whole numbers beyond that are exact to 64 bits, and numbers to all else', 
   assert.deepEqual(sent(put, '', body), { count: long, large: long, extra, value: 2 ** 53, any: wrapped });
   for (const bad of [`{"label":${long}}`, `{"data":${long}}`, `{"extra":{${long}:1}}`, `{"extra":{"a":{${long}:1}}}`])
     assert.throws(() => sent(put, '', bad), RequestFault, bad);
+});
+
+test('so are those of extensions, and of what an Any within an Any holds', () => {
+  const { registry: types, bindings } = readTranscoding(extensionDescriptors(), ['demo.Notes']);
+  const note = { '@type': 'type.googleapis.com/demo.Note', '[demo.size]': '9007199254740993' };
+  const whole = { any: { '@type': 'type.googleapis.com/google.protobuf.Any', value: note }, '[demo.size]': '-9007199254740993' };
+  const written = JSON.stringify(whole).replaceAll(/"(-?\d{16})"/g, '$1');
+  const frame = requestMessage(bindings[0] as Binding, types, new Map(), [], Buffer.from(written), new Fields());
+  assert.deepEqual(jsonOf(bindings[0] as Binding, types, frame), whole);
 });
 
 describe('queries and paths', () => {
