@@ -37,6 +37,8 @@ export interface CallAnswer {
 export interface CallFailure {
   /** What the gateway would answer where that is the end of it: 502, 503, 504, or 500 for a target that can't be resolved. */
   readonly failure: Reply;
+  /** Of the answer that broke off, or could not be taken as a whole; 0: its head never came. */
+  readonly status: number;
   readonly durationMs: number;
 }
 

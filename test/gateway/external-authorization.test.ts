@@ -211,6 +211,17 @@ test('a check that fails, is late, or has nowhere to go closes the route; only f
     answerCheck = (_message, response) => response.writeHead(status).end();
     await refused('/open', 503, 'ext_authz_bad_answer', { 'if-none-match': '*' });
   }
+  // A no whose rest can't be had is none the less.
+  answerCheck = (_message, response) => response.writeHead(403).end(Buffer.alloc(1024 * 1024 + 1));
+  await refused('/open', 503, 'ext_authz_failed');
+  answerCheck = (_message, response) => response.writeHead(401, { 'content-encoding': 'gzip' }).end('plain');
+  await refused('/open', 503, 'ext_authz_failed');
+  answerCheck = (_message, response) => void response.writeHead(403, { 'content-length': '9' }).write('no', () => response.destroy());
+  await refused('/open', 503, 'ext_authz_failed');
+  for (const status of [200, 500]) {
+    answerCheck = (_message, response) => void response.writeHead(status, { 'content-length': '9' }).write('?', () => response.destroy());
+    assert.equal((await reach('/open')).status, 200);
+  }
 });
 
 test('gRPC: the server is told of the request, and changes what the backend and the client get', async () => {

@@ -98,24 +98,24 @@ export class CallLife extends ExchangeLife implements CallOwner, RunningCall {
     if (this.done) return;
     super.finish(status, reason, now);
     const durationMs = now - this.exchange.startedAt;
-    const { isComplete, isTooLong, fields, trailers, body } = this.#stream;
+    const { isComplete, isTooLong, status: answered, fields, trailers, body } = this.#stream;
     const failure = this.#failure ?? (isTooLong ? answerTooLong : isComplete ? undefined : brokenOff(reason));
     if (failure !== undefined || fields === undefined) {
-      this.#settle({ failure: failure ?? replies.internalError, durationMs });
+      this.#settle({ failure: failure ?? replies.internalError, status: answered, durationMs });
       return;
     }
     const coding = this.#request.decode && body.length > 0 ? codingOf(fields) : '';
     if (coding === '') {
-      this.#settle({ status: this.#stream.status, fields, body, trailers, durationMs });
+      this.#settle({ status: answered, fields, body, trailers, durationMs });
       return;
     }
     decodeBody(body, coding, this.#request.maxAnswerBytes, (decoded) => {
       if (decoded === undefined) {
-        this.#settle({ failure: notDecoded, durationMs });
+        this.#settle({ failure: notDecoded, status: answered, durationMs });
         return;
       }
       fields.remove('content-encoding');
-      this.#settle({ status: this.#stream.status, fields, body: decoded, trailers, durationMs });
+      this.#settle({ status: answered, fields, body: decoded, trailers, durationMs });
     });
   }
 

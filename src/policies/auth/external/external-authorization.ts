@@ -59,7 +59,10 @@ export class ExternalAuthorizationCheck implements AuthCheck {
     const { headersToBackend } = this.#spec;
     for (const name of headersToBackend) if (!isMessageField(name)) exchange.requestFields.remove(name);
     if (headersToBackend.length > 0) exchange.ownFields = [...(exchange.ownFields ?? []), ...headersToBackend];
-    if (outcome.failure !== undefined) return this.#fail(outcome.failure.status === TIMED_OUT ? LATE : FAILED);
+    if (outcome.failure !== undefined) {
+      const refusal = outcome.failure.status === TIMED_OUT ? LATE : FAILED;
+      return saysNo(outcome.status) ? refusal : this.#fail(refusal);
+    }
     const answer = this.#protocol.read(outcome);
     if (answer === undefined) return this.#protocol.isTrouble(outcome) ? this.#fail(NO_ANSWER) : NO_ANSWER;
     if (!answer.allowed) return denial(exchange, answer);
@@ -70,6 +73,11 @@ export class ExternalAuthorizationCheck implements AuthCheck {
   #fail(refusal: Refusal): Refusal | undefined {
     return this.#spec.failOpen ? undefined : refusal;
   }
+}
+
+/** Whether what came of an answer says neither yes nor that the service is in trouble. @param status 0: nothing came */
+function saysNo(status: number): boolean {
+  return status >= 300 && status < 500;
 }
 
 /** What the service has for the client. */
