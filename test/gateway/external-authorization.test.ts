@@ -297,7 +297,7 @@ test('gRPC: denied with what the server says; by URL; and no answer is no permis
   // A no stays one, whatever comes along with it; and so does what the service says of the request.
   grpc.decide = () => ({ status: { code: status.PERMISSION_DENIED }, denied_response: { headers: [{ header: { key: 'x-a', value: 'a\r\nx-b: c' } }] } });
   await refused('/grpcopen', 503, 'ext_authz_bad_answer');
-  for (const code of [status.INVALID_ARGUMENT, status.PERMISSION_DENIED, status.UNAUTHENTICATED]) {
+  for (const code of [status.INVALID_ARGUMENT, status.PERMISSION_DENIED, status.RESOURCE_EXHAUSTED, status.UNAUTHENTICATED]) {
     grpc.decide = () => code;
     await refused('/grpcopen', 503, 'ext_authz_bad_answer');
   }

@@ -14,9 +14,10 @@ const CONTEXT = ['traceparent', 'tracestate', 'x-request-id'] as const;
 
 /**
  * What says something of the request, and nothing of the service: OK (whatever came with it), INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
- * PERMISSION_DENIED, FAILED_PRECONDITION, OUT_OF_RANGE, UNAUTHENTICATED.
+ * PERMISSION_DENIED, RESOURCE_EXHAUSTED (429 in HTTP; libraries say so of headers and messages that are too long), FAILED_PRECONDITION,
+ * OUT_OF_RANGE, UNAUTHENTICATED.
  */
-const OF_REQUESTS: ReadonlySet<string> = new Set(['0', '3', '5', '6', '7', '9', '11', '16']);
+const OF_REQUESTS: ReadonlySet<string> = new Set(['0', '3', '5', '6', '7', '8', '9', '11', '16']);
 
 export class GrpcCheck implements CheckProtocol {
   readonly #spec: ExternalAuthorization;
