@@ -66,8 +66,8 @@ export class AccessLines {
     if (record.reason !== '') line += `,"reason":"${record.reason}"`;
     if (record.shadowRefusals !== '') line += `,"shadowRefusals":${quote(record.shadowRefusals)}`;
     line += record.requestBytes === 0 ? ',"requestBytes":0,"responseBytes":' : `,"requestBytes":${record.requestBytes},"responseBytes":`;
-    line += record.responseBytes;
-    line += ',"durationMs":';
+    // As text from the start: what adds a number to a text asks anew each time what it is given.
+    line += `${record.responseBytes},"durationMs":`;
     line += milliseconds(record.durationMs);
     line += this.#places.of(record);
     if (record.upstreamStatus !== 0) {
@@ -228,5 +228,5 @@ const DECIMALS: readonly string[] = Array.from({ length: 1000 }, (_, index) => (
 function milliseconds(value: number): string {
   const microseconds = Math.round(value * 1000);
   const whole = Math.floor(microseconds / 1000);
-  return whole + (DECIMALS[microseconds - whole * 1000] as string);
+  return `${whole}${DECIMALS[microseconds - whole * 1000]}`;
 }
