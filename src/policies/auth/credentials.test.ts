@@ -37,6 +37,26 @@ describe('prefixes', () => {
   ] as const) {
     test(`${JSON.stringify(value)} behind ${JSON.stringify(prefix)}`, () => assert.equal(found(prefix, value), text));
   }
+  test('however it was written before', () => {
+    const credentials = new Credentials([{ type: 'Header', name: 'x-key', prefix: 'Bearer ' }]);
+    for (const [value, text] of [
+      ['', undefined],
+      ['BEARER abc', 'abc'],
+      ['BEARER abc', 'abc'],
+      ['BEARER \xa0abc', 'abc'],
+      ['BEARER', ''],
+      ['', undefined],
+      ['BEARE', undefined],
+      ['BEARERabc', undefined],
+      ['Bearer \tabc', 'abc'],
+      ['BEARER abc', 'abc'],
+      ['xEARER abc', undefined],
+    ] as const) {
+      const exchange = exchangeOf();
+      exchange.requestFields.append('X-Key', value);
+      assert.equal(credentials.find(exchange), text, JSON.stringify(value));
+    }
+  });
   test('a header that is there twice is refused where one of them has the prefix', () => {
     assert.equal(found('Bearer ', 'Bearer a', 'Basic b'), 'repeated_credential');
     assert.equal(found('Bearer ', 'Basic a', 'Basic b'), undefined);

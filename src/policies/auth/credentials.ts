@@ -4,6 +4,7 @@ import { countCookies, withoutCookie } from '../../exchange/cookies.ts';
 import type { Exchange } from '../../exchange/exchange.ts';
 import { FAMILY_KINDS, FieldKind, kindOfName, maskOf } from '../../exchange/field-names.ts';
 import { type Fields, type OtherNames, otherNames } from '../../exchange/fields.ts';
+import { latin1Copy } from '../../exchange/latin1-copy.ts';
 import { countParameters, withoutParameter } from '../../exchange/query.ts';
 import type { CredentialSource } from '../../snapshot/auth.ts';
 import { REPEATED_CREDENTIAL, type Refusal } from './method.ts';
@@ -14,6 +15,9 @@ class HeaderSource {
   readonly name: string;
   /** In lower case. */
   readonly #prefix: string;
+  readonly #endsInBlank: boolean;
+  /** The prefix as it was written last: most clients write it alike. */
+  #spelling: string;
   /** Blanks at the end of a value are gone: a scheme alone is that scheme with an empty credential. */
   readonly #scheme: string;
   readonly #kind: FieldKind;
@@ -24,6 +28,8 @@ class HeaderSource {
   constructor(name: string, prefix: string) {
     this.name = name;
     this.#prefix = prefix.toLowerCase();
+    this.#endsInBlank = this.#prefix.endsWith(' ');
+    this.#spelling = this.#prefix;
     this.#scheme = this.#prefix.trimEnd();
     this.#kind = kindOfName(name);
     this.#others = otherNames([name]);
@@ -50,8 +56,15 @@ class HeaderSource {
     const prefix = this.#prefix;
     if (prefix === '') return value;
     if (value.length === this.#scheme.length) return value.toLowerCase() === this.#scheme ? '' : undefined;
-    if (value.length < prefix.length || value.slice(0, prefix.length).toLowerCase() !== prefix) return undefined;
-    return prefix.endsWith(' ') ? value.slice(prefix.length).trimStart() : value.slice(prefix.length);
+    const start = value.slice(0, prefix.length);
+    if (start !== this.#spelling) {
+      if (start.toLowerCase() !== prefix) return undefined;
+      this.#spelling = latin1Copy(start);
+    }
+    const rest = value.slice(prefix.length);
+    const first = rest.charCodeAt(0);
+    // Of letters, digits and signs there is nothing to trim.
+    return (first > 0x20 && first < 0x7f) || !this.#endsInBlank ? rest : rest.trimStart();
   }
 }
 
