@@ -58,6 +58,7 @@ export class PublishedService {
 
   #take(addresses: readonly PublishedAddress[]): void {
     const { log, namespace, name, onChange } = this.#options;
+    if (this.#toldFailure !== '') log('info', 'the Service of --publish-service is read again', { service: `${namespace}/${name}` });
     this.#toldFailure = '';
     if (JSON.stringify(addresses) === JSON.stringify(this.#addresses)) return;
     this.#addresses = addresses;

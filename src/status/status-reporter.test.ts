@@ -179,6 +179,8 @@ test('a published Service is followed; while it can not be read, what is there s
   await cluster.until(() => one.log.includes('warn the Service of --publish-service can not be read  NotFound'), 'told');
   await cluster.quiet();
   assert.deepEqual(cluster.addresses('a'), [{ hostname: 'lb.example.com' }]);
+  cluster.server.put(path, 'lb', { spec: { type: 'LoadBalancer' }, status: { loadBalancer: { ingress: [{ hostname: 'lb.example.com' }] } } });
+  await cluster.until(() => one.log.some((line) => line.startsWith('info the Service of --publish-service is read again')), 'told that it is over');
 });
 
 test("a policy's ancestors stand beside those of others, also when those come between", async (t) => {
