@@ -7,7 +7,7 @@ import { compare, type ExpressionFunction, GLOBAL_FUNCTIONS, METHODS } from './f
 import { compileMacro, MACROS } from './macros.ts';
 import type { Evaluate, NodeCompiler } from './node-compiler.ts';
 import { arithmetic, contains } from './operators.ts';
-import { Pattern } from './regex.ts';
+import { Pattern, PatternTooBig } from './regex.ts';
 import { boolean, fieldOf, isEqual, typeName } from './values.ts';
 
 /** Of a node within another one; a chain of operators is one, too. */
@@ -221,7 +221,8 @@ export class Compiler implements NodeCompiler {
     try {
       pattern = new Pattern(patternNode.args);
     } catch (error) {
-      throw this.fault(node, `${(error as Error).message}`, 'use RE2 syntax: no lookaround, no backreferences');
+      const hint = error instanceof PatternTooBig ? error.hint : 'use RE2 syntax: no lookaround, no backreferences';
+      throw this.fault(node, `${(error as Error).message}`, hint);
     }
     const text = this.compile(textNode);
     return (frame) => {

@@ -10,6 +10,16 @@ export const MAX_PATTERN_LENGTH = 1024;
 /** Characters times instructions that RE2JS goes through in the time of one unit, at its worst. */
 const STEPS = 16;
 
+/** A pattern that is good, and refused for its size. */
+export class PatternTooBig extends Error {
+  readonly hint: string;
+
+  constructor(message: string, hint: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
 export class Pattern {
   readonly #pattern: RE2JS;
   readonly #instructions: number;
@@ -18,7 +28,7 @@ export class Pattern {
   constructor(source: string) {
     if (source.length > MAX_PATTERN_LENGTH) throw new Error(`the regular expression is longer than ${MAX_PATTERN_LENGTH} characters`);
     const tooBig = patternSizeFlaw(source);
-    if (tooBig !== undefined) throw new Error(tooBig.message);
+    if (tooBig !== undefined) throw new PatternTooBig(tooBig.message, tooBig.hint);
     this.#pattern = RE2JS.compile(source);
     this.#instructions = this.#pattern.programSize();
   }

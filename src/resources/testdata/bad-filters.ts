@@ -137,6 +137,13 @@ export const BAD_FILTERS: readonly BadObject[] = [
     /RE2/,
   ],
   [
+    'expression with a pattern whose counts make it huge',
+    filters({ requestHeaderModifier: { set: [{ name: 'a', expression: "string(request.path.matches('([a-z]{1,99}/){1,30}'))" }] } }),
+    'spec.rules[0].filters.requestHeaderModifier.set[0].expression',
+    /6\d{3} parts/,
+    /4000: write \* or \+/,
+  ],
+  [
     'group that the pattern lacks',
     filters({ urlRewrite: { path: { type: 'ReplaceRegex', pattern: '(a)', substitution: '\\2' } } }),
     'spec.rules[0].filters.urlRewrite.path.substitution',
