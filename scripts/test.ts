@@ -16,8 +16,8 @@ import { parseArgs } from 'node:util';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const { values, positionals: patterns } = parseArgs({ allowPositionals: true, options: { 'at-once': { type: 'string' }, 'file-timeout': { type: 'string' } } });
-/** A file that has not ended by then hangs. Milliseconds. */
-const fileTimeout = Number(values['file-timeout'] ?? 600) * 1000;
+/** A file that has not ended by then hangs: the longest take five minutes, and many times that on a machine that has much else to do. Milliseconds. */
+const fileTimeout = Number(values['file-timeout'] ?? 1800) * 1000;
 /**
  * How many files run at a time: one where they share what only one may use. Half of the time they wait, for programs to start,
  * leases and time-outs, so half as many again as there are processors keep those busy. Where the cluster tier runs beside, which is

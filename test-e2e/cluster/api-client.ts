@@ -60,7 +60,8 @@ export class ApiClient {
   constructor(connection: Connection) {
     this.#connection = connection;
     const { ca, cert, key } = connection;
-    this.#agent = new Agent({ keepAlive: true, maxSockets: 16, ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
+    // The API server closes connections that nobody uses for 90 s, whatever is on its way to it then.
+    this.#agent = new Agent({ keepAlive: true, timeout: 30_000, maxSockets: 16, ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) });
   }
 
   /**

@@ -45,7 +45,7 @@ export const soak: DataPlaneFault = {
       // Where clients and backends can bring no full load, what an answer costs says what the core would serve.
       const most = top.rate / top.busy;
       rate = Math.max(0, most * SHARE - byClients);
-      served = `, which is half of the ${most.toFixed(0)} that its core serves (${top.rate.toFixed(0)} a second kept it busy for ${percent(top.busy)})`;
+      served = `, of ${(most * SHARE).toFixed(0)} asked for: half of the ${most.toFixed(0)} that its core serves (${top.rate.toFixed(0)} a second kept it busy for ${percent(top.busy)})`;
       place.tell(`at most ${most.toFixed(0)} requests/s on a core; ${byClients.toFixed(0)} come from ${CLIENTS} clients of each protocol`);
     }
     load.setRate(rate);
