@@ -25,6 +25,7 @@ import {
   settingsFrame,
   windowUpdateFrame,
 } from './frames.ts';
+import { RequestReader } from './request-reader.ts';
 import { CONNECTION_WINDOW, MAX_STREAMS, STREAM_WINDOW } from './server-options.ts';
 import { ServerStreams, type StreamsOwner } from './server-streams.ts';
 
@@ -58,6 +59,7 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
   readonly #assembly = new BlockAssembly();
   readonly #sender: AnswerSender;
   readonly #streams: ServerStreams;
+  readonly #requests: RequestReader;
   #closed = false;
   #prefaceRead = 0;
   /** The client's first SETTINGS came in. */
@@ -80,7 +82,8 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
     this.#sink = sink;
     this.#onClosed = onClosed;
     this.#sender = new AnswerSender(connection);
-    this.#streams = new ServerStreams(this, this.#sender, this.#peer, options, sink);
+    this.#streams = new ServerStreams(this, this.#sender, options);
+    this.#requests = new RequestReader(this, this.#streams, this.#peer, options, sink);
     this.#startedAt = options.deadlines.now;
     this.#idleSince = this.#startedAt;
     this.deadline = this.#startedAt + options.headerTimeout;
@@ -112,16 +115,16 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
       if (position < 0) return;
     }
     const reader = this.#reader;
-    const streams = this.#streams;
+    const requests = this.#requests;
     while (!this.#closed) {
       const result = reader.next(bytes, position, end);
       position = reader.position;
       if (result === Read.More) break;
       if (result === Read.Bad) this.fail(reader.error);
-      else if (result === Read.Data) streams.readData(reader);
+      else if (result === Read.Data) requests.readData(reader);
       else this.#readFrame(result === Read.DataHeader);
     }
-    streams.beginExchanges();
+    requests.beginExchanges();
     if (this.#closed) return;
     // The time that DATA may take is the exchange's to watch.
     if (this.#assembly.streamId === 0 && (reader.atFrameStart || reader.inData)) this.#headSince = 0;
@@ -151,7 +154,7 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
     const assembled = this.#assembly.streamId;
     const isOutOfPlace = assembled === 0 ? type === FrameType.Continuation : type !== FrameType.Continuation || streamId !== assembled;
     if (isEarly || isOutOfPlace) this.fail(ErrorCode.ProtocolError);
-    else if (isData) this.#streams.readDataHeader(this.#reader);
+    else if (isData) this.#requests.readDataHeader(this.#reader);
     else if (type === FrameType.Headers || type === FrameType.Continuation) this.#readFragment(type);
     else if (type === FrameType.WindowUpdate) this.#streams.readWindowUpdate(streamId, this.#readNumber() & 0x7fff_ffff);
     else if (type === FrameType.RstStream) this.#streams.readReset(streamId);
@@ -188,7 +191,7 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
     }
     if (!last && length < SMALL_FRAGMENT && !this.#streams.countControl()) return;
     assembly.add(payload, payloadStart, payloadEnd, last);
-    if (last) this.#streams.readBlock(assembly);
+    if (last) this.#requests.readBlock(assembly);
   }
 
   /** Priorities are ignored (section 5.3.2), but for what can't be one. */
@@ -353,7 +356,7 @@ export class ServerConnection implements ConnectionHandler, Timed, StreamsOwner 
   #failSlowHead(): void {
     const reader = this.#reader;
     const streamId = this.#assembly.streamId || (reader.inPayload && reader.type === FrameType.Headers ? reader.streamId : 0);
-    if (streamId > this.#streams.lastId && (streamId & 1) === 1) this.#streams.refuseSlow(streamId);
+    if (streamId > this.#streams.lastId && (streamId & 1) === 1) this.#requests.refuseSlow(streamId);
     this.fail(ErrorCode.EnhanceYourCalm);
   }
 
