@@ -23,12 +23,20 @@ export function packLine(start: number, nameLength: number, kind: FieldKind): nu
 
 /** Takes the lines of `Fields`, one by one. */
 export interface LineVisitor {
-  /** The text that the lines to come are part of, up to the next call; '' where each has one of its own. */
-  beginText(text: string): void;
+  /**
+   * The lines to come are part of that text, up to `endText`.
+   * @param lines numbers that stand for what is taken of it: with equal ones of an equal text, and the same `without`, the same calls of `line` follow
+   * @returns whether the visitor knows them, and does without those calls
+   */
+  beginText(text: string, lines: readonly number[], without: number): boolean;
+  /** After the last line of a text; with what it began with. */
+  endText(lines: readonly number[], without: number): void;
   /** Whole lines that were added, for `visitLines`. */
   lines(lines: string, without: number): void;
   /** `text[start..end)` is a line without its CRLF, which begins with a name of that length and a colon; the value may have blanks around it. */
   line(text: string, start: number, nameLength: number, end: number, kind: FieldKind): void;
+  /** A field that has no line. @param name in any case @param value perhaps with blanks around it */
+  field(name: string, value: string, kind: FieldKind): void;
 }
 
 /** Names to be removed together; see `otherNames`. */
@@ -236,6 +244,14 @@ export class Fields {
     else added.push('', lines);
   }
 
+  /**
+   * As `append`, for a field of the gateway's own.
+   * @param name of that kind @param value known to be well-formed
+   */
+  appendOwn(name: string, value: string, kind: FieldKind): void {
+    this.#push(name, value, kind);
+  }
+
   remove(name: string): void {
     const kind = kindOfName(name);
     if (kind === FieldKind.Other || (this.#mask & (1 << kind)) !== 0) this.#remove(name, kind);
@@ -300,25 +316,26 @@ export class Fields {
   /** Gives the visitor every line but those of some kinds, in order. @param without see maskOf */
   visit(visitor: LineVisitor, without: number): void {
     const lines = this.#lines;
-    if (lines.length > 0) visitor.beginText(this.#text);
-    // The bit of removed lines.
-    const skipped = without | (1 << FieldKind.Removed);
-    for (let index = 0; index < lines.length; index++) {
-      const line = lines[index] as number;
-      const kind = (line & KIND_MASK) as FieldKind;
-      if ((skipped & (1 << kind)) !== 0) continue;
-      visitor.line(this.#text, line >>> START_SHIFT, this.#nameLength(line), this.#valueEnd(index), kind);
+    if (lines.length > 0 && !visitor.beginText(this.#text, lines, without)) {
+      // The bit of removed lines.
+      const skipped = without | (1 << FieldKind.Removed);
+      for (let index = 0; index < lines.length; index++) {
+        const line = lines[index] as number;
+        const kind = (line & KIND_MASK) as FieldKind;
+        if ((skipped & (1 << kind)) !== 0) continue;
+        visitor.line(this.#text, line >>> START_SHIFT, this.#nameLength(line), this.#valueEnd(index), kind);
+      }
+      visitor.endText(lines, without);
     }
     const added = this.#added;
     if (added === undefined) return;
-    visitor.beginText('');
     for (let index = 0; index < added.length; index += 2) {
       const name = added[index] as string;
       const value = added[index + 1] as string;
       if (name === '') visitor.lines(value, without);
       else {
         const kind = kindOfName(name);
-        if ((without & (1 << kind)) === 0) visitor.line(`${name}: ${value}`, 0, name.length, name.length + 2 + value.length, kind);
+        if ((without & (1 << kind)) === 0) visitor.field(name, value, kind);
       }
     }
   }

@@ -303,12 +303,12 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
     fields.removeKinds(HOP_BY_HOP);
     if (this.isHead || status === 204 || status === 304) {
       if (status === 204) fields.removeKinds(CONTENT_LENGTH);
-      else if (status !== 304 && length >= 0 && !fields.mayHave(CONTENT_LENGTH)) fields.appendLines(`content-length: ${length}\r\n`, CONTENT_LENGTH);
+      else if (status !== 304 && length >= 0 && !fields.mayHave(CONTENT_LENGTH)) fields.appendLines(lengthLine(length), CONTENT_LENGTH);
       this.#left = 0;
     } else {
       fields.removeKinds(CONTENT_LENGTH);
       this.#left = length === NO_BODY ? 0 : length;
-      if (length !== UNKNOWN_LENGTH) fields.appendLines(`content-length: ${this.#left}\r\n`, CONTENT_LENGTH);
+      if (length !== UNKNOWN_LENGTH) fields.appendLines(lengthLine(this.#left), CONTENT_LENGTH);
     }
     if (!fields.mayHave(DATE)) fields.appendLines(dateLine(server.now), DATE);
   }
@@ -363,4 +363,16 @@ export class ServerStream implements ClientStream, SendingStream, Deferred {
     else server.sender.trailers(this, trailers);
     server.answerSent(this);
   }
+}
+
+let knownLength = -1;
+let knownLengthLine = '';
+
+/** The same text for the same length as the last one, so that it is known again without a look at its characters. */
+function lengthLine(length: number): string {
+  if (length !== knownLength) {
+    knownLength = length;
+    knownLengthLine = `content-length: ${length}\r\n`;
+  }
+  return knownLengthLine;
 }

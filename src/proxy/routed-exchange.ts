@@ -254,7 +254,7 @@ export abstract class RoutedExchange implements Timed, AnswerPipeOwner, Exchange
 
   protected stampResponse(fields: Fields): void {
     fields.removeKinds(REQUEST_ID);
-    fields.appendLines(`X-Request-Id: ${this.exchange.requestId}\r\n`, REQUEST_ID);
+    fields.appendOwn('X-Request-Id', this.exchange.requestId, FieldKind.XRequestId);
   }
 
   // --- answers whose body filters may change ---

@@ -45,6 +45,19 @@ interface LineGroup {
   readonly entries: readonly EncoderEntry[];
 }
 
+/** What the lines of a text came to, all of which the table had. */
+interface LineRun {
+  /** See `LineVisitor.beginText`. */
+  readonly lines: readonly number[];
+  readonly without: number;
+  /** Where the run stands among the fields of its block. */
+  readonly place: number;
+  readonly count: number;
+  /** Entries that the table had ever had: with one more all indices are others. */
+  readonly added: number;
+  readonly block: string;
+}
+
 interface EncoderEntry {
   /** See `HpackEncoder.#entries`. */
   readonly key: string;
@@ -97,6 +110,13 @@ export class HpackEncoder implements LineVisitor {
   #isKnownText = false;
   /** The lines to come are part of `#knownText`. */
   #inText = false;
+  /** What the lines of `#knownText` came to the last time. */
+  #run: LineRun | undefined = undefined;
+  /** Of the text under way: its place in the block, and how long the block was before it. */
+  #textPlace = 0;
+  #textStart = 0;
+  /** A field was written that is not in the table. */
+  #sawLiteral = false;
   /** What was added to the last messages, in order. */
   readonly #groups: (LineGroup | undefined)[] = [];
   #group = 0;
@@ -116,6 +136,7 @@ export class HpackEncoder implements LineVisitor {
     this.#smallest = this.#resized ? Math.min(this.#smallest, maxSize) : maxSize;
     this.#table.maxSize = maxSize;
     this.#resized = true;
+    this.#run = undefined;
     this.#shrink(maxSize);
   }
 
@@ -184,20 +205,52 @@ export class HpackEncoder implements LineVisitor {
     else this.#find(`${name}: ${value}`, name, value, -1);
   }
 
-  beginText(text: string): void {
+  beginText(text: string, lines: readonly number[], without: number): boolean {
     this.#inText = text !== '' && text.length <= MAX_KEPT_TEXT;
     this.#isKnownText = this.#inText && text === this.#knownText;
-    if (this.#isKnownText || !this.#inText) return;
-    this.#knownText = text;
-    for (let place = 0; place < this.#starts.length; place++) this.#starts[place] = -1;
+    if (this.#isKnownText) {
+      const run = this.#run;
+      if (run !== undefined && this.#isRun(run, lines, without)) {
+        this.#text += run.block;
+        this.#place += run.count;
+        this.#inText = false;
+        this.#isKnownText = false;
+        return true;
+      }
+      this.#textPlace = this.#place;
+      this.#textStart = this.#text.length;
+      this.#sawLiteral = false;
+    } else if (this.#inText) {
+      this.#knownText = text;
+      this.#run = undefined;
+      for (let place = 0; place < this.#starts.length; place++) this.#starts[place] = -1;
+    }
+    return false;
+  }
+
+  #isRun(run: LineRun, lines: readonly number[], without: number): boolean {
+    const known = run.lines;
+    if (run.added !== this.#added || run.place !== this.#place || run.without !== without || known.length !== lines.length) return false;
+    for (let index = 0; index < known.length; index++) if (known[index] !== lines[index]) return false;
+    return true;
+  }
+
+  endText(lines: readonly number[], without: number): void {
+    const wasKnown = this.#isKnownText;
+    this.#inText = false;
+    this.#isKnownText = false;
+    // What is not in the table now may be in it the next time.
+    if (!wasKnown || this.#sawLiteral) return;
+    const place = this.#textPlace;
+    // A slice would keep the whole block alive.
+    const block = latin1Copy(this.#text.slice(this.#textStart));
+    this.#run = { lines: lines.slice(), without, place, count: this.#place - place, added: this.#added, block };
   }
 
   line(text: string, start: number, nameLength: number, end: number, kind: FieldKind): void {
     const nameEnd = start + nameLength;
     if (((1 << kind) & NOT_LOOKED_UP) !== 0) {
-      const name = NAMES[kind] as KnownName;
-      this.#text += (name.isSecret ? name.neverIndexed : name.withoutIndexing) + encodeString(withoutBlanks(text, nameEnd + 1, end));
-      this.#sawUnlisted = true;
+      this.#unlisted(kind, withoutBlanks(text, nameEnd + 1, end));
       return;
     }
     const place = this.#place;
@@ -216,6 +269,18 @@ export class HpackEncoder implements LineVisitor {
       }
     }
     this.#find(text.slice(start, end), text.slice(start, nameEnd), withoutBlanks(text, nameEnd + 1, end), at);
+  }
+
+  field(name: string, value: string, kind: FieldKind): void {
+    if (((1 << kind) & NOT_LOOKED_UP) !== 0) this.#unlisted(kind, withoutBlanks(value, 0, value.length));
+    else this.line(`${name}: ${value}`, 0, name.length, name.length + 2 + value.length, kind);
+  }
+
+  #unlisted(kind: FieldKind, value: string): void {
+    const name = NAMES[kind] as KnownName;
+    this.#text += (name.isSecret ? name.neverIndexed : name.withoutIndexing) + encodeString(value);
+    this.#sawUnlisted = true;
+    this.#sawLiteral = true;
   }
 
   lines(lines: string, without: number): void {
@@ -258,6 +323,7 @@ export class HpackEncoder implements LineVisitor {
 
   /** @returns the entry that was made of it, if one was */
   #write(key: string, name: KnownName, value: string): EncoderEntry | undefined {
+    this.#sawLiteral = true;
     if (name.isSecret) {
       this.#text += name.neverIndexed + encodeString(value);
       return undefined;
