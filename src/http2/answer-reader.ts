@@ -73,7 +73,6 @@ export class AnswerReader {
   }
 
   #readBlock(assembly: BlockAssembly): void {
-    block.begin();
     const good = this.#decoder.decode(assembly.bytes, assembly.start, assembly.end, block);
     const { streamId, endsStream } = assembly;
     assembly.clear();

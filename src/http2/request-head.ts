@@ -11,7 +11,7 @@ import { CONTENT_LENGTH, parseContentLength } from '../http1/framing.ts';
 import { isKnownMethod } from '../http1/methods.ts';
 import { newKey } from '../http1/upgrade.ts';
 import { LENGTH_MISMATCH, MALFORMED_HEAD, MALFORMED_PSEUDO, PROTOCOL, UNKNOWN_PROTOCOL } from './fault.ts';
-import { type HeaderBlock, pseudoBit } from './hpack/header-block.ts';
+import { type HeaderBlock, type KeptSection, pseudoBit } from './hpack/header-block.ts';
 import { Pseudo } from './hpack/header-entry.ts';
 
 const EXPECT = maskOf(FieldKind.Expect);
@@ -48,6 +48,27 @@ export class ParsedRequest implements RequestHead {
     this.fields = fields;
     this.headBytes = headBytes;
   }
+
+  /** The same for another request. */
+  clone(): ParsedRequest {
+    const copy = new ParsedRequest(this.method, this.scheme, this.fields.clone(), this.headBytes);
+    copy.path = this.path;
+    copy.query = this.query;
+    copy.authority = this.authority;
+    copy.host = this.host;
+    copy.body = this.body;
+    copy.upgrade = this.upgrade;
+    copy.expectsContinue = this.expectsContinue;
+    return copy;
+  }
+}
+
+/** What a section came to that was restored, and so may come again. */
+interface KnownRequest {
+  readonly section: KeptSection;
+  readonly endsStream: boolean;
+  /** To be copied. */
+  readonly head: ParsedRequest;
 }
 
 /** Judges the heads of one connection's requests, by the rules of HTTP/1.1 where both have the same (RFC 9113 section 8). */
@@ -60,6 +81,8 @@ export class RequestJudge {
   /** The last authority that was found good, since most requests of a connection have the same. */
   #knownAuthority: string | undefined = undefined;
   #knownHost = '';
+  /** The last section, where it was judged before and found good. */
+  #known: KnownRequest | undefined = undefined;
 
   /** @param maxBytes of a header section */
   constructor(scheme: 'http' | 'https', maxBytes: number) {
@@ -73,6 +96,19 @@ export class RequestJudge {
    * @returns undefined where the request is refused: see `fault`
    */
   judge(block: HeaderBlock, endsStream: boolean): ParsedRequest | undefined {
+    const { section } = block;
+    const known = this.#known;
+    if (known !== undefined) {
+      if (section === known.section && endsStream === known.endsStream) return known.head.clone();
+      this.#known = undefined;
+    }
+    const head = this.#judgeNew(block, endsStream);
+    // A tunnel has a key of its own.
+    if (section !== undefined && head?.upgrade === '') this.#known = { section, endsStream, head: head.clone() };
+    return head;
+  }
+
+  #judgeNew(block: HeaderBlock, endsStream: boolean): ParsedRequest | undefined {
     this.malformed = true;
     if (block.flaw !== '') return this.#bad(MALFORMED_HEAD);
     // Of what is too large not everything was kept.

@@ -35,6 +35,8 @@ export class RequestReader {
   readonly #judge: RequestJudge;
   readonly #block: HeaderBlock;
   #requests = 0;
+  /** `performance.now()` of what came in at once; 0: nothing has. */
+  #readAt = 0;
   /** Whose DATA is being read, if anybody's, and how much of the frame is no content. */
   #dataStream: ServerStream | undefined = undefined;
   #dataOverhead = 0;
@@ -55,7 +57,6 @@ export class RequestReader {
   readBlock(assembly: BlockAssembly): void {
     const { streamId, endsStream, dependsOnItself } = assembly;
     const block = this.#block;
-    block.begin();
     const isGood = this.#decoder.decode(assembly.bytes, assembly.start, assembly.end, block);
     assembly.clear();
     if (!isGood) this.#owner.fail(ErrorCode.CompressionError);
@@ -68,7 +69,8 @@ export class RequestReader {
     streams.lastId = streamId;
     if (streamId > streams.servedUpTo) return;
     const options = this.#options;
-    const startedAt = performance.now();
+    if (this.#readAt === 0) this.#readAt = performance.now();
+    const startedAt = this.#readAt;
     if (streams.size >= MAX_STREAMS) {
       this.#sink.onRefused(refusalOf(TOO_MANY_STREAMS, this.#peer, block, newRequestId(), 0, startedAt));
       streams.reset(streamId, ErrorCode.RefusedStream);
@@ -93,6 +95,7 @@ export class RequestReader {
    */
   beginExchanges(): void {
     const read = this.#read;
+    this.#readAt = 0;
     for (let index = 0; index < read.length; index++) {
       const stream = read[index] as ServerStream;
       const exchange = stream.exchange as Exchange;

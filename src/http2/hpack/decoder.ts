@@ -48,7 +48,7 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes one whole header block. What it holds goes to `block`, of which begin was called; what is wrong with its fields,
+   * Decodes one whole header block. What it holds goes to `block`, in place of what was there; what is wrong with its fields,
    * or too large, is found there: the table stays in step.
    * @param bytes of which `[start..end)` is the block, CONTINUATION included
    * @returns false where it is no HPACK: the connection can't go on (COMPRESSION_ERROR)
@@ -61,6 +61,7 @@ export class HpackDecoder {
       for (let index = 0; index < added.length; index++) this.#insert(added[index] as HeaderEntry);
       return true;
     }
+    block.begin();
     this.#position = start;
     this.#refersToTable = false;
     let added: HeaderEntry[] | undefined;

@@ -27,7 +27,8 @@ export interface KeptSection {
   readonly pseudo: number;
   readonly dropped: number;
   readonly bytes: number;
-  readonly lines: readonly number[];
+  /** Not to be changed. */
+  readonly lines: number[];
   readonly mask: number;
   readonly count: number;
   /** Put together of pieces, until it is used for the first time. */
@@ -60,6 +61,8 @@ export class HeaderBlock {
   dropped = 0;
   /** Of the list, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */
   bytes = 0;
+  /** Where all of it was restored: what it was restored from. */
+  section: KeptSection | undefined = undefined;
 
   readonly #limits: BlockLimits;
   #text = '';
@@ -83,8 +86,9 @@ export class HeaderBlock {
     this.flaw = '';
     this.dropped = 0;
     this.bytes = 0;
+    this.section = undefined;
     this.#text = '';
-    // The former array belongs to the Fields that were made of it.
+    // The former array belongs to the Fields that were made of it, or to a section that is kept.
     this.#lines = [];
     this.#mask = 0;
     this.#count = 0;
@@ -115,7 +119,9 @@ export class HeaderBlock {
    * that is there as well, and to remove one.
    */
   fields(): Fields {
-    return new Fields(this.#text, this.#lines, this.#text.length, this.#mask);
+    // `Fields` change theirs.
+    const lines = this.section === undefined ? this.#lines : this.#lines.slice();
+    return new Fields(this.#text, lines, this.#text.length, this.#mask);
   }
 
   /** @returns undefined where something is wrong with the section, or it is large */
@@ -144,9 +150,9 @@ export class HeaderBlock {
     this.flaw = '';
     this.dropped = kept.dropped;
     this.bytes = kept.bytes;
+    this.section = kept;
     this.#text = kept.text;
-    // `Fields` change theirs.
-    this.#lines = kept.lines.slice();
+    this.#lines = kept.lines;
     this.#mask = kept.mask;
     this.#count = kept.count;
     return true;

@@ -14,7 +14,6 @@ export function newBlock(change: Partial<ConstructorParameters<typeof HeaderBloc
 
 /** The fields of a block, pseudo-header fields first; undefined where it is no HPACK. `:authority` shows as itself. */
 export function decodePairs(decoder: HpackDecoder, bytes: Buffer, block = newBlock()): Pair[] | undefined {
-  block.begin();
   if (!decoder.decode(bytes, 0, bytes.length, block)) return undefined;
   const pairs: Pair[] = [];
   for (const name of ['method', 'scheme', 'path', 'status', 'authority', 'protocol'] as const) if (block[name] !== '') pairs.push([`:${name}`, block[name]]);
