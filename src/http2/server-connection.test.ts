@@ -39,6 +39,46 @@ describe('requests over HTTP/2', () => {
     assert.equal(exchange.requestFields.serialize(), 'host: A.test:8080\r\nx-a: 1\r\ncookie: a=1; b=2\r\n');
   });
 
+  it('are each their own where the same comes again and again', async () => {
+    const client = new RawClient({
+      sink: (seen) => {
+        seen.exchange.requestFields.append('x-mine', String(client.seen.length));
+        seen.exchange.requestFields.remove('x-a');
+        seen.text(200, 'hello');
+      },
+    });
+    // None of these is added to the table, so that the same bytes mean the same.
+    const head = (id: number, endsStream: boolean, path = '04032f612f') =>
+      frame(
+        FrameType.Headers,
+        endsStream ? Flag.EndStream | Flag.EndHeaders : Flag.EndHeaders,
+        id,
+        Buffer.from(`8287${path}0106612e746573740003782d610131`, 'hex').toString('latin1'),
+      );
+    const other = '04032f622f';
+    client.send(
+      head(1, true),
+      head(3, true),
+      head(5, true),
+      head(7, true),
+      head(9, false),
+      head(11, false),
+      head(13, true),
+      head(15, true, other),
+      head(17, true),
+    );
+    await client.settle();
+    assert.deepEqual(
+      client.seen.map(({ exchange }) => [exchange.path, exchange.host, exchange.stream.requestBody, exchange.requestFields.serialize()]),
+      ['/a/', '/a/', '/a/', '/a/', '/a/', '/a/', '/a/', '/b/', '/a/'].map((path, index) => [
+        path,
+        'a.test',
+        index === 4 || index === 5 ? UNKNOWN_LENGTH : NO_BODY,
+        `host: a.test\r\nx-mine: ${index + 1}\r\n`,
+      ]),
+    );
+  });
+
   it('are answered with head and body in one write', async () => {
     const client = new RawClient({ sink: ok });
     await client.settle();
