@@ -1,12 +1,16 @@
 /** Policies by the API server: one gateway, and a route for each. */
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { Browser } from '../../test/gateway/browser.ts';
 import { wholeFile } from '../../test/gateway/lifetime.ts';
+import { CLIENT, OidcServer } from '../../test/gateway/oidc-server.ts';
 import type { KubernetesObject } from '../cluster/api-client.ts';
-import { ask, askUntil } from '../cluster/client.ts';
+import { type Answer, ask, askUntil } from '../cluster/client.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { GatewayAddress } from '../cluster/gateway.ts';
-import { openGateway } from '../cluster/gateways.ts';
+import { openGateway, startReplica } from '../cluster/gateways.ts';
+
+const IN_PODS = process.env.TIDEGATE_GATEWAY !== undefined && 'no provider of this process can be reached from there';
 
 const cluster = Cluster.open(wholeFile);
 let namespace: string;
@@ -90,6 +94,41 @@ test('logins and external authorization: closed to whom nobody vouches for', asy
   await cluster.apply([secret(session, { client: 'of the client', session: 'thirty-two characters for a key!' })]);
   await askUntil(gateway, { host, headers }, ({ status }) => status === 401);
   assert.equal((await ask(gateway, { host })).headers['www-authenticate'], 'Cookie');
+});
+
+test('a browser logs in at a provider, and comes back to its page', { skip: IN_PODS }, async (t) => {
+  const host = 'page.policies.test';
+  const provider = await OidcServer.start(t, { redirectUris: [`http://${host}/oauth2/callback`] });
+  await cluster.apply([
+    route('page'),
+    secret('page', { client: CLIENT.secret, session: 'thirty-two characters of a secret' }),
+    policy('AuthPolicy', 'page', {
+      methods: [
+        {
+          oidc: {
+            ...{ issuer: provider.issuer, clientId: CLIENT.id },
+            ...{ clientSecretRef: { name: 'page', key: 'client' }, sessionSecretRef: { name: 'page', key: 'session' } },
+          },
+        },
+      ],
+      authorization: [{ expression: "identity.subject == 'alice'" }],
+    }),
+  ]);
+  // The provider is on this machine.
+  const near = await startReplica(t, cluster, { namespaces: [namespace], args: ['--allow-loopback-fetch'] });
+  const visit = (url: string, cookie?: string): Promise<Answer> => {
+    const { pathname, search } = new URL(url);
+    return ask(near, { host, path: pathname + search, headers: { accept: 'text/html', ...(cookie === undefined ? {} : { cookie }) } });
+  };
+  const cookieOf = ({ headers }: Answer): string => (headers['set-cookie'] ?? []).map((line) => line.split(';')[0] ?? '').join('; ');
+  // 503 until the Secret and the provider's configuration are there.
+  const begun = await askUntil(near, { host, path: '/p?q=1', headers: { accept: 'text/html' } }, ({ status }) => status === 302);
+  const back = await new Browser({}).open(String(begun.headers.location), (url) => url.startsWith(`http://${host}/`));
+  const ended = await visit(back.url, cookieOf(begun));
+  assert.deepEqual([ended.status, ended.headers.location], [302, `http://${host}/p?q=1`], ended.body);
+  const page = await visit(String(ended.headers.location), cookieOf(ended));
+  assert.deepEqual([page.status, page.body], [200, 'page']);
+  assert.equal((await visit(back.url)).status, 400);
 });
 
 test('a key that is replaced in its Secret is another one within a moment', async () => {
