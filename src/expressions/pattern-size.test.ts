@@ -22,16 +22,22 @@ describe('how big a pattern is', () => {
     ['((a{10}){10}){10}', 1220],
     ['[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}', 42],
     ['a{1,1000}', 2000],
+    ['\\x{3042}\\x{41}{3}', 4],
+    ['\\p{Greek}{3}', 23],
+    ['\\Q[(a{9}\\\\E{3}', 9],
+    ['a\\Q\\E{3}\\Qb[', 5],
     // No patterns, and yet there is an answer.
     ['((((', 0],
     ['))))', 8],
     ['[', 1],
     ['\\', 1],
+    ['\\x{', 2],
+    ['\\Q', 0],
   ] as const)
     test(source, () => assert.equal(patternSize(source), size));
 
   test('the program that a pattern makes is not much larger, whatever it is', () => {
-    const atom = fc.constantFrom('a', '.', '[a-q]', '\\d', '\\pL', '(a|b)', '(|a)', '(?:ab?)', '(a*b)');
+    const atom = fc.constantFrom('a', '.', '[a-q]', '\\d', '\\pL', '\\x{41}', '\\Q[(\\E', '(a|b)', '(|a)', '(?:ab?)', '(a*b)');
     const count = fc.constantFrom('', '', '*', '+?', '?', '{3}', '{0,9}', '{2,}', '{1,30}');
     const pattern = fc.letrec<{ one: string; sequence: string }>((tie) => ({
       one: fc.oneof({ maxDepth: 2 }, atom, tie('sequence')),

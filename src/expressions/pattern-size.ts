@@ -62,9 +62,16 @@ export function patternSize(source: string): number {
   for (let index = 0; index < source.length; index++) {
     switch (source[index]) {
       case '\\':
-        index++;
-        if (/[pP]/.test(source[index] ?? '')) ranges += UNICODE_CLASS;
+        if (source[index + 1] === 'Q') {
+          const end = endOfQuote(source, index);
+          for (index += 2; index < end; index++) part(1);
+          // The E behind it.
+          index = end + 1;
+          break;
+        }
+        if (/[pP]/.test(source[index + 1] ?? '')) ranges += UNICODE_CLASS;
         part(1);
+        index = endOfEscape(source, index);
         break;
       case '[': {
         const end = endOfClass(source, index);
@@ -106,6 +113,18 @@ export function patternSize(source: string): number {
     }
   }
   return outer.reduce((total, size) => total + size, sum + last + ranges);
+}
+
+/** @returns where the `\E` is that ends what stands as it is; the text's end where there is none */
+function endOfQuote(source: string, start: number): number {
+  const end = source.indexOf('\\E', start + 2);
+  return end < 0 ? source.length : end;
+}
+
+/** @returns the last index of an escape, as `\d`, `\x{3042}` or `\p{Greek}`: what is in its braces is no count */
+function endOfEscape(source: string, start: number): number {
+  const end = /[pPx]/.test(source[start + 1] ?? '') && source[start + 2] === '{' ? source.indexOf('}', start) : -1;
+  return end < 0 ? start + 1 : end;
 }
 
 /** @returns where its `]` is; the last index where there is none */
