@@ -296,6 +296,12 @@ test('a host whose TLS is passed through: where its connections go; HTTP to it, 
   }
 });
 
+test('time-outs are told as manifests have them; what is not bounded has none', () => {
+  const timeouts = { request: Number.MAX_SAFE_INTEGER, backendRequest: 1500, idle: 90_000, tunnel: 3_600_000 };
+  const text = renderExplanation(explained([{ ...route('any', 0, {}), timeouts }], {}));
+  assert.match(text, /timeouts: request none, backendRequest 1s500ms, idle 1m30s, tunnel 1h$/m);
+});
+
 test('without an endpoint or a resolved backend the gateway answers', () => {
   const answer = (backends: Route['backends']) => {
     const report = explained([route('shop', 0, {}, { backends })], {});

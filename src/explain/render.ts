@@ -20,7 +20,7 @@ export function renderExplanation(report: ExplainReport): string {
     section(lines, 'route', [
       `${route.id}${route.isDefaultBackend ? ' (default backend)' : ''}`,
       `host: ${route.host}; match ${route.match + 1} of ${route.matches}: ${route.parts.join(', ')}`,
-      `timeouts: request ${describeDuration(route.timeouts.request)}, backendRequest ${describeDuration(route.timeouts.backendRequest)}, idle ${describeDuration(route.timeouts.idle)}${route.timeouts.tunnel === undefined ? '' : `, tunnel ${describeDuration(route.timeouts.tunnel)}`}`,
+      renderTimeouts(route.timeouts),
       ...renderRecovery(route),
     ]);
     section(
@@ -60,9 +60,20 @@ function renderPassthrough({ id, host, idleTimeout, closed }: PassthroughReport)
   return [
     id,
     `server name: ${host}; the connection goes to a backend with its TLS, and nothing of requests is seen`,
-    `timeouts: idle ${idleTimeout === Number.MAX_SAFE_INTEGER ? 'none' : describeDuration(idleTimeout)}`,
+    `timeouts: idle ${describeTimeout(idleTimeout)}`,
     ...(closed === undefined ? [] : [`connections are closed: ${closed}`]),
   ];
+}
+
+function renderTimeouts({ request, backendRequest, idle, tunnel }: RouteReport['timeouts']): string {
+  const parts = [`request ${describeTimeout(request)}`, `backendRequest ${describeTimeout(backendRequest)}`, `idle ${describeTimeout(idle)}`];
+  if (tunnel !== undefined) parts.push(`tunnel ${describeTimeout(tunnel)}`);
+  return `timeouts: ${parts.join(', ')}`;
+}
+
+/** What manifests write as `0s` is a number that is never reached. */
+function describeTimeout(milliseconds: number): string {
+  return milliseconds === Number.MAX_SAFE_INTEGER ? 'none' : describeDuration(milliseconds);
 }
 
 function renderRecovery({ retry, hedge, fallback }: RouteReport): string[] {
