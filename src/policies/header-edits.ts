@@ -1,6 +1,7 @@
 import type { Exchange } from '../exchange/exchange.ts';
 import { FAMILY_KINDS, FieldKind, kindOfName, maskOf } from '../exchange/field-names.ts';
 import { Fields, type OtherNames, otherNames } from '../exchange/fields.ts';
+import type { CountPolicy, PolicyCounter } from '../exchange/policy-counters.ts';
 import { requestHead, responseHead } from '../expressions/environments.ts';
 import { AnswerVariables, ExchangeVariables } from '../expressions/exchange-variables.ts';
 import { compileExpression, type Expression } from '../expressions/expression.ts';
@@ -22,14 +23,16 @@ export class HeaderEdits {
   readonly #remove: readonly string[];
   readonly #set: readonly HeaderEdit[];
   readonly #add: readonly HeaderEdit[];
+  readonly #failed: PolicyCounter | undefined;
   /** Of what is set, then of what is added; undefined: the value stands in the manifest. */
   readonly #expressions: readonly (Expression<Value> | undefined)[] | undefined;
   /** Where all values stand in the manifest; made with the first message. */
   #constant: ConstantEdits | undefined = undefined;
 
-  /** @param message whose headers they are */
-  constructor(message: 'request' | 'response', { remove, set, add }: HeaderModifier) {
+  /** @param message whose headers they are @param counter of messages for which an expression failed; absent: none is edited */
+  constructor(message: 'request' | 'response', { remove, set, add }: HeaderModifier, counter?: CountPolicy) {
     this.#message = message;
+    this.#failed = counter?.('tidegate_filter_results_total', { filter: `${message}HeaderModifier`, result: 'failed' });
     this.#remove = remove;
     this.#set = set;
     this.#add = add;
@@ -66,10 +69,15 @@ export class HeaderEdits {
 
   #evaluate(expressions: readonly (Expression<Value> | undefined)[], fields: Fields, exchange: Exchange, status: number): Value[] {
     const variables = this.#message === 'request' ? new ExchangeVariables(exchange) : new AnswerVariables(exchange, status, fields);
-    return expressions.map((expression) => {
-      const value = expression?.evaluate(variables) ?? null;
-      return value === null ? null : headerValueOf(value);
-    });
+    try {
+      return expressions.map((expression) => {
+        const value = expression?.evaluate(variables) ?? null;
+        return value === null ? null : headerValueOf(value);
+      });
+    } catch (error) {
+      if (this.#failed !== undefined) this.#failed.value++;
+      throw error;
+    }
   }
 
   /** For `explain`, as `request headers: remove x-c; set x-a; add x-b`: without values, which may be secrets, but with expressions. */

@@ -1,5 +1,4 @@
 import type { Exchange } from '../exchange/exchange.ts';
-import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { HeaderModifier } from '../snapshot/filters.ts';
 import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
@@ -19,11 +18,8 @@ class RequestHeaderFilter implements Filter {
   readonly policy = 'requestHeaderModifier';
   readonly #edits: HeaderEdits;
 
-  readonly #failed: PolicyCounter;
-
   constructor(modifier: HeaderModifier, { counter }: PolicyContext) {
-    this.#failed = counter('tidegate_filter_results_total', { filter: this.policy, result: 'failed' });
-    this.#edits = new HeaderEdits('request', modifier);
+    this.#edits = new HeaderEdits('request', modifier, counter);
   }
 
   describe(): string {
@@ -35,7 +31,6 @@ class RequestHeaderFilter implements Filter {
       this.#edits.apply(exchange.requestFields, exchange);
       return Verdict.Continue;
     } catch (error) {
-      this.#failed.value++;
       exchange.reply = expressionReply(error);
       return Verdict.Answered;
     }

@@ -1,7 +1,6 @@
 import { AnswerRefusal } from '../exchange/answer-refusal.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Fields } from '../exchange/fields.ts';
-import type { PolicyCounter } from '../exchange/policy-counters.ts';
 import type { HeaderModifier } from '../snapshot/filters.ts';
 import { expressionReply } from './expression-reply.ts';
 import { HeaderEdits } from './header-edits.ts';
@@ -20,11 +19,8 @@ class ResponseHeaderFilter implements Filter {
   readonly policy = 'responseHeaderModifier';
   readonly #edits: HeaderEdits;
 
-  readonly #failed: PolicyCounter;
-
   constructor(modifier: HeaderModifier, { counter }: PolicyContext) {
-    this.#failed = counter('tidegate_filter_results_total', { filter: this.policy, result: 'failed' });
-    this.#edits = new HeaderEdits('response', modifier);
+    this.#edits = new HeaderEdits('response', modifier, counter);
   }
 
   describe(): string {
@@ -37,7 +33,6 @@ class ResponseHeaderFilter implements Filter {
       this.#edits.apply(fields, exchange, status);
     } catch (error) {
       const reply = expressionReply(error);
-      this.#failed.value++;
       if (exchange.reply === undefined || exchange.reply.status < 400) throw new AnswerRefusal(reply);
     }
   }

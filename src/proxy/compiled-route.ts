@@ -94,7 +94,7 @@ export function compileFilters(specification: RouteFilters, context: PolicyConte
 
 function compileBackend(backend: Backend, context: PolicyContext): CompiledBackend {
   return {
-    requestEdits: backend.requestHeaderModifier && new HeaderEdits('request', backend.requestHeaderModifier),
+    requestEdits: backend.requestHeaderModifier && new HeaderEdits('request', backend.requestHeaderModifier, context.counter),
     responseFilter: backend.responseHeaderModifier && responseHeaderModifier.compile(backend.responseHeaderModifier, context),
   };
 }

@@ -172,6 +172,9 @@ test('header values of a backendRef are made by expressions; what can not be mad
   assert.deepEqual([unsafe.status, a.requests.length], [503, before]);
   const answered = await send(gateway.http, '/ref?q=1', { headers: { host: 'shop.test' } });
   assert.deepEqual([answered.status, answered.headers['content-type'], a.requests.length], [503, 'application/problem+json', before + 1]);
+  const metrics = (await get(gateway.admin, '/metrics')).body;
+  assert.match(metrics, /^tidegate_filter_results_total\{filter="requestHeaderModifier",result="failed"\} 2$/m);
+  assert.match(metrics, /^tidegate_filter_results_total\{filter="responseHeaderModifier",result="failed"\} 1$/m);
 });
 
 test('address lists and sizes', async () => {
