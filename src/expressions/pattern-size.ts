@@ -25,6 +25,20 @@ export function withPatternAllowance<T>(read: () => T): T {
 }
 
 /**
+ * Looks once more at what has been judged before: its patterns use up nothing again. Once some were refused all are, for those
+ * may be among them.
+ */
+export function lookAgain<T>(look: () => T): T {
+  const before = left;
+  if (before >= 0) left = Number.POSITIVE_INFINITY;
+  try {
+    return look();
+  } finally {
+    left = before;
+  }
+}
+
+/**
  * To be called before a pattern is compiled.
  * @returns what is wrong with its size; undefined where it may be compiled
  */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { withCalls } from '../expressions/environments.ts';
 import { compileExpression, type Wanted } from '../expressions/expression.ts';
 import { ExpressionFault } from '../expressions/expression-error.ts';
+import { lookAgain } from '../expressions/pattern-size.ts';
 import { compileTarget } from '../expressions/target.ts';
 import { circleOf } from './circle.ts';
 import { duration, headerNameFlaw, method, quote } from './fields.ts';
@@ -198,7 +199,7 @@ export function segmentFlaws(value: WrittenAggregate, segments: readonly Readonl
 /** Of an expression that is bad, which is told elsewhere, none. */
 function segmentsOf(source: string, wanted: Placed['wanted'], environment: ReturnType<typeof withCalls>): Iterable<string> {
   try {
-    return (wanted === 'target' ? compileTarget(source, environment) : compileExpression(source, environment, wanted)).uses.segments;
+    return lookAgain(() => (wanted === 'target' ? compileTarget(source, environment) : compileExpression(source, environment, wanted))).uses.segments;
   } catch (error) {
     if (error instanceof ExpressionFault) return [];
     throw error;

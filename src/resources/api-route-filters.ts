@@ -2,6 +2,7 @@
 import { RE2JS } from 're2js';
 import { z } from 'zod';
 import { requestHead, responseHead } from '../expressions/environments.ts';
+import { lookAgain } from '../expressions/pattern-size.ts';
 import { aggregateSchema } from './aggregate.ts';
 import { compressionSchema, decompressionSchema, errorPagesSchema } from './body-filters.ts';
 import { cacheSchema } from './cache.ts';
@@ -141,6 +142,10 @@ interface PathRewriteInput {
   readonly substitution?: string;
 }
 
+function isGoodPattern(pattern: string): boolean {
+  return lookAgain(() => regexFlaw(pattern)) === undefined;
+}
+
 function pathRewriteFlaws(value: PathRewriteInput): Flaw[] {
   const found: Flaw[] = [];
   const wanted = value.type === 'ReplaceRegex' ? (['pattern', 'substitution'] as const) : (['value'] as const);
@@ -159,7 +164,7 @@ function pathRewriteFlaws(value: PathRewriteInput): Flaw[] {
     found.push({ message: `${quote(value.value)} does not begin with /`, hint: `write /${value.value}`, path: ['value'] });
   }
   // What is wrong with the pattern itself is told by its field.
-  if (value.pattern !== undefined && value.substitution !== undefined && regexFlaw(value.pattern) === undefined) {
+  if (value.pattern !== undefined && value.substitution !== undefined && isGoodPattern(value.pattern)) {
     const groups = RE2JS.compile(value.pattern).groupCount();
     for (const [reference, digits] of value.substitution.matchAll(/\\([0-9]+)/g)) {
       if (Number(digits) > groups) {

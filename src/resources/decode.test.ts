@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
 import fc from '../../scripts/fast-check.ts';
+import { MAX_PATTERNS_SIZE } from '../expressions/pattern-size.ts';
 import { decode, judge } from './decode.ts';
 import { fieldPath, parseFieldPath } from './field-path.ts';
 import { BAD_AGGREGATES } from './testdata/bad-aggregates.ts';
@@ -225,6 +226,25 @@ test('a check that fails by itself makes its object invalid, and is no end of wh
       judged.problems.map(({ severity, message }) => [severity, message]),
       [['error', 'the object can not be judged: out of order']],
     );
+  }
+});
+
+test('however often patterns of rewrites and expressions are looked at, they count once', () => {
+  const most = MAX_PATTERNS_SIZE / 2000;
+  const pattern = '[a-z]{1000}[a-z]{1000}';
+  const matching = `request.path.matches('${pattern}')`;
+  const calls = [{ name: 'a', backendRef: { name: 'web', port: 80 }, request: { path: "'/'" }, when: matching }];
+  for (const filters of [
+    { urlRewrite: { path: { type: 'ReplaceRegex', pattern, substitution: 'b' } } },
+    { requestHeaderModifier: { set: [{ name: 'x-a', expression: `string(${matching})` }] } },
+    { aggregate: { calls, response: { body: '{}' } } },
+  ]) {
+    const rule = { filters, ...('aggregate' in filters ? {} : { backendRefs: [{ name: 'web', port: 80 }] }) };
+    const judged = (rules: number) => decode(route({ rules: Array.from({ length: rules }, () => rule) }))?.problems.filter(({ severity }) => severity === 'error');
+    assert.deepEqual(judged(most), []);
+    const beyond = judged(most + 1)?.map(({ message }) => message) ?? [];
+    assert.equal(beyond.length, 1);
+    assert.match(beyond[0] ?? '', /together/);
   }
 });
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { MAX_EXPRESSION_LENGTH } from '../expressions/checked-source.ts';
 import { requestHead } from '../expressions/environments.ts';
 import { checkExpression, compileExpression } from '../expressions/expression.ts';
+import { lookAgain } from '../expressions/pattern-size.ts';
 import { expression } from './expression-text.ts';
 import { dnsSubdomain, duration, oneOf, quote, text, wholeNumber } from './fields.ts';
 import { namespacedMetadata, unused } from './metadata.ts';
@@ -24,7 +25,7 @@ const COST_HINT = 'write a whole number of 0 or more, such as "1"';
 function costFlaw(source: string): Flaw | undefined {
   const flaw = checkExpression(source, requestHead, 'int');
   if (flaw !== undefined) return flaw;
-  const { uses, evaluate } = compileExpression(source, requestHead, 'int');
+  const { uses, evaluate } = lookAgain(() => compileExpression(source, requestHead, 'int'));
   if (uses.fields.size > 0 || uses.segments.size > 0) return undefined;
   try {
     return evaluate({}) < 0 ? { message: 'the cost is below zero', hint: COST_HINT } : undefined;

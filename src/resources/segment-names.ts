@@ -2,6 +2,7 @@
 import { type ExpressionEnvironment, requestHead, responseHead, wholeRequest, wholeResponse } from '../expressions/environments.ts';
 import { compileExpression, type Wanted } from '../expressions/expression.ts';
 import { ExpressionFault } from '../expressions/expression-error.ts';
+import { lookAgain } from '../expressions/pattern-size.ts';
 import type { AuthPolicy } from './auth-policy.ts';
 import type { RateLimitPolicy } from './rate-limit-policy.ts';
 import type { Flaw } from './strict-object.ts';
@@ -112,7 +113,7 @@ export function segmentsOfPath(value: string): ReadonlySet<string> {
 /** Of an expression that is bad, which is told elsewhere, none. */
 function segmentsOf(source: string, environment: ExpressionEnvironment, wanted: Wanted): Iterable<string> {
   try {
-    return compileExpression(source, environment, wanted).uses.segments;
+    return lookAgain(() => compileExpression(source, environment, wanted)).uses.segments;
   } catch (error) {
     if (error instanceof ExpressionFault) return [];
     throw error;
