@@ -224,9 +224,12 @@ const THOUSANDTHS: readonly string[] = Array.from({ length: 1000 }, (_, index) =
 /** Decimals without the zeros at their end; empty for none. */
 const DECIMALS: readonly string[] = Array.from({ length: 1000 }, (_, index) => (index === 0 ? '' : `.${String(index).padStart(3, '0').replace(/0+$/, '')}`));
 
+/** Most times are below a second, and their texts need not be looked for. */
+const WHOLES: readonly string[] = Array.from({ length: 1000 }, (_, index) => String(index));
+
 /** To the microsecond. Whole numbers are cheap to write; a fraction's shortest form has to be searched for. */
 function milliseconds(value: number): string {
   const microseconds = Math.round(value * 1000);
   const whole = Math.floor(microseconds / 1000);
-  return `${whole}${DECIMALS[microseconds - whole * 1000]}`;
+  return (WHOLES[whole] ?? String(whole)) + (DECIMALS[microseconds - whole * 1000] as string);
 }
