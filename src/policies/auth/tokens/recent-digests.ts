@@ -32,7 +32,15 @@ export class RecentDigests {
     const words = writeAsked(text);
     const start = place * WORDS;
     let unlike = 0;
-    for (let index = 0; index < words; index++) unlike |= (asked[index] as number) ^ (texts[start + index] as number);
+    // Four at a time: what a turn of the loop costs by itself is as much as a comparison.
+    for (let index = 0; index < words; index += 4) {
+      const at = start + index;
+      unlike |=
+        ((asked[index] as number) ^ (texts[at] as number)) |
+        ((asked[index + 1] as number) ^ (texts[at + 1] as number)) |
+        ((asked[index + 2] as number) ^ (texts[at + 2] as number)) |
+        ((asked[index + 3] as number) ^ (texts[at + 3] as number));
+    }
     return unlike === 0 ? this.#digests[place] : undefined;
   }
 
@@ -47,10 +55,10 @@ export class RecentDigests {
   }
 }
 
-/** @returns how many words it takes; what the last one has beyond the text is 0 */
+/** @returns how many words it takes, a multiple of four; what the last four have beyond the text is 0 */
 function writeAsked(text: string): number {
-  const words = (text.length + 3) >>> 2;
-  asked[words - 1] = 0;
+  const words = ((text.length + 15) >>> 4) << 2;
+  for (let index = words - 4; index < words; index++) asked[index] = 0;
   askedBytes.write(text, 'latin1');
   return words;
 }
