@@ -240,7 +240,8 @@ test('however often patterns of rewrites and expressions are looked at, they cou
     { aggregate: { calls, response: { body: '{}' } } },
   ]) {
     const rule = { filters, ...('aggregate' in filters ? {} : { backendRefs: [{ name: 'web', port: 80 }] }) };
-    const judged = (rules: number) => decode(route({ rules: Array.from({ length: rules }, () => rule) }))?.problems.filter(({ severity }) => severity === 'error');
+    const judged = (rules: number) =>
+      decode(route({ rules: Array.from({ length: rules }, () => rule) }))?.problems.filter(({ severity }) => severity === 'error');
     assert.deepEqual(judged(most), []);
     const beyond = judged(most + 1)?.map(({ message }) => message) ?? [];
     assert.equal(beyond.length, 1);
