@@ -189,6 +189,16 @@ test('bodies that are compressed unasked are decoded, as far as they may go', as
   assert.equal(reasonOf(await call(target, { path: '/lie' })), '502 call_answer_not_decoded');
 });
 
+test('zstd: a frame that wants a window of more than 8 MiB is not decoded', async () => {
+  /** One raw block in a window of so many times 1 KiB, as a power of two (RFC 8878 section 3.1.1). */
+  const frame = (power: number): Buffer => Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, power << 3, (7 << 3) | 1, 0, 0]), Buffer.from('decoded')]);
+  const port = await listen((message, response) => response.writeHead(200, { 'content-encoding': 'zstd' }).end(frame(Number(message.url?.slice(1)))));
+  const target = targetOf([port]);
+  const good = await call(target, { path: '/13' });
+  assert.equal(good.failure === undefined && String(good.body), 'decoded');
+  assert.equal(reasonOf(await call(target, { path: '/14' })), '502 call_answer_not_decoded');
+});
+
 test('calls are retried and hedged as requests are; retries count for the route of their exchange', async () => {
   let asked = 0;
   const flaky = await listen((_message, response) => {

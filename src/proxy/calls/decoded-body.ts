@@ -1,5 +1,5 @@
 /** Bodies of answers that are compressed though nobody asked for it. */
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
+import { brotliDecompress, gunzip, inflate, constants as zlib, zstdDecompress } from 'node:zlib';
 import type { Fields } from '../../exchange/fields.ts';
 
 type Decode = (body: Buffer, options: { readonly maxOutputLength: number }, done: (error: Error | null, decoded: Buffer) => void) => void;
@@ -10,7 +10,8 @@ const DECODERS: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ['x-gzip', gunzip],
   ['deflate', inflate],
   ['br', brotliDecompress],
-  ['zstd', zstdDecompress],
+  // RFC 9659: nobody may ask for more memory than 8 MiB, however short the answer is.
+  ['zstd', (body, options, done) => zstdDecompress(body, { ...options, params: { [zlib.ZSTD_d_windowLogMax]: 23 } }, done)],
 ]);
 
 /** The coding of a message's body in lower case; empty: none. Several are given as one that nobody knows. */
