@@ -36,13 +36,15 @@ export function translateCache(
  * What the rule makes of a request for its backends, as a digest. An edit of it leaves behind what was answered to other questions.
  * How requests are shared out (weights, retries, policies of backends) is no part of it: the same is asked there.
  */
-function askedBy({ matches, filters, backendRefs }: ApiRouteRule, descriptors: string): string {
+function askedBy({ matches, filters, backendRefs, fallback }: ApiRouteRule, descriptors: string): string {
   const { urlRewrite, requestHeaderModifier, aggregate, grpcJson } = filters;
   const asked = {
     // They say what a prefix is, and what the elements of a path are called.
     paths: matches.map(({ path }) => path),
     filters: { urlRewrite, requestHeaderModifier, aggregate, grpcJson },
     backends: backendRefs.map(({ namespace, name, port, filters: own }) => ({ namespace, name, port, filters: own })),
+    // Its answers are kept as those of the others are.
+    fallback: fallback?.backendRef,
   };
   return createHash('sha256').update(JSON.stringify(asked)).update(descriptors).digest('base64url').slice(0, DIGEST_LENGTH);
 }
