@@ -452,7 +452,7 @@ test('purges by host and path, at all workers', async () => {
 });
 
 test('an edit of what a rule asks its backend leaves behind what was answered before', async () => {
-  const [one, two] = ['one', 'two'].map((body) => path(answer('200 OK', 'Cache-Control: max-age=60\r\n', body))) as [string, string];
+  const [one, two] = ['one', 'two'].map((body) => path(answer('200 OK', 'Cache-Control: max-age=3600\r\n', body))) as [string, string];
   const route = (target: string): string =>
     apiRoute(
       'edited',
