@@ -40,6 +40,7 @@ const LONG = [
   'test-e2e/cases/traffic.test.ts',
   'test-e2e/chart/pod.test.ts',
   'test-e2e/chart/install.test.ts',
+  'test-e2e/harness.test.ts',
   'test/faults/faults.test.ts',
   'test/gateway/lifecycle.test.ts',
   'test/gateway/slow-readers.test.ts',
