@@ -71,6 +71,23 @@ export class ApiClient {
    * @param body sent as JSON
    */
   async call(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<ApiAnswer> {
+    const { status, isJson, text } = await this.#send(method, path, body, contentType);
+    return { status, body: isJson ? JSON.parse(text) : text };
+  }
+
+  /** The states that an object has had since that version of it, from the API server's own history. @throws ApiError */
+  async states({ apiVersion, kind, metadata }: Parameters<typeof pathOf>[0], resourceVersion: string): Promise<readonly KubernetesObject[]> {
+    const { name, ...rest } = metadata;
+    const query = `watch=1&timeoutSeconds=1&resourceVersion=${resourceVersion}&fieldSelector=metadata.name=${name}`;
+    const { status, text } = await this.#send('GET', `${pathOf({ apiVersion, kind, metadata: rest })}?${query}`);
+    if (status !== 200) this.#good({ status, body: JSON.parse(text) });
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line).object);
+  }
+
+  async #send(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<{ status: number; isJson: boolean; text: string }> {
     const { host, port, token } = this.#connection;
     const text = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
@@ -92,9 +109,8 @@ export class ApiClient {
           response.on('data', (chunk: Buffer) => chunks.push(chunk));
           response.on('error', reject);
           response.on('end', () => {
-            const answer = Buffer.concat(chunks).toString();
-            const json = response.headers['content-type']?.startsWith('application/json') === true;
-            resolve({ status: response.statusCode ?? 0, body: json ? JSON.parse(answer) : answer });
+            const isJson = response.headers['content-type']?.startsWith('application/json') === true;
+            resolve({ status: response.statusCode ?? 0, isJson, text: Buffer.concat(chunks).toString() });
           });
         },
       );
