@@ -57,14 +57,6 @@ describe('a token that comes again', () => {
     assert.equal(setting.known.good.size, 0);
   });
 
-  test('is not one that has other characters with the same low bytes, as a parameter may when it is decoded', async () => {
-    const setting = new Setting();
-    setting.publish(setOf(jwkOf(one, 'one')));
-    for (let time = 0; time < 3; time++) assert.equal(reason(await setting.verifier.verify(token)), 'verified');
-    const other = String.fromCharCode(token.charCodeAt(0) | 0x100) + token.slice(1);
-    assert.deepEqual(setting.verifier.verify(other), { type: 'refused', reason: 'token_malformed' });
-  });
-
   test('many times at once is verified once', async () => {
     const setting = new Setting();
     setting.publish(setOf(jwkOf(one, 'one')));

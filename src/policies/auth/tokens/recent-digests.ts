@@ -12,7 +12,7 @@ const WORDS = LONGEST / 4;
 /** Characters that a place is made of. */
 const LAST = 6;
 
-/** The text that is asked for, in UTF-8, as words. */
+/** The text that is asked for, as words. */
 const asked = new Int32Array(WORDS);
 const askedBytes = Buffer.from(asked.buffer);
 
@@ -44,9 +44,9 @@ export class RecentDigests {
     return unlike === 0 ? this.#digests[place] : undefined;
   }
 
-  /** @param text kept where it is ASCII, as tokens are: then nothing else has as many characters and the same bytes @param digest its digest */
+  /** @param text whose characters are bytes @param digest its digest */
   keep(text: string, digest: string): void {
-    if (text.length > LONGEST || Buffer.byteLength(text) !== text.length) return;
+    if (text.length > LONGEST) return;
     this.#texts ??= new Int32Array(PLACES * WORDS);
     const place = placeOf(text);
     this.#texts.set(asked.subarray(0, writeAsked(text)), place * WORDS);
@@ -59,8 +59,7 @@ export class RecentDigests {
 function writeAsked(text: string): number {
   const words = ((text.length + 15) >>> 4) << 2;
   for (let index = words - 4; index < words; index++) asked[index] = 0;
-  // Not of each character its lowest byte: of a parameter that is decoded, a character may have more.
-  askedBytes.write(text, 'utf8');
+  askedBytes.write(text, 'latin1');
   return words;
 }
 
