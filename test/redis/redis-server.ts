@@ -10,6 +10,14 @@ import { Redis } from 'ioredis';
 import { freePort } from '../../scripts/free-port.ts';
 import { endWith, type Lifetime, PATIENCE } from '../gateway/lifetime.ts';
 
+const servers = new Set<ChildProcess>();
+
+// The last resort, for tests that are cut off before their hooks run, as program.ts in gateway/ has it.
+process.on('exit', () => {
+  for (const server of servers) server.kill('SIGKILL');
+});
+process.once('SIGTERM', () => process.exit(128 + 15));
+
 let isInstalled = false;
 
 /** @throws when it is missing and can't be installed */
@@ -69,7 +77,10 @@ export class RedisServer {
     const isSentinel = this.#args.includes('--sentinel');
     const own = ['--bind', '127.0.0.1', ...(this.#isTls ? ['--port', '0'] : ['--port', String(this.port)]), '--dir', this.folder];
     const args = isSentinel ? [...this.#args] : [...own, '--save', '', '--appendonly', 'no', ...this.#args];
-    this.#process = spawn('redis-server', args, { stdio: 'ignore' });
+    const server = spawn('redis-server', args, { stdio: 'ignore' });
+    servers.add(server);
+    server.once('exit', () => servers.delete(server));
+    this.#process = server;
     await this.#untilOpen();
   }
 
