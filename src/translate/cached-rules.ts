@@ -51,10 +51,9 @@ function askedBy({ matches, filters, backendRefs, fallback }: ApiRouteRule, desc
 
 /** Some of those whom a cache leaves out are read all the same: their answers would be taken for each other. */
 function tellOfParameters(entry: Entry<ApiRoute>, varyOnQuery: readonly string[], rule: ApiRouteRule, field: string, { issues }: RouteContext): void {
-  const { requestHeaderModifier, aggregate } = rule.filters;
+  const { aggregate } = rule.filters;
   const reads = noReads();
-  const modifiers = [...rule.backendRefs.map((ref) => ref.filters.requestHeaderModifier), requestHeaderModifier];
-  for (const { expression } of modifiers.flatMap(editsOf)) if (expression !== undefined) addReads(expression, requestHead, reads);
+  for (const { expression } of editsOfRule(rule)) if (expression !== undefined) addReads(expression, requestHead, reads);
   const called = aggregate === undefined ? [] : aggregateReads(aggregate).parameters;
   const left = [...new Set([...reads.parameters, ...called])].filter((name) => name === undefined || !varyOnQuery.includes(name));
   if (left.length === 0) return;
@@ -95,10 +94,9 @@ export function modifierReads({ requestHeaderModifier }: ApiRouteRule['filters']
 }
 
 /** The same for each header by itself, those of single backends first. */
-function madeHeaders({ filters, backendRefs }: ApiRouteRule): MadeHeader[] {
-  const modifiers = [...backendRefs.map((ref) => ref.filters.requestHeaderModifier), filters.requestHeaderModifier];
+function madeHeaders(rule: ApiRouteRule): MadeHeader[] {
   const made: MadeHeader[] = [];
-  for (const { name, expression } of modifiers.flatMap(editsOf)) {
+  for (const { name, expression } of editsOfRule(rule)) {
     if (expression === undefined) continue;
     const reads = noReads();
     addReads(expression, requestHead, reads);
@@ -106,6 +104,11 @@ function madeHeaders({ filters, backendRefs }: ApiRouteRule): MadeHeader[] {
     else if (reads.fields.size > 0) made.push({ name: name.toLowerCase(), of: [...reads.fields].sort() });
   }
   return made;
+}
+
+/** Of request headers; those of single backends first. */
+function editsOfRule({ filters, backendRefs }: ApiRouteRule): readonly HeaderEdit[] {
+  return [...backendRefs.map((ref) => ref.filters.requestHeaderModifier), filters.requestHeaderModifier].flatMap(editsOf);
 }
 
 function editsOf(modifier: ApiRouteRule['filters']['requestHeaderModifier']): readonly HeaderEdit[] {
